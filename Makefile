@@ -1,0 +1,117 @@
+# berth: `make` builds, `make demo` shows, `make test` tests. Nothing here needs more than Node with npm, make and a C compiler.
+VERSION := $(shell sed -n 's/^  "version": "\(.*\)",/\1/p' package.json)
+PREFIX ?= /usr/local
+LIBDIR = $(PREFIX)/lib/berth/$(VERSION)
+NODE_ARCH := $(subst aarch64,arm64,$(subst x86_64,x64,$(shell uname -m)))
+NODE := node_modules/node-linux-$(NODE_ARCH)/bin/node
+
+CC ?= cc
+WARNINGS = -Wall -Wextra -Werror -Wformat=2 -Wshadow -Wstrict-prototypes -Wvla -Wpointer-arith
+HARDENING = -D_FORTIFY_SOURCE=2 -fstack-protector-strong -fno-plt -Wl,-z,relro,-z,now,-z,noexecstack
+CFLAGS = -std=gnu11 -O2 -g $(WARNINGS) $(HARDENING)
+LDFLAGS = -static
+DEFINES = -DVERSION='"$(VERSION)"' -DBUILD_ID='"$(shell cat build/build-id 2>/dev/null)"'
+
+C_SOURCES := $(wildcard native/*/*.c)
+C_HEADERS := $(wildcard native/*/*.h)
+TS_SOURCES := $(shell find src shim -name '*.ts' 2>/dev/null)
+SCHEMAS := $(wildcard spec-schemas/*)
+OBJECTS := $(C_SOURCES:native/%.c=build/native/%.o) build/gen/ops.gen.o
+SAN_OBJECTS := $(OBJECTS:build/%=build/san/%)
+
+.PHONY: all install uninstall demo test test-deps check unit integration conformance soak bench fuzz clean
+all: bin/berth bin/containerd-shim-berth-v2 dist/controller.js dist/node
+
+# ---- what npm gives ----------------------------------------------------------------------------------------------
+node_modules/.done: package.json package-lock.json
+	npm ci --no-audit --no-fund --loglevel=error
+	touch $@
+
+# ---- generated sources -------------------------------------------------------------------------------------------
+build/gen/ops.gen.h: src/plan/ops.ts scripts/gen-native.ts node_modules/.done
+	mkdir -p build/gen
+	$(NODE) scripts/gen-native.ts
+build/gen/ops.gen.c: build/gen/ops.gen.h
+src/spec/validate.gen.js: spec-schemas/config.schema.json spec-schemas/process.schema.json scripts/gen-validate.ts node_modules/.done
+	$(NODE) scripts/gen-validate.ts
+shim/proto/messages.gen.js: $(wildcard spec-schemas/*.proto) scripts/gen-proto.ts node_modules/.done
+	$(NODE) scripts/gen-proto.ts
+GENERATED := build/gen/ops.gen.h src/spec/validate.gen.js shim/proto/messages.gen.js
+
+# One id for launcher, monitor, init and controller: the hash of everything they are made from.
+build/build-id: $(C_SOURCES) $(C_HEADERS) $(TS_SOURCES) $(SCHEMAS) $(GENERATED) package-lock.json
+	mkdir -p build
+	cat $(sort $^) | sha256sum | cut -c1-16 >$@
+
+# ---- C -----------------------------------------------------------------------------------------------------------
+build/native/%.o: native/%.c $(C_HEADERS) build/gen/ops.gen.h build/build-id
+	@mkdir -p $(@D)
+	@echo cc $<
+	@$(CC) $(CFLAGS) $(DEFINES) -Ibuild/gen -c $< -o $@
+build/gen/%.o: build/gen/%.c $(C_HEADERS) build/gen/ops.gen.h
+	@$(CC) $(CFLAGS) $(DEFINES) -c $< -o $@
+bin/berth: $(OBJECTS)
+	mkdir -p bin
+	@echo link $@
+	@$(CC) $(CFLAGS) $(LDFLAGS) $^ -o $@.new
+	@mv $@.new $@
+bin/containerd-shim-berth-v2: bin/berth
+	ln -sfn berth $@
+
+# The same program with the address and undefined-behaviour sanitizers, for tests (they do not link statically).
+SANITIZE = -fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer
+build/san/native/%.o: native/%.c $(C_HEADERS) build/gen/ops.gen.h build/build-id
+	@mkdir -p $(@D)
+	@$(CC) -std=gnu11 -O1 -g $(WARNINGS) $(SANITIZE) $(DEFINES) -Ibuild/gen -c $< -o $@
+build/san/gen/%.o: build/gen/%.c $(C_HEADERS)
+	@mkdir -p $(@D)
+	@$(CC) -std=gnu11 -O1 -g $(WARNINGS) $(SANITIZE) $(DEFINES) -c $< -o $@
+build/san/fuzz-%: test/fuzz/%.c $(filter-out build/san/native/launcher/main.o,$(SAN_OBJECTS))
+	@$(CC) -std=gnu11 -O1 -g $(WARNINGS) $(SANITIZE) -Ibuild/gen -Inative $^ -o $@
+
+# ---- TypeScript --------------------------------------------------------------------------------------------------
+dist/controller.js: $(TS_SOURCES) $(GENERATED) build/build-id scripts/bundle.ts
+	$(NODE) scripts/bundle.ts
+	cp build/build-id dist/build-id
+	echo '{"type":"module"}' >dist/package.json
+dist/node: node_modules/.done
+	mkdir -p dist
+	ln -sfn ../$(NODE) $@
+
+# ---- install -----------------------------------------------------------------------------------------------------
+install: all
+	install -d $(DESTDIR)$(LIBDIR)/bin $(DESTDIR)$(LIBDIR)/dist $(DESTDIR)$(PREFIX)/bin
+	install -m 0755 bin/berth $(DESTDIR)$(LIBDIR)/bin/berth
+	ln -sfn berth $(DESTDIR)$(LIBDIR)/bin/containerd-shim-berth-v2
+	cp -r dist/*.js dist/*.txt dist/package.json dist/build-id $(DESTDIR)$(LIBDIR)/dist/
+	install -m 0755 $(NODE) $(DESTDIR)$(LIBDIR)/dist/node
+	ln -sfn $(LIBDIR)/bin/berth $(DESTDIR)$(PREFIX)/bin/berth
+	ln -sfn $(LIBDIR)/bin/berth $(DESTDIR)$(PREFIX)/bin/containerd-shim-berth-v2
+uninstall:
+	rm -rf $(DESTDIR)$(PREFIX)/lib/berth
+	rm -f $(DESTDIR)$(PREFIX)/bin/berth $(DESTDIR)$(PREFIX)/bin/containerd-shim-berth-v2
+
+# ---- demo and tests ----------------------------------------------------------------------------------------------
+demo: all
+	scripts/demo
+test-deps: node_modules/.done
+	scripts/test-deps
+check: node_modules/.done $(GENERATED)
+	node_modules/.bin/biome check --error-on-warnings .
+	node_modules/.bin/tsc -p .
+unit: $(GENERATED)
+	$(NODE) --test 'test/unit/**/*.test.ts'
+integration: all
+	$(NODE) --test --test-concurrency=1 'test/integration/**/*.test.ts' 'test/security/**/*.test.ts' 'test/containerd/**/*.test.ts'
+conformance: all
+	scripts/conformance
+fuzz: build/san/fuzz-decode build/san/fuzz-containerd
+	build/san/fuzz-decode 20000
+	build/san/fuzz-containerd 20000
+test: test-deps check unit fuzz integration conformance
+soak: all
+	$(NODE) --test --test-concurrency=1 'test/soak/**/*.test.ts'
+bench: all
+	$(NODE) test/bench/bench.ts
+clean:
+	rm -rf build dist bin src/spec/validate.gen.* shim/proto/messages.gen.*

@@ -1,0 +1,164 @@
+/* Makes the process that becomes the container's, or one of its execs. */
+#define _GNU_SOURCE
+#include "clone.h"
+
+#include <errno.h>
+#include <sched.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "../common/fd.h"
+#include "../common/sys.h"
+#include "../init/init.h"
+#include "effects.h"
+#include "process.h"
+
+#ifndef CLONE_NEWTIME
+#define CLONE_NEWTIME 0x80
+#endif
+
+/* One mapping of its own for what the child needs of us: everything else of ours can go (trap 2). */
+struct handover {
+  struct cloned self;
+  uint8_t plan[];
+};
+
+/* What the child goes on with; `untouchable`: it may not be non-dumpable yet. */
+struct birth {
+  struct executor *ex;
+  const struct handover *handover;
+  size_t len;
+  int control, other;
+  bool unshare_cgroup, untouchable;
+};
+
+static bool wanted(const struct executor *ex, int control, unsigned fd) {
+  if (fd < 3 + ex->preserve || (int)fd == control) return true;
+  for (int i = 0; i < SLOTS; i++)
+    if (ex->slots[i] == (int)fd) return true;
+  return false;
+}
+
+/* Leaves stdio, the container's own, the slots and the control socket: close-on-exec would come only hours later (trap 2). */
+static int close_others(const struct executor *ex, int control) {
+  unsigned last = (unsigned)control;
+  for (int i = 0; i < SLOTS; i++)
+    if (ex->slots[i] > (int)last) last = (unsigned)ex->slots[i];
+  unsigned first = 3 + ex->preserve;
+  for (unsigned fd = first; fd <= last; fd++) {
+    if (!wanted(ex, control, fd)) continue;
+    if (fd > first && sys_close_range(first, fd - 1, 0) != 0) return -1;
+    first = fd + 1;
+  }
+  return sys_close_range(first, ~0u, 0);
+}
+
+/* Secrets of whoever called us have no place in a process that a pod-mate may look at (trap 2). */
+static void wipe_environment(void) {
+  for (char **entry = environ; entry != NULL && *entry != NULL; entry++) {
+    explicit_bzero(*entry, strlen(*entry));
+    *entry = NULL;
+  }
+}
+
+static _Noreturn void live(const struct birth *birth) {
+  static const struct effects none = {.home = NULL};
+  struct executor *ex = birth->ex;
+  uint8_t byte;
+  /* The owner of /proc/PID/uid_map is root as long as we are not dumpable: a maker without privilege could not write it. Until
+   * then nobody can look at us who could not look at our maker. */
+  if (birth->untouchable && recv(birth->control, &byte, 1, 0) != 1) _exit(1);
+  if (prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) != 0 || close_others(ex, birth->control) != 0) _exit(1);
+  signals_reset();
+  wipe_environment();
+  if (ex->unwanted_len > 0) (void)munmap(ex->unwanted, ex->unwanted_len);
+  ex->unwanted_len = 0;
+  ex->effects = &none;
+  ex->inside = true;
+  ex->control = birth->control;
+  ex->unshare_cgroup = birth->unshare_cgroup;
+  ex->root = -1;
+  ex->proc = -1;
+  ex->exec_path = NULL;
+  ex->self = &birth->handover->self;
+  ex->plan = (struct span){NULL, 0};
+  ex->depth = 0;
+  init_main(ex, birth->handover->plan, birth->len);
+}
+
+/* Clones, with namespaces joined around it. The pid, or -1 (fail set). */
+static pid_t give_birth(const struct op_clone *op, const struct birth *birth, int *pidfd) {
+  struct executor *ex = birth->ex;
+  /* The cgroup namespace comes later, as its root is the cgroup that the child is in then; the time namespace is made before (trap 8).
+   * The child's parent is our own, which needs an exit signal of 0. */
+  struct clone_args args = {.flags = (op->flags & ~(uint64_t)(CLONE_NEWCGROUP | CLONE_NEWTIME)) | CLONE_PARENT | CLONE_PIDFD,
+                            .pidfd = (uint64_t)(uintptr_t)pidfd};
+  struct joined joined = {-1, -1};
+  pid_t pid = -1;
+  if (join_namespaces(ex, op, &joined) == 0) {
+    pid = sys_clone3(&args);
+    if (pid == 0) live(birth);
+    if (pid < 0) (void)fail_sys(&ex->fail, "clone3", op->key);
+  }
+  /* A process that can't go back would put its next child into a stranger's namespace. */
+  if (leave_namespaces(ex, &joined) == 0) return pid;
+  if (pid > 0) (void)sys_pidfd_send_signal(*pidfd, SIGKILL);
+  return -1;
+}
+
+/* What the maker does for the new process; the child waits meanwhile. */
+static int settle(const struct op_clone *op, const struct birth *birth, pid_t pid, struct cloned *self) {
+  struct executor *ex = birth->ex;
+  uint64_t start;
+  if (place_process(ex, op, pid) != 0) return -1;
+  if (process_start_time(pid, &start) != 0) return fail_sys(&ex->fail, "read", "/proc/PID/stat");
+  if (birth->untouchable && send(birth->other, "m", 1, MSG_NOSIGNAL) != 1) return fail_sys(&ex->fail, "send", op->key);
+  *self = (struct cloned){.pid = (uint64_t)pid, .start_time = start};
+  ex->pid = pid;
+  ex->start_time = start;
+  return 0;
+}
+
+/* The parent's side. Takes the control socket over. */
+static int make(const struct op_clone *op, struct birth *birth, struct cloned *self, struct buf *result) {
+  struct executor *ex = birth->ex;
+  _cleanup_fd_ int pidfd = -1;
+  pid_t pid = give_birth(op, birth, &pidfd);
+  fd_close(&birth->control);
+  if (pid < 0) return -1;
+  if (settle(op, birth, pid, self) != 0 || buf_u32(result, (uint32_t)pid) != 0 || buf_u64(result, self->start_time) != 0) {
+    (void)sys_pidfd_send_signal(pidfd, SIGKILL);
+    return -1;
+  }
+  if (ex->effects->process(ex->effects->home, op->key, pid, fd_steal(&pidfd), fd_steal(&birth->other)) == 0) return 1;
+  /* Its end of the control socket is closed by now, which makes it leave. */
+  return fail_sys(&ex->fail, "", op->key);
+}
+
+int run_clone(struct executor *ex, const struct op_clone *op, struct buf *result) {
+  if (!can(ex, ex->effects->process != NULL)) return -1;
+  int ends[2];
+  if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends) != 0) return fail_sys(&ex->fail, "socketpair", op->key);
+  size_t size = sizeof(struct handover) + op->plan.len;
+  /* Shared, so that the child sees what we write into it later. */
+  struct handover *handover = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+  struct birth birth = {.ex = ex, .handover = handover, .len = op->plan.len, .other = ends[0], .control = ends[1],
+                        .unshare_cgroup = (op->flags & CLONE_NEWCGROUP) != 0,
+                        .untouchable = op->uid_map[0] != '\0' && geteuid() != 0};
+  int done = -1;
+  if (handover == MAP_FAILED) {
+    (void)fail_sys(&ex->fail, "mmap", op->key);
+  } else {
+    if (op->plan.len > 0) memcpy(handover->plan, op->plan.data, op->plan.len);
+    done = make(op, &birth, &handover->self, result);
+    (void)munmap(handover, size);
+  }
+  fd_close(&birth.control);
+  fd_close(&birth.other);
+  return done;
+}

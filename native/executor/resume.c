@@ -1,0 +1,97 @@
+/* Lets a process that is being prepared go on, and hears what it reports (docs/internals.md). */
+#define _GNU_SOURCE
+#include <stdio.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "../common/fd.h"
+#include "effects.h"
+
+#define FAILED 0xff
+#define REPORT_ROOM 4096 /* an error record is cut to fit its fields, so it is smaller */
+
+struct report {
+  uint8_t bytes[REPORT_ROOM];
+  size_t len; /* 0: EOF */
+  int fd;
+};
+
+/* 0 or -1 with errno. */
+static int receive(int control, struct report *report) {
+  union {
+    struct cmsghdr align;
+    char space[CMSG_SPACE(sizeof(int))];
+  } ancillary;
+  struct iovec data = {.iov_base = report->bytes, .iov_len = sizeof report->bytes};
+  struct msghdr message = {.msg_iov = &data, .msg_iovlen = 1, .msg_control = ancillary.space, .msg_controllen = sizeof ancillary.space};
+  ssize_t got;
+  do got = recvmsg(control, &message, MSG_CMSG_CLOEXEC);
+  while (got < 0 && errno == EINTR);
+  if (got < 0 && errno == ECONNRESET) got = 0; /* it went without reading our `g` */
+  if (got < 0) return -1;
+  report->len = (size_t)got;
+  report->fd = -1;
+  const struct cmsghdr *header = got == 0 ? NULL : CMSG_FIRSTHDR(&message);
+  if (header != NULL && header->cmsg_level == SOL_SOCKET && header->cmsg_type == SCM_RIGHTS && header->cmsg_len == CMSG_LEN(sizeof(int)))
+    memcpy(&report->fd, CMSG_DATA(header), sizeof report->fd);
+  return 0;
+}
+
+/* Its error is ours, told with the position of the clone that holds its plan. */
+static int failed(struct executor *ex, const char *key, const struct report *report) {
+  struct reader r = reader_of(report->bytes + 1, report->len - 1);
+  struct fail inner;
+  if (fail_decode(&inner, &r) != 0) return fail_msg(&ex->fail, EPROTO, key, "malformed error of the process");
+  return fail_nested(ex, &inner, executor_clone_position(ex, key));
+}
+
+static const char *report_name(uint32_t report) {
+  return report == REPORT_SYNC ? "sync" : report == REPORT_PARKED ? "parked" : report == REPORT_EXEC ? "exec" : "unknown";
+}
+
+static int judge(struct executor *ex, const struct op_resume *op, struct report *report) {
+  const struct effects *effects = ex->effects;
+  if (report->len == 0) {
+    /* After `parked` the socket closes at execve; a process that is killed before it has an exit, and says so there. */
+    if (op->until != REPORT_EXEC) return fail_msg(&ex->fail, ECHILD, op->key, "the process ended before it was ready");
+    if (effects->released == NULL || effects->released(effects->home, op->key) == 0) return 0;
+    return fail_sys(&ex->fail, "", op->key);
+  }
+  if (report->bytes[0] == FAILED) return failed(ex, op->key, report);
+  if (report->bytes[0] != op->until)
+    return fail_msg(&ex->fail, EPROTO, op->key, "the process reported %s where %s was due", report_name(report->bytes[0]),
+                    report_name(op->until));
+  return report->fd < 0 || op->slot == NO_SLOT ? 0 : slot_put(ex, op->slot, fd_steal(&report->fd));
+}
+
+int run_resume(struct executor *ex, const struct op_resume *op, struct buf *result) {
+  (void)result;
+  const struct effects *effects = ex->effects;
+  if (!can(ex, effects->held != NULL)) return -1;
+  bool released = false;
+  int control = effects->held(effects->home, op->key, &released);
+  if (control < 0)
+    return fail_msg(&ex->fail, ESRCH, op->key, released ? "the process runs already" : "no such process is held");
+  ssize_t sent;
+  do sent = send(control, "g", 1, MSG_NOSIGNAL);
+  while (sent < 0 && errno == EINTR);
+  /* EPIPE: it is gone, perhaps with a last word. */
+  if (sent < 0 && errno != EPIPE) return fail_sys(&ex->fail, "send", op->key);
+  bool gone = sent < 0;
+  struct report report;
+  if (receive(control, &report) != 0) return fail_sys(&ex->fail, "recvmsg", op->key);
+  if (gone && report.len == 0) return fail_msg(&ex->fail, ESRCH, op->key, "the process is gone");
+  int done = judge(ex, op, &report);
+  fd_close(&report.fd);
+  return done;
+}
+
+int run_held(struct executor *ex, const struct op_held *op, struct buf *result) {
+  const struct effects *effects = ex->effects;
+  if (!can(ex, effects->held != NULL)) return -1;
+  bool released = false;
+  int control = effects->held(effects->home, op->key, &released);
+  if (buf_u32(result, released ? 2 : control >= 0 ? 1 : 0) != 0) return fail_sys(&ex->fail, "mmap", op->key);
+  return 1;
+}

@@ -1,0 +1,86 @@
+/* FIFOs and UNIX sockets of whoever asked for the container. */
+#define _GNU_SOURCE
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include "../common/fd.h"
+#include "paths.h"
+
+#define READER_STEP_MS 2u
+
+int run_open_fifo(struct executor *ex, const struct op_open_fifo *op, struct buf *result) {
+  (void)result;
+  uint64_t until = now_ms() + op->timeout_ms;
+  int opened;
+  /* Not blocking, as the open would for ever where no reader comes; the kernel has no event for a reader that does. */
+  while ((opened = open(op->path, O_WRONLY | O_NONBLOCK | O_CLOEXEC | O_NOCTTY)) < 0) {
+    if (errno != ENXIO) return fail_sys(&ex->fail, "open", op->path);
+    if (now_ms() >= until) return fail_msg(&ex->fail, ETIMEDOUT, op->path, "nobody reads it after %u ms", op->timeout_ms);
+    pause_ms(READER_STEP_MS);
+  }
+  _cleanup_fd_ int fd = opened;
+  int flags = fcntl(fd, F_GETFL);
+  if (flags < 0 || fcntl(fd, F_SETFL, flags & ~O_NONBLOCK) != 0) return fail_sys(&ex->fail, "fcntl", op->path);
+  return slot_put(ex, op->slot, fd_steal(&fd));
+}
+
+/* A path that is too long for a socket's address is named through a descriptor of its directory. */
+static int address_of(const char *path, struct sockaddr_un *address, int *dir) {
+  *address = (struct sockaddr_un){.sun_family = AF_UNIX};
+  if (strlen(path) < sizeof address->sun_path) {
+    (void)memccpy(address->sun_path, path, '\0', sizeof address->sun_path);
+    return 0;
+  }
+  const char *slash = strrchr(path, '/');
+  _cleanup_free_ char *parent = slash == NULL ? NULL : strndup(path, slash == path ? 1 : (size_t)(slash - path));
+  if (parent == NULL) {
+    errno = ENAMETOOLONG;
+    return -1;
+  }
+  *dir = open(parent, O_PATH | O_DIRECTORY | O_CLOEXEC);
+  if (*dir < 0) return -1;
+  int len = snprintf(address->sun_path, sizeof address->sun_path, "/proc/self/fd/%d/%s", *dir, slash + 1);
+  if (len > 0 && (size_t)len < sizeof address->sun_path) return 0;
+  errno = ENAMETOOLONG;
+  return -1;
+}
+
+int run_connect(struct executor *ex, const struct op_connect *op, struct buf *result) {
+  (void)result;
+  struct sockaddr_un address;
+  _cleanup_fd_ int dir = -1;
+  if (address_of(op->path, &address, &dir) != 0) return fail_sys(&ex->fail, "connect", op->path);
+  _cleanup_fd_ int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+  if (fd < 0) return fail_sys(&ex->fail, "socket", op->path);
+  if (connect(fd, (const struct sockaddr *)&address, sizeof address) != 0) return fail_sys(&ex->fail, "connect", op->path);
+  return slot_put(ex, op->slot, fd_steal(&fd));
+}
+
+int run_send_fd(struct executor *ex, const struct op_send_fd *op, struct buf *result) {
+  (void)result;
+  int to = slot_fd(ex, op->to), fd = to < 0 ? -1 : slot_fd(ex, op->fd);
+  if (fd < 0) return -1;
+  union {
+    struct cmsghdr align;
+    char space[CMSG_SPACE(sizeof(int))];
+  } control = {.space = {0}};
+  /* A stream carries a descriptor only with a byte. */
+  char none = '\0';
+  struct iovec data = {.iov_base = op->data.len == 0 ? (void *)&none : (void *)(uintptr_t)op->data.data,
+                       .iov_len = op->data.len == 0 ? 1 : op->data.len};
+  struct msghdr message = {.msg_iov = &data, .msg_iovlen = 1, .msg_control = control.space, .msg_controllen = sizeof control.space};
+  struct cmsghdr *header = CMSG_FIRSTHDR(&message);
+  header->cmsg_level = SOL_SOCKET;
+  header->cmsg_type = SCM_RIGHTS;
+  header->cmsg_len = CMSG_LEN(sizeof fd);
+  memcpy(CMSG_DATA(header), &fd, sizeof fd);
+  ssize_t sent;
+  do sent = sendmsg(to, &message, MSG_NOSIGNAL);
+  while (sent < 0 && errno == EINTR);
+  return sent >= 0 ? 0 : fail_sys(&ex->fail, "sendmsg", "a descriptor");
+}

@@ -1,0 +1,76 @@
+/* Limits and scheduling of the process. */
+#define _GNU_SOURCE
+#include <errno.h>
+#include <linux/filter.h>
+#include <linux/seccomp.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <sys/personality.h>
+#include <sys/resource.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "../executor/executor.h"
+#include "ops.gen.h"
+
+/* Of <linux/ioprio.h>, which older headers do not have. */
+#define IOPRIO_OF_PROCESS 1
+
+/* struct sched_attr in its first version (sched_setattr(2)); C libraries disagree on whether they have it. */
+struct scheduling {
+  uint32_t size, policy;
+  uint64_t flags;
+  int32_t nice;
+  uint32_t priority;
+  uint64_t runtime, deadline, period;
+};
+
+int run_rlimit(struct executor *ex, const struct op_rlimit *op, struct buf *result) {
+  (void)result;
+  struct rlimit64 limit = {.rlim_cur = op->soft, .rlim_max = op->hard};
+  if (syscall(SYS_prlimit64, 0, op->resource, &limit, NULL) == 0) return 0;
+  char subject[32];
+  (void)snprintf(subject, sizeof subject, "resource %u", op->resource);
+  return fail_sys(&ex->fail, "prlimit", subject);
+}
+
+int run_scheduler(struct executor *ex, const struct op_scheduler *op, struct buf *result) {
+  (void)result;
+  struct scheduling attr = {
+    .size = sizeof attr,
+    .policy = op->policy,
+    .flags = op->flags,
+    .nice = (int32_t)op->nice,
+    .priority = op->priority,
+    .runtime = op->runtime,
+    .deadline = op->deadline,
+    .period = op->period,
+  };
+  return syscall(SYS_sched_setattr, 0, &attr, 0) == 0 ? 0 : fail_sys(&ex->fail, "sched_setattr", "scheduler");
+}
+
+int run_ioprio(struct executor *ex, const struct op_ioprio *op, struct buf *result) {
+  (void)result;
+  return syscall(SYS_ioprio_set, IOPRIO_OF_PROCESS, 0, op->value) == 0 ? 0 : fail_sys(&ex->fail, "ioprio_set", "I/O priority");
+}
+
+int run_affinity(struct executor *ex, const struct op_affinity *op, struct buf *result) {
+  (void)result;
+  if (syscall(SYS_sched_setaffinity, 0, op->mask.len, op->mask.data) == 0) return 0;
+  return fail_sys(&ex->fail, "sched_setaffinity", "CPU affinity");
+}
+
+int run_personality(struct executor *ex, const struct op_personality *op, struct buf *result) {
+  (void)result;
+  return personality(op->persona) >= 0 ? 0 : fail_sys(&ex->fail, "personality", "personality");
+}
+
+int run_seccomp(struct executor *ex, const struct op_seccomp *op, struct buf *result) {
+  (void)result;
+  size_t count = op->program.len / sizeof(struct sock_filter);
+  if (count == 0 || count > BPF_MAXINSNS || op->program.len % sizeof(struct sock_filter) != 0)
+    return fail_msg(&ex->fail, EINVAL, "seccomp", "not a program of 1 to %d instructions", BPF_MAXINSNS);
+  /* Read by the kernel only, which does not care how it is aligned. */
+  struct sock_fprog program = {.len = (unsigned short)count, .filter = (struct sock_filter *)(uintptr_t)op->program.data};
+  return syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, op->flags, &program) == 0 ? 0 : fail_sys(&ex->fail, "seccomp", "filter");
+}

@@ -1,0 +1,125 @@
+#define _GNU_SOURCE
+#include "mount.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include "../common/fd.h"
+#include "../common/sys.h"
+
+int mount_clone(struct executor *ex, int dir, const char *path, bool recursive, const char *subject) {
+  unsigned flags = OPEN_TREE_CLONE | (recursive ? AT_RECURSIVE : 0) | (*path == '\0' ? AT_EMPTY_PATH : 0);
+  int mount = sys_open_tree(dir, path, flags);
+  return mount >= 0 ? mount : fail_sys(&ex->fail, "open_tree", subject);
+}
+
+static int set_attr(struct executor *ex, int mount, bool recursive, const struct mount_attr *attr, const char *subject) {
+  unsigned flags = AT_EMPTY_PATH | (recursive ? AT_RECURSIVE : 0);
+  return sys_mount_setattr(mount, "", flags, attr) == 0 ? 0 : fail_sys(&ex->fail, "mount_setattr", subject);
+}
+
+int mount_attrs(struct executor *ex, int mount, bool recursive, uint64_t set, uint64_t clear, const char *subject) {
+  if (set == 0 && clear == 0) return 0;
+  /* The access time bits are one field: whoever sets it has to clear all of it (mount_setattr(2)). */
+  if ((set & MOUNT_ATTR__ATIME) != 0) clear |= MOUNT_ATTR__ATIME;
+  struct mount_attr attr = {.attr_set = set, .attr_clr = clear};
+  return set_attr(ex, mount, recursive, &attr, subject);
+}
+
+int mount_propagation(struct executor *ex, int mount, uint64_t propagation, const char *subject) {
+  struct mount_attr attr = {.propagation = propagation & (MS_SHARED | MS_SLAVE | MS_PRIVATE | MS_UNBINDABLE)};
+  if (attr.propagation == 0) return 0;
+  return set_attr(ex, mount, (propagation & MS_REC) != 0, &attr, subject);
+}
+
+int mount_attach(struct executor *ex, int mount, int target, const char *subject) {
+  return sys_move_mount(mount, target) == 0 ? 0 : fail_sys(&ex->fail, "move_mount", subject);
+}
+
+/* The next option of a list: its key and value (NULL: none) in `item`. Commas within double quotes do not separate (an SELinux
+ * label's categories), and the quotes are not part of the value, as with mount(2). The rest of the list, or NULL: `item` is too small. */
+static const char *next_option(const char *at, char *item, size_t size, char **value) {
+  size_t len = 0;
+  bool quoted = false;
+  *value = NULL;
+  for (; *at != '\0' && (quoted || *at != ','); at++) {
+    if (*at == '"') {
+      quoted = !quoted;
+      continue;
+    }
+    if (len + 1 >= size) return NULL;
+    item[len++] = *at;
+    if (*at == '=' && *value == NULL) {
+      item[len - 1] = '\0';
+      *value = item + len;
+    }
+  }
+  item[len] = '\0';
+  return *at == ',' ? at + 1 : at;
+}
+
+bool mount_option(const char *options, const char *key) {
+  char item[4096], *value;
+  while (options != NULL && *options != '\0') {
+    options = next_option(options, item, sizeof item, &value);
+    if (options != NULL && strcmp(item, key) == 0) return true;
+  }
+  return false;
+}
+
+/* fail_sys, and what the file system wrote into its log (lines of "e text"), which says more than an errno. */
+static int fail_fs(struct executor *ex, int fs, const char *syscall, const char *subject) {
+  int error = errno;
+  (void)fail_sys(&ex->fail, syscall, subject);
+  char line[sizeof ex->fail.detail];
+  ssize_t len;
+  while (fs >= 0 && (len = read(fs, line, sizeof line - 1)) > 2) {
+    line[len] = '\0';
+    line[strcspn(line, "\n")] = '\0';
+    if (line[0] == 'e') fail_copy(ex->fail.detail, sizeof ex->fail.detail, line + 2);
+  }
+  errno = error;
+  return -1;
+}
+
+static int set_options(struct executor *ex, int fs, const char *options) {
+  char item[4096], *value;
+  while (*options != '\0') {
+    options = next_option(options, item, sizeof item, &value);
+    if (options == NULL) {
+      errno = E2BIG;
+      return fail_sys(&ex->fail, "fsconfig", "mount option");
+    }
+    if (*item == '\0') continue;
+    unsigned command = value == NULL ? FSCONFIG_SET_FLAG : FSCONFIG_SET_STRING;
+    if (sys_fsconfig(fs, command, item, value, 0) != 0) return fail_fs(ex, fs, "fsconfig", item);
+  }
+  return 0;
+}
+
+/* The flags of mount(2) that belong to a superblock and that fsconfig(2) knows. */
+static const struct {
+  uint64_t flag;
+  const char *name;
+} superblock_flags[] = {
+  {MS_RDONLY, "ro"}, {MS_SYNCHRONOUS, "sync"}, {MS_DIRSYNC, "dirsync"}, {MS_LAZYTIME, "lazytime"}, {MS_MANDLOCK, "mand"},
+};
+
+int mount_new(struct executor *ex, const char *type, const char *source, const char *options, uint64_t sb_flags, uint64_t attrs) {
+  _cleanup_fd_ int fs = sys_fsopen(type);
+  if (fs < 0) {
+    if (errno != ENODEV) return fail_sys(&ex->fail, "fsopen", type);
+    (void)fail_msg(&ex->fail, ENODEV, type, "unknown file system type");
+    return -1;
+  }
+  if (*source != '\0' && sys_fsconfig(fs, FSCONFIG_SET_STRING, "source", source, 0) != 0)
+    return fail_fs(ex, fs, "fsconfig", "source");
+  for (size_t i = 0; i < sizeof superblock_flags / sizeof *superblock_flags; i++)
+    if ((sb_flags & superblock_flags[i].flag) != 0 &&
+        sys_fsconfig(fs, FSCONFIG_SET_FLAG, superblock_flags[i].name, NULL, 0) != 0)
+      return fail_fs(ex, fs, "fsconfig", superblock_flags[i].name);
+  if (set_options(ex, fs, options) != 0) return -1;
+  if (sys_fsconfig(fs, FSCONFIG_CMD_CREATE, NULL, NULL, 0) != 0) return fail_fs(ex, fs, "fsconfig", type);
+  int mount = sys_fsmount(fs, attrs);
+  return mount >= 0 ? mount : fail_fs(ex, fs, "fsmount", type);
+}

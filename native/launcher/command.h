@@ -1,0 +1,7 @@
+/* The command line: hands its arguments to the controller, runs the plans that come back, prints the answer. */
+#ifndef BERTH_LAUNCHER_COMMAND_H
+#define BERTH_LAUNCHER_COMMAND_H
+
+int command_main(int argc, char **argv);
+
+#endif

@@ -1,0 +1,168 @@
+#define _GNU_SOURCE
+#include "confine.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/capability.h>
+#include <linux/securebits.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/personality.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "../common/fd.h"
+#include "../common/sys.h"
+#include "confine_root.h"
+
+#define LOG_LIMIT (1 << 20)
+#define NAMESPACES (CLONE_NEWNS | CLONE_NEWNET | CLONE_NEWPID | CLONE_NEWIPC | CLONE_NEWUTS | CLONE_NEWCGROUP)
+
+/* Into the log: nobody waits for an answer any more. */
+static _Noreturn void die(const char *what) {
+  dprintf(2, "berth: controller: %s: %s\n", what, strerror(errno));
+  _exit(1);
+}
+
+static void write_file(const char *path, const char *text) {
+  _cleanup_fd_ int fd = open(path, O_WRONLY | O_CLOEXEC);
+  /* Every one of these is a reset that may be refused to this user; what must not fail is checked by the caller. */
+  if (fd >= 0 && write(fd, text, strlen(text)) < 0) return;
+}
+
+/* Out of the caller's cgroups: docker.service's die with it, a pod's are charged for what runs in them. The roots are there on
+ * every kind of host; where a v2 root takes no processes (it delegates controllers), a group of our own beside its children. */
+static void leave_cgroups(void) {
+  FILE *mounts = fopen("/proc/self/mountinfo", "re");
+  if (!mounts) return;
+  char *line = NULL;
+  size_t size = 0;
+  while (getline(&line, &size, mounts) > 0) {
+    char point[PATH_MAX], procs[PATH_MAX + 64], pid[16];
+    char *type = strstr(line, " - cgroup");
+    if (!type || sscanf(line, "%*s %*s %*s %*s %4095s", point) != 1) continue;
+    snprintf(pid, sizeof pid, "%d", getpid());
+    snprintf(procs, sizeof procs, "%s/cgroup.procs", point);
+    int fd = open(procs, O_WRONLY | O_CLOEXEC);
+    if (fd >= 0 && write(fd, pid, strlen(pid)) < 0 && errno == EBUSY) {
+      snprintf(procs, sizeof procs, "%s/berth-controller", point);
+      if (mkdir(procs, 0755) == 0 || errno == EEXIST) {
+        snprintf(procs, sizeof procs, "%s/berth-controller/cgroup.procs", point);
+        write_file(procs, pid);
+      }
+    }
+    if (fd >= 0) close(fd);
+  }
+  free(line);
+  fclose(mounts);
+}
+
+static void reset_attributes(void) {
+  umask(077);
+  for (int s = 1; s < _NSIG; s++) (void)signal(s, SIG_DFL); /* KILL and STOP refuse */
+  sigset_t none;
+  sigemptyset(&none);
+  (void)sigprocmask(SIG_SETMASK, &none, NULL);
+  (void)setpriority(PRIO_PROCESS, 0, 0);
+  struct sched_param normal = {0};
+  (void)sched_setscheduler(0, SCHED_OTHER, &normal);
+  unsigned long all[128];
+  memset(all, 0xff, sizeof all);
+  (void)syscall(SYS_sched_setaffinity, 0, sizeof all, all);
+  (void)syscall(SYS_ioprio_set, 1, 0, 0);
+  (void)personality(PER_LINUX);
+  (void)prctl(PR_SET_TIMERSLACK, 0, 0, 0, 0);
+  write_file("/proc/self/oom_score_adj", "0");
+  struct rlimit files;
+  if (getrlimit(RLIMIT_NOFILE, &files) == 0) {
+    files.rlim_cur = files.rlim_max;
+    (void)setrlimit(RLIMIT_NOFILE, &files);
+  }
+  struct rlimit core = {0, 0}; /* requests carry secrets */
+  (void)setrlimit(RLIMIT_CORE, &core);
+  (void)syscall(SYS_keyctl, 1 /* KEYCTL_JOIN_SESSION_KEYRING */, NULL);
+}
+
+static void drop_privileges(void) {
+  const unsigned long secure = SECBIT_NOROOT | SECBIT_NOROOT_LOCKED | SECBIT_NO_SETUID_FIXUP | SECBIT_NO_SETUID_FIXUP_LOCKED |
+                               SECBIT_KEEP_CAPS_LOCKED | SECBIT_NO_CAP_AMBIENT_RAISE | SECBIT_NO_CAP_AMBIENT_RAISE_LOCKED;
+  /* Without CAP_SETPCAP there is nothing in the bounding set that could ever be gained: no_new_privs below is enough. */
+  if (prctl(PR_SET_SECUREBITS, secure) == 0)
+    for (int cap = 0; prctl(PR_CAPBSET_DROP, cap) == 0; cap++) {}
+  (void)prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0);
+  struct __user_cap_header_struct head = {.version = _LINUX_CAPABILITY_VERSION_3};
+  struct __user_cap_data_struct nothing[2] = {0};
+  if (syscall(SYS_capset, &head, nothing) < 0) die("capset");
+  if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0) die("no_new_privs");
+}
+
+/* 1 with namespaces of our own, 0 where this user may not have them. */
+static int own_namespaces(void) {
+  unsigned uid = geteuid(), gid = getegid();
+  if (unshare(NAMESPACES) == 0) return 1;
+  if (unshare(CLONE_NEWUSER | NAMESPACES) < 0) return 0;
+  char map[64];
+  write_file("/proc/self/setgroups", "deny");
+  snprintf(map, sizeof map, "%u %u 1", uid, uid);
+  write_file("/proc/self/uid_map", map);
+  snprintf(map, sizeof map, "%u %u 1", gid, gid);
+  write_file("/proc/self/gid_map", map);
+  return 1;
+}
+
+static _Noreturn void run_node(const struct install *in, const char *mode, const char *scratch, const char *idle, int confined) {
+  if (confined && confine_root(in, scratch) < 0) die(confine_root_failed());
+  drop_privileges();
+  char *argv[] = {"berth-controller", (char *)(uintptr_t)in->controller, (char *)(uintptr_t)mode, "3", "--idle", (char *)(uintptr_t)idle, NULL};
+  char *env[] = {"PATH=", "HOME=/", "LANG=C.UTF-8", NULL};
+  execve(in->node, argv, env);
+  die(in->node);
+}
+
+/* A new log where the old one has grown long. */
+static int open_log(const char *path) {
+  _cleanup_fd_ int fd = open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | O_NOFOLLOW, 0600);
+  struct stat st;
+  if (fd >= 0 && fstat(fd, &st) == 0 && st.st_size > LOG_LIMIT && ftruncate(fd, 0) < 0) return -1;
+  return fd_steal(&fd);
+}
+
+static const char *idle_seconds(void) {
+  const char *set = getenv("BERTH_CONTROLLER_IDLE");
+  return set && *set && strspn(set, "0123456789") == strlen(set) && strlen(set) < 8 ? set : "300";
+}
+
+int confine_start(const struct install *in, const char *mode, int socket, const char *scratch, const char *log) {
+  pid_t first = fork();
+  if (first < 0) return -1;
+  if (first == 0) {
+    const char *idle = idle_seconds();
+    int out = open_log(log), null = open("/dev/null", O_RDONLY);
+    if (out < 0 || null < 0 || setsid() < 0) _exit(1);
+    /* Above what they become, so that none overwrites another. */
+    int moved = fcntl(socket, F_DUPFD, 10), moved_out = fcntl(out, F_DUPFD, 10);
+    if (dup2(null, 0) < 0 || moved < 0 || moved_out < 0 || dup2(moved_out, 1) < 0 || dup2(moved_out, 2) < 0 || dup2(moved, 3) < 0 ||
+        sys_close_range(4, ~0u, 0) < 0 || chdir("/") < 0)
+      _exit(1);
+    leave_cgroups();
+    reset_attributes();
+    int confined = own_namespaces();
+    pid_t second = fork(); /* the first process of the new pid namespace */
+    if (second == 0) run_node(in, mode, scratch, idle, confined);
+    _exit(second < 0 ? 1 : 0);
+  }
+  int status;
+  pid_t got;
+  do got = waitpid(first, &status, 0);
+  while (got < 0 && errno == EINTR);
+  if (got == first && WIFEXITED(status) && WEXITSTATUS(status) == 0) return 0;
+  errno = got < 0 ? errno : EAGAIN;
+  return -1;
+}

@@ -1,0 +1,11 @@
+/* Reaching the controller: connect to the shared one, start it where there is none, or start one for a single request. */
+#ifndef BERTH_CONTROLLER_H
+#define BERTH_CONTROLLER_H
+
+#include <stdbool.h>
+
+/* A connected stream socket (close-on-exec), or -1 with errno. Blocks while a controller is being started, not while it
+ * boots: the listening socket is there before Node is, and the caller waits in its backlog. Safe in a forked child. */
+int controller_connect(bool own);
+
+#endif

@@ -1,0 +1,11 @@
+/* The directory for sockets and state of this user: /run/berth, or below XDG_RUNTIME_DIR. */
+#ifndef BERTH_RUN_DIR_H
+#define BERTH_RUN_DIR_H
+
+#include <limits.h>
+
+/* Writes the path; makes nothing. As runc chooses: /run/berth for root of the initial user namespace, else $XDG_RUNTIME_DIR/berth
+ * where that is set. 0, or -1 with errno. */
+int run_dir(char path[PATH_MAX]);
+
+#endif

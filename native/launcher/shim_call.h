@@ -1,0 +1,25 @@
+/* What containerd says on a shim's command line, and the paths that follow from it. */
+#ifndef BERTH_SHIM_CALL_H
+#define BERTH_SHIM_CALL_H
+
+#include <limits.h>
+#include <stdbool.h>
+
+struct shim_call {
+  const char *namespace, *address, *publish_binary, *id, *bundle, *verb;
+  bool debug, version, info;
+  const char *bad; /* what can't be used; NULL where all can */
+};
+
+struct shim_call shim_call_parse(int argc, char **argv);
+/* Where the shim's state lies: /run/berth/.shim/HASH/NAMESPACE, HASH from containerd's address (trap 11). 0 or -1. */
+int shim_state_dir(const struct shim_call *, char path[PATH_MAX]);
+/* The socket of a group in `dir`, named as the reference names it. 0 or -1. */
+int shim_socket_path(const struct shim_call *, const char *dir, const char *group, char path[PATH_MAX]);
+/* The group of the container in the current directory's config.json, to be freed; its id where it has none or there is no such
+ * file. NULL with errno. */
+char *shim_group(const struct shim_call *, char **problem);
+
+#define SHIM_SOCKETS "/run/containerd/s"
+
+#endif

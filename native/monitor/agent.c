@@ -1,0 +1,483 @@
+#include "agent.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/timerfd.h>
+#include <unistd.h>
+
+#include "../common/frame.h"
+#include "../common/reader.h"
+#include "journal.h"
+
+#ifndef BUILD_ID
+#error "BUILD_ID comes from the Makefile"
+#endif
+
+#define PROTOCOL 1
+/* How long to keep trying to reach a controller, and how often, before what waits is given up (trap 5). */
+#define CONNECT_TRIES 60
+#define CONNECT_RETRY_MS 100
+#define STRIKES_OWN 2   /* from here a request gets a controller of its own */
+#define STRIKES_LAST 3  /* from here it gets a fixed error */
+
+enum to_controller { MSG_HELLO = 1, MSG_REQUEST = 2, MSG_OUTCOME = 3, MSG_REFUSED = 4 };
+enum from_controller { MSG_WELCOME = 1, MSG_STEP = 2, MSG_COMMIT = 3 };
+enum commit_flags { COMMIT_RECORD = 1, COMMIT_LEAVE = 2 };
+
+/* A connection to a controller: the shared one (own_request 0), or one that serves a single request. */
+struct link {
+  struct link *next;
+  struct agent *agent;
+  uint64_t ticket, own_request;
+  int fd; /* -1 while connecting */
+  bool connecting, broken;
+  struct buf in, out;
+};
+
+struct agent {
+  enum agent_role role;
+  struct agent_owner owner;
+  const char *const *context;
+  int epoll, timer;
+  struct link *links;
+  struct request *first, **last;
+  uint64_t next_id, next_ticket, seq;
+  uint32_t failed_connects;
+  struct buf record;
+  bool timer_set;
+};
+
+/* ---- requests ---- */
+
+static struct request *find_request(struct agent *a, uint64_t id) {
+  for (struct request *r = a->first; r; r = r->next)
+    if (r->id == id) return r;
+  return NULL;
+}
+
+static bool wants_controller(const struct request *r) { return !r->parked; }
+
+static void remove_request(struct agent *a, struct request *r) {
+  for (struct request **p = &a->first; *p; p = &(*p)->next) {
+    if (*p == r) {
+      *p = r->next;
+      if (a->last == &r->next) a->last = p;
+      break;
+    }
+  }
+  request_free(r);
+}
+
+size_t agent_held_bytes(const struct agent *a) {
+  size_t n = 0;
+  for (const struct request *r = a->first; r; r = r->next) {
+    n += r->body.cap;
+    for (const struct step *s = r->steps; s; s = s->next) n += s->plan.cap + s->outcome.cap;
+  }
+  return n;
+}
+
+/* ---- links ---- */
+
+static struct link *find_link(struct agent *a, uint64_t own_request) {
+  for (struct link *l = a->links; l; l = l->next)
+    if (l->own_request == own_request && !l->broken) return l;
+  return NULL;
+}
+
+static void arm_retry(struct agent *a, uint32_t ms) {
+  struct itimerspec t = {.it_value = {.tv_sec = ms / 1000, .tv_nsec = (long)(ms % 1000) * 1000000}};
+  a->timer_set = timerfd_settime(a->timer, 0, &t, NULL) == 0;
+}
+
+/* Frees what broke; called where no link is in use further up the stack. */
+static void sweep_links(struct agent *a) {
+  for (struct link **p = &a->links; *p;) {
+    struct link *l = *p;
+    if (!l->broken) {
+      p = &l->next;
+      continue;
+    }
+    *p = l->next;
+    if (l->fd >= 0) close(l->fd); /* leaves the epoll set with it */
+    buf_free(&l->in);
+    buf_free(&l->out);
+    free(l);
+  }
+}
+
+static void update_events(struct link *l) {
+  if (l->fd < 0 || l->broken) return;
+  struct epoll_event e = {.events = EPOLLIN | (l->out.len ? EPOLLOUT : 0u), .data.ptr = l};
+  (void)epoll_ctl(l->agent->epoll, EPOLL_CTL_MOD, l->fd, &e);
+}
+
+static void break_link(struct link *l);
+
+static void send_out(struct link *l) {
+  if (l->broken || l->fd < 0) return;
+  if (frame_flush(l->fd, &l->out) < 0) break_link(l);
+  else update_events(l);
+}
+
+static void send_hello(struct link *l) {
+  struct agent *a = l->agent;
+  size_t at = frame_begin(&l->out, MSG_HELLO);
+  uint32_t n = 0;
+  while (a->context && a->context[n]) n++;
+  bool ok = at != (size_t)-1 && buf_u32(&l->out, PROTOCOL) == 0 && buf_str(&l->out, BUILD_ID) == 0 &&
+            buf_u32(&l->out, a->role) == 0 && buf_u64(&l->out, a->seq) == 0 &&
+            buf_bytes(&l->out, a->record.data, a->record.len) == 0 && buf_u32(&l->out, n) == 0;
+  for (uint32_t i = 0; ok && i < n; i++) ok = buf_str(&l->out, a->context[i]) == 0;
+  if (!ok || frame_end(&l->out, at) < 0) break_link(l);
+}
+
+static void send_request(struct link *l, struct request *r) {
+  size_t at = frame_begin(&l->out, MSG_REQUEST);
+  bool ok = at != (size_t)-1 && buf_u64(&l->out, r->id) == 0 && buf_u32(&l->out, r->kind) == 0 &&
+            buf_u32(&l->out, r->strikes) == 0 && buf_bytes(&l->out, r->body.data, r->body.len) == 0;
+  r->link = l;
+  if (!ok || frame_end(&l->out, at) < 0) break_link(l);
+}
+
+static void send_outcome(struct request *r, struct step *s) {
+  struct link *l = r->link;
+  if (!l || l->fd < 0 || l->broken) return;
+  s->asked = false;
+  size_t at = frame_begin(&l->out, MSG_OUTCOME);
+  bool ok = at != (size_t)-1 && buf_u64(&l->out, r->id) == 0 && buf_str(&l->out, s->name) == 0 &&
+            buf_bytes(&l->out, s->outcome.data, s->outcome.len) == 0;
+  if (!ok || frame_end(&l->out, at) < 0) break_link(l);
+  send_out(l);
+}
+
+static void link_up(struct link *l, int fd) {
+  struct agent *a = l->agent;
+  l->connecting = false;
+  l->fd = fd;
+  a->failed_connects = 0;
+  struct epoll_event e = {.events = EPOLLIN, .data.ptr = l};
+  if (epoll_ctl(a->epoll, EPOLL_CTL_ADD, fd, &e) < 0) {
+    break_link(l);
+    return;
+  }
+  send_hello(l);
+  for (struct request *r = a->first; r; r = r->next)
+    if (wants_controller(r) && !r->link && (l->own_request ? r->id == l->own_request : r->strikes < STRIKES_OWN))
+      send_request(l, r);
+  send_out(l);
+}
+
+static void give_up(struct agent *a, struct request *r, const char *why) {
+  if (r->kind == REQUEST_EXIT || r->kind == REQUEST_DISCONNECTED) { /* never lost: tried again from the start, later */
+    r->strikes = 0;
+    arm_retry(a, 1000);
+    return;
+  }
+  uint64_t id = r->id;
+  remove_request(a, r);
+  a->owner.give_up(a->owner.owner, id, why);
+}
+
+static void connect_failed(struct agent *a, int error) {
+  if (++a->failed_connects < CONNECT_TRIES && error != ENOENT && error != EACCES && error != ENOEXEC) {
+    arm_retry(a, CONNECT_RETRY_MS);
+    return;
+  }
+  a->failed_connects = 0;
+  char why[160];
+  size_t n = 0;
+  static const char text[] = "no controller could be started: ";
+  memcpy(why, text, sizeof text - 1);
+  n = sizeof text - 1;
+  const char *e = strerror(error);
+  size_t m = strlen(e);
+  if (m > sizeof why - n - 1) m = sizeof why - n - 1;
+  memcpy(why + n, e, m);
+  why[n + m] = 0;
+  for (struct request *r = a->first, *next; r; r = next) {
+    next = r->next;
+    if (wants_controller(r) && !r->link) give_up(a, r, why);
+  }
+}
+
+/* Makes sure that whatever waits for a controller has one, or one on its way. */
+static void dispatch(struct agent *a) {
+  for (;;) {
+    struct request *r = a->first;
+    struct link *l = NULL;
+    for (; r; r = r->next) {
+      if (!wants_controller(r) || r->link) continue;
+      l = find_link(a, r->strikes >= STRIKES_OWN ? r->id : 0);
+      if (l && l->connecting) continue; /* link_up sends it */
+      break;
+    }
+    if (!r) break;
+    if (l) {
+      send_request(l, r);
+      send_out(l);
+      continue;
+    }
+    if (a->timer_set) break; /* a retry is due soon */
+    l = calloc(1, sizeof *l);
+    if (!l) {
+      arm_retry(a, CONNECT_RETRY_MS);
+      break;
+    }
+    *l = (struct link){.next = a->links, .agent = a, .ticket = ++a->next_ticket, .fd = -1, .connecting = true};
+    l->own_request = r->strikes >= STRIKES_OWN ? r->id : 0;
+    l->in.secret = l->out.secret = true;
+    a->links = l;
+    int fd = a->owner.connect(a->owner.owner, l->own_request != 0, l->ticket);
+    if (fd >= 0) {
+      link_up(l, fd);
+    } else if (errno != EINPROGRESS) {
+      int error = errno;
+      l->connecting = false;
+      l->broken = true;
+      connect_failed(a, error);
+    }
+  }
+}
+
+static void break_link(struct link *l) {
+  if (l->broken) return;
+  l->broken = true;
+  struct agent *a = l->agent;
+  for (struct request *r = a->first, *next; r; r = next) {
+    next = r->next;
+    if (r->link != l) continue;
+    r->link = NULL;
+    for (struct step *s = r->steps; s; s = s->next) s->asked = false;
+    if (!r->parked && ++r->strikes >= STRIKES_LAST) give_up(a, r, "three controllers ended while they served this request");
+  }
+}
+
+/* ---- what a controller says ---- */
+
+static bool on_step(struct link *l, struct reader *body) {
+  struct agent *a = l->agent;
+  uint64_t id = reader_u64(body);
+  const char *name = reader_str(body);
+  struct span plan = reader_bytes(body);
+  if (body->bad) return false;
+  struct request *r = find_request(a, id);
+  if (!r || r->link != l) return true; /* answered meanwhile by another controller's commit */
+  uint64_t hash = journal_hash(plan.data, plan.len);
+  struct step *s = journal_find(r, name, hash);
+  if (s) { /* a replay: answered from the journal, or joined while it runs */
+    s->asked = true;
+    if (s->done) send_outcome(r, s);
+    return true;
+  }
+  s = journal_add(r, name, hash, plan.data, plan.len);
+  if (!s) return false;
+  s->asked = true;
+  a->owner.run_step(a->owner.owner, id, s->name, s->plan.data, s->plan.len);
+  return true;
+}
+
+void agent_outcome(struct agent *a, uint64_t request, const char *step, const uint8_t *plan, size_t plan_len,
+                   const uint8_t *outcome, size_t len) {
+  struct request *r = find_request(a, request);
+  struct step *s = r ? journal_find(r, step, journal_hash(plan, plan_len)) : NULL;
+  if (!s) return; /* its request was answered while it ran */
+  s->done = true;
+  if (buf_append(&s->outcome, outcome, len) < 0) { /* no memory for it: the request can only be given up */
+    give_up(a, r, "out of memory");
+    return;
+  }
+  buf_free(&s->plan);
+  if (s->asked) send_outcome(r, s);
+  dispatch(a);
+}
+
+/* The controller may have more commits under way that count on the one refused: the sequence leaves the range they could name, so that
+ * none of them is taken for one that knows the record. */
+static void refuse(struct link *l, uint64_t id) {
+  struct agent *a = l->agent;
+  a->seq += (uint64_t)1 << 32;
+  size_t at = frame_begin(&l->out, MSG_REFUSED);
+  bool ok = at != (size_t)-1 && buf_u64(&l->out, id) == 0 && buf_u64(&l->out, a->seq) == 0 &&
+            buf_bytes(&l->out, a->record.data, a->record.len) == 0;
+  if (!ok || frame_end(&l->out, at) < 0) break_link(l);
+  else send_out(l);
+}
+
+/* Applied whole or not at all: decoded to its end before anything changes. */
+static bool on_commit(struct link *l, struct reader *body) {
+  struct agent *a = l->agent;
+  uint64_t id = reader_u64(body), base = reader_u64(body);
+  uint32_t flags = reader_u32(body);
+  struct span record = reader_bytes(body);
+  struct reader answers = *body;
+  uint32_t n_answers = reader_u32(body);
+  for (uint32_t i = 0; i < n_answers && !body->bad; i++) {
+    reader_u64(body);
+    reader_bytes(body);
+  }
+  struct reader serials = *body;
+  uint32_t n_serials = reader_u32(body);
+  for (uint32_t i = 0; i < n_serials && !body->bad; i++) reader_u64(body);
+  struct reader events = *body;
+  uint32_t n_events = reader_u32(body);
+  for (uint32_t i = 0; i < n_events && !body->bad; i++) reader_bytes(body);
+  if (body->bad || body->left) return false;
+
+  struct request *r = find_request(a, id);
+  if (!r || r->link != l) return true;
+  if ((flags & COMMIT_RECORD) && base != a->seq) {
+    refuse(l, id);
+    return true;
+  }
+  if (flags & COMMIT_RECORD) {
+    struct buf next = {.secret = true};
+    if (buf_append(&next, record.data, record.len) < 0) return false;
+    buf_free(&a->record);
+    a->record = next;
+    a->seq++;
+    if (a->owner.record) a->owner.record(a->owner.owner, a->seq, record.data, record.len);
+  }
+  r->link = NULL;
+  r->parked = true;
+  journal_clear(r);
+  reader_u32(&events);
+  for (uint32_t i = 0; i < n_events; i++) {
+    struct span e = reader_bytes(&events);
+    if (a->owner.event) a->owner.event(a->owner.owner, e.data, e.len);
+  }
+  reader_u32(&serials);
+  for (uint32_t i = 0; i < n_serials; i++) {
+    uint64_t serial = reader_u64(&serials);
+    if (a->owner.acknowledged) a->owner.acknowledged(a->owner.owner, serial);
+  }
+  /* Exits and disconnections have no answer: their commit is their end. */
+  if (r->kind == REQUEST_EXIT || r->kind == REQUEST_DISCONNECTED) remove_request(a, r);
+  reader_u32(&answers);
+  for (uint32_t i = 0; i < n_answers; i++) {
+    uint64_t to = reader_u64(&answers);
+    struct span payload = reader_bytes(&answers);
+    struct request *answered = find_request(a, to);
+    if (!answered) continue;
+    remove_request(a, answered);
+    a->owner.answer(a->owner.owner, to, payload.data, payload.len);
+  }
+  if ((flags & COMMIT_LEAVE) && a->owner.leave) a->owner.leave(a->owner.owner);
+  return true;
+}
+
+static void read_link(struct link *l) {
+  ssize_t n = frame_fill(l->fd, &l->in, 256 << 10);
+  if (n == 0 || (n < 0 && errno != EAGAIN)) {
+    break_link(l);
+    return;
+  }
+  /* The input may be released and grown by what a frame causes, never during it: handlers do not read this link. */
+  struct frame f;
+  size_t size, used = 0;
+  while (!l->broken) {
+    struct buf rest = {.data = l->in.data + used, .len = l->in.len - used};
+    int got = frame_next(&rest, &f, &size);
+    if (got == 0) break;
+    bool ok = got > 0;
+    if (ok && f.type == MSG_STEP) ok = on_step(l, &f.body);
+    else if (ok && f.type == MSG_COMMIT) ok = on_commit(l, &f.body);
+    else if (ok) ok = f.type == MSG_WELCOME;
+    if (!ok) {
+      break_link(l);
+      return;
+    }
+    used += size;
+  }
+  if (used == l->in.len) buf_free(&l->in);
+  else if (used) buf_drop(&l->in, used);
+  /* A controller of its own has done its work once its request is answered or parked. */
+  if (l->own_request) {
+    struct request *r = find_request(l->agent, l->own_request);
+    if (!r || r->parked) l->broken = true;
+  }
+}
+
+/* ---- the owner's side ---- */
+
+struct agent *agent_new(enum agent_role role, const struct agent_owner *owner, const char *const *context) {
+  struct agent *a = calloc(1, sizeof *a);
+  if (!a) return NULL;
+  *a = (struct agent){.role = role, .owner = *owner, .context = context, .next_id = 0};
+  a->last = &a->first;
+  a->record.secret = true;
+  a->epoll = epoll_create1(EPOLL_CLOEXEC);
+  a->timer = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
+  struct epoll_event e = {.events = EPOLLIN, .data.ptr = NULL};
+  if (a->epoll < 0 || a->timer < 0 || epoll_ctl(a->epoll, EPOLL_CTL_ADD, a->timer, &e) < 0) {
+    agent_free(a);
+    return NULL;
+  }
+  return a;
+}
+
+void agent_free(struct agent *a) {
+  if (!a) return;
+  for (struct link *l = a->links; l; l = l->next) l->broken = true;
+  sweep_links(a);
+  while (a->first) remove_request(a, a->first);
+  buf_free(&a->record);
+  if (a->epoll >= 0) close(a->epoll);
+  if (a->timer >= 0) close(a->timer);
+  free(a);
+}
+
+int agent_fd(const struct agent *a) { return a->epoll; }
+
+uint64_t agent_request(struct agent *a, enum request_kind kind, const uint8_t *body, size_t len) {
+  struct request *r = calloc(1, sizeof *r);
+  if (!r) return 0;
+  r->body.secret = true;
+  if (buf_append(&r->body, body, len) < 0) {
+    free(r);
+    return 0;
+  }
+  r->id = ++a->next_id;
+  r->kind = kind;
+  *a->last = r;
+  a->last = &r->next;
+  uint64_t id = r->id;
+  dispatch(a);
+  return id;
+}
+
+void agent_connected(struct agent *a, uint64_t ticket, int fd, int error) {
+  struct link *l = a->links;
+  while (l && (l->ticket != ticket || l->broken)) l = l->next;
+  if (!l) {
+    if (fd >= 0) close(fd);
+    return;
+  }
+  if (fd >= 0) {
+    link_up(l, fd);
+  } else {
+    l->connecting = false;
+    l->broken = true;
+    connect_failed(a, error);
+  }
+  dispatch(a);
+}
+
+void agent_ready(struct agent *a) {
+  struct epoll_event events[8];
+  int n = epoll_wait(a->epoll, events, 8, 0);
+  for (int i = 0; i < n; i++) {
+    struct link *l = events[i].data.ptr;
+    if (!l) {
+      uint64_t ticks;
+      if (read(a->timer, &ticks, sizeof ticks) == sizeof ticks) a->timer_set = false;
+      continue;
+    }
+    if (!l->broken && (events[i].events & EPOLLOUT)) send_out(l);
+    if (!l->broken && (events[i].events & (EPOLLIN | EPOLLHUP | EPOLLERR))) read_link(l);
+  }
+  dispatch(a);
+  sweep_links(a);
+}

@@ -1,0 +1,245 @@
+#define _GNU_SOURCE
+#include "clients.h"
+
+#include <errno.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "../common/frame.h"
+#include "loop.h"
+#include "ttrpc.h"
+
+/* Bytes of unanswered requests that a monitor keeps (trap 15). Short requests (a Kill) have a reserve beyond. */
+#define CLIENT_LIMIT (16u << 20)
+#define TOTAL_LIMIT (64u << 20)
+#define SHORT_REQUEST 4096
+#define SHORT_RESERVE (1u << 20)
+
+struct client {
+  struct client *next;
+  struct source source;
+  uint64_t id;
+  uint32_t last_stream;
+  size_t unanswered, skip; /* skip: what is left of a message that is too long */
+  struct buf in, out;
+  bool broken;
+};
+
+struct call {
+  struct call *next;
+  uint64_t request, client;
+  uint32_t stream;
+  size_t size;
+};
+
+static struct client *clients;
+static struct call *calls;
+static struct source listener = {.fd = -1};
+static struct agent *agent;
+static uint64_t next_id;
+static size_t total;
+
+static struct client *find_client(uint64_t id) {
+  for (struct client *c = clients; c; c = c->next)
+    if (c->id == id) return c;
+  return NULL;
+}
+
+static void client_close(struct client *c) {
+  for (struct client **p = &clients; *p; p = &(*p)->next) {
+    if (*p != c) continue;
+    *p = c->next;
+    break;
+  }
+  bool had_calls = false;
+  for (struct call **p = &calls; *p;) {
+    struct call *k = *p;
+    if (k->client != c->id) {
+      p = &k->next;
+      continue;
+    }
+    had_calls = true;
+    total -= k->size;
+    *p = k->next;
+    free(k);
+  }
+  loop_unwatch(&c->source);
+  close(c->source.fd);
+  buf_free(&c->in);
+  buf_free(&c->out);
+  if (had_calls) { /* waits of this connection are parked: nobody will take their answers */
+    struct buf body = {0};
+    if (buf_u64(&body, c->id) == 0) (void)agent_request(agent, REQUEST_DISCONNECTED, body.data, body.len);
+    buf_free(&body);
+  }
+  free(c);
+}
+
+/* Sends what it can. The client is closed later, from its own event, where it is broken. */
+static void flush(struct client *c) {
+  if (frame_flush(c->source.fd, &c->out) < 0) c->broken = true;
+  /* A broken one wakes up at once and is closed by client_ready. */
+  (void)loop_change(&c->source, EPOLLIN | (c->out.len || c->broken ? EPOLLOUT : 0u));
+}
+
+static struct call *take_call(uint64_t request) {
+  for (struct call **p = &calls; *p; p = &(*p)->next) {
+    if ((*p)->request != request) continue;
+    struct call *k = *p;
+    *p = k->next;
+    total -= k->size;
+    struct client *c = find_client(k->client);
+    if (c) c->unanswered -= k->size;
+    return k;
+  }
+  return NULL;
+}
+
+void client_answer(uint64_t request, const uint8_t *response, size_t len) {
+  struct call *k = take_call(request);
+  if (!k) return; /* its connection is gone */
+  struct client *c = find_client(k->client);
+  if (c) {
+    if (len > TTRPC_MESSAGE_MAX) {
+      if (ttrpc_append_error(&c->out, k->stream, RPC_RESOURCE_EXHAUSTED, "the answer is longer than a message may be") < 0) c->broken = true;
+    } else if (ttrpc_append(&c->out, k->stream, TTRPC_RESPONSE, response, len) < 0) {
+      c->broken = true;
+    }
+    flush(c);
+  }
+  free(k);
+}
+
+void client_give_up(uint64_t request, const char *why) {
+  struct call *k = take_call(request);
+  if (!k) return;
+  struct client *c = find_client(k->client);
+  char text[256];
+  snprintf(text, sizeof text, "berth: %s", why);
+  if (c) {
+    /* Never code 12: to Create it means that this shim does not know the call (trap 4). */
+    if (ttrpc_append_error(&c->out, k->stream, RPC_UNKNOWN, text) < 0) c->broken = true;
+    flush(c);
+  }
+  free(k);
+}
+
+int clients_unsent(void) {
+  for (struct client *c = clients; c; c = c->next)
+    if (c->out.len && !c->broken) return 1;
+  return 0;
+}
+
+static bool refuse(struct client *c, uint32_t stream, enum rpc_code code, const char *why) {
+  return ttrpc_append_error(&c->out, stream, code, why) == 0;
+}
+
+static bool on_request(struct client *c, struct ttrpc_header h, const uint8_t *message) {
+  if (h.type == TTRPC_DATA) return true; /* streams are not part of the task API */
+  if (h.type != TTRPC_REQUEST) return true;
+  if (h.stream % 2 == 0 || h.stream <= c->last_stream)
+    return refuse(c, h.stream, RPC_INVALID_ARGUMENT, "StreamID must be odd and increasing for client initiated streams");
+  c->last_stream = h.stream;
+  size_t reserve = h.length <= SHORT_REQUEST ? SHORT_RESERVE : 0;
+  if (c->unanswered + h.length > CLIENT_LIMIT + reserve || total + h.length > TOTAL_LIMIT + reserve)
+    return refuse(c, h.stream, RPC_RESOURCE_EXHAUSTED, "berth: too many bytes of unanswered requests");
+  struct buf body = {.secret = true};
+  struct call *k = calloc(1, sizeof *k);
+  if (!k || buf_u64(&body, c->id) < 0 || buf_bytes(&body, message, h.length) < 0) {
+    free(k);
+    buf_free(&body);
+    return refuse(c, h.stream, RPC_RESOURCE_EXHAUSTED, "berth: out of memory");
+  }
+  *k = (struct call){.client = c->id, .stream = h.stream, .size = h.length};
+  k->request = agent_request(agent, REQUEST_TTRPC, body.data, body.len);
+  buf_free(&body);
+  if (!k->request) {
+    free(k);
+    return refuse(c, h.stream, RPC_RESOURCE_EXHAUSTED, "berth: out of memory");
+  }
+  k->next = calls;
+  calls = k;
+  c->unanswered += h.length;
+  total += h.length;
+  return true;
+}
+
+/* Takes the whole messages from the input; false where the connection can't go on. */
+static bool take_messages(struct client *c) {
+  size_t used = 0;
+  bool ok = true;
+  while (ok) {
+    if (c->skip) {
+      size_t n = c->in.len - used < c->skip ? c->in.len - used : c->skip;
+      c->skip -= n;
+      used += n;
+      if (c->skip) break;
+    }
+    if (c->in.len - used < TTRPC_HEADER) break;
+    struct ttrpc_header h = ttrpc_read_header(c->in.data + used);
+    if (h.length > TTRPC_MESSAGE_MAX) {
+      ok = refuse(c, h.stream, RPC_RESOURCE_EXHAUSTED, "message length exceeds maximum message size of 4194304");
+      c->skip = h.length;
+      used += TTRPC_HEADER;
+      continue;
+    }
+    if (c->in.len - used - TTRPC_HEADER < h.length) break;
+    ok = on_request(c, h, c->in.data + used + TTRPC_HEADER);
+    used += TTRPC_HEADER + h.length;
+  }
+  if (used == c->in.len) buf_free(&c->in);
+  else if (used) buf_drop(&c->in, used);
+  return ok;
+}
+
+static void client_ready(struct source *s, uint32_t events) {
+  struct client *c = (struct client *)((char *)s - offsetof(struct client, source));
+  if (events & (EPOLLIN | EPOLLHUP | EPOLLERR)) {
+    ssize_t n = frame_fill(s->fd, &c->in, 64 << 10);
+    if (n == 0 || (n < 0 && errno != EAGAIN)) c->broken = true;
+    else if (n > 0 && !take_messages(c)) c->broken = true;
+  }
+  if (!c->broken) flush(c);
+  if (c->broken) client_close(c);
+}
+
+static void accept_ready(struct source *s, uint32_t events) {
+  (void)events;
+  int fd = accept4(s->fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+  if (fd < 0) return;
+  struct ucred peer;
+  socklen_t size = sizeof peer;
+  struct client *c = calloc(1, sizeof *c);
+  /* As the reference: a peer of the same uid, nobody else. */
+  if (!c || getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &size) < 0 || peer.uid != geteuid()) {
+    free(c);
+    close(fd);
+    return;
+  }
+  *c = (struct client){.next = clients, .source = {fd, client_ready}, .id = ++next_id};
+  c->in.secret = c->out.secret = true;
+  if (loop_watch(&c->source, EPOLLIN) < 0) {
+    close(fd);
+    free(c);
+    return;
+  }
+  clients = c;
+}
+
+int clients_listen(int fd, struct agent *a) {
+  agent = a;
+  listener = (struct source){fd, accept_ready};
+  return loop_watch(&listener, EPOLLIN);
+}
+
+void clients_stop_listening(void) {
+  if (listener.fd < 0) return;
+  loop_unwatch(&listener);
+  close(listener.fd);
+  listener.fd = -1;
+}

@@ -1,0 +1,159 @@
+#define _GNU_SOURCE
+#include "command.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include "../common/fd.h"
+#include "../executor/executor.h"
+#include "exits.h"
+#include "held.h"
+#include "jobs.h"
+#include "loop.h"
+#include "peers.h"
+#include "pumps.h"
+
+static struct executor executor;
+static unsigned preserved;
+static char *socket_path, *exit_path; /* set by `stay` */
+static bool container_ended;
+
+/* ---- effects of plans that run in this process ---- */
+
+static int home_keep(void *home, const char *name, int fd) {
+  (void)home;
+  return held_keep(name, fd);
+}
+static int home_drop(void *home, const char *name) {
+  (void)home;
+  pump_drop(name);
+  held_drop(name);
+  return 0;
+}
+static int home_pump(void *home, const char *name, int from, int to) {
+  (void)home;
+  return pump_start(name, from, to);
+}
+static int home_process(void *home, const char *key, pid_t pid, int pidfd, int control) {
+  (void)home;
+  return held_add(key, pid, pidfd, control) ? 0 : -1;
+}
+static int home_lookup(void *home, const char *name) {
+  (void)home;
+  return held_lookup(name);
+}
+static int home_held(void *home, const char *key, bool *released) {
+  (void)home;
+  struct held_process *h = held_find(key);
+  if (h) *released = h->released;
+  return h ? h->control : -1;
+}
+static int home_released(void *home, const char *key) {
+  (void)home;
+  struct held_process *h = held_find(key);
+  if (h) held_release(h);
+  return 0;
+}
+static int home_give(void *home, const char *name, int fd) {
+  (void)home;
+  return peer_give(name, fd);
+}
+
+/* Before `stay` this process is there for its launcher, afterwards for the container, whoever is still connected. */
+static void leave_if_done(void) {
+  if (jobs_running() || (socket_path ? !container_ended : peers_connected())) return;
+  if (socket_path) (void)unlink(socket_path);
+  loop_stop();
+}
+
+static void exited(const char *key, pid_t pid, int status, uint64_t time) {
+  (void)key;
+  container_ended = true;
+  (void)exit_write(exit_path, pid, status, time); /* its directory is gone: deleted by force, nobody asks */
+  leave_if_done();
+}
+
+static int listen_on(const char *path) {
+  struct sockaddr_un at = {.sun_family = AF_UNIX};
+  _cleanup_fd_ int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+  if (fd < 0) return -1;
+  /* Longer than a socket's address may be (S24): bound by a path through a descriptor of its directory. */
+  if (strlen(path) < sizeof at.sun_path) {
+    strcpy(at.sun_path, path);
+  } else {
+    const char *slash = strrchr(path, '/');
+    char *dir = slash ? strndup(path, (size_t)(slash - path)) : NULL;
+    int dirfd = dir ? open(dir, O_PATH | O_DIRECTORY | O_CLOEXEC) : -1;
+    free(dir);
+    if (dirfd < 0) return -1;
+    int n = snprintf(at.sun_path, sizeof at.sun_path, "/proc/self/fd/%d/%s", dirfd, slash + 1);
+    if (n < 0 || (size_t)n >= sizeof at.sun_path) {
+      close(dirfd);
+      errno = ENAMETOOLONG;
+      return -1;
+    }
+    /* The descriptor stays open for the life of the monitor: the path is its socket's name. */
+  }
+  mode_t mask = umask(0177);
+  int done = bind(fd, (struct sockaddr *)&at, sizeof at);
+  umask(mask);
+  if (done < 0 || listen(fd, 64) < 0) return -1;
+  return fd_steal(&fd);
+}
+
+/* The caller's descriptors belong to the container only: an engine waits for the EOF of pipes that it gave (trap 3). */
+static int let_go_of_stdio(void) {
+  _cleanup_fd_ int null = open("/dev/null", O_RDWR | O_CLOEXEC);
+  if (null < 0) return -1;
+  for (int i = 0; i < 3; i++)
+    if (dup2(null, i) < 0) return -1;
+  for (unsigned i = 0; i < preserved; i++) (void)close((int)(3 + i));
+  for (int i = 0; i < 3; i++) fd_close(&executor.slots[i]);
+  return 0;
+}
+
+static int home_stay(void *home, const char *path, const char *exit_file, const char *key) {
+  (void)home;
+  struct held_process *h = held_find(key);
+  if (!h || socket_path) {
+    errno = h ? EALREADY : ESRCH;
+    return -1;
+  }
+  char *copy = strdup(path);
+  exit_path = strdup(exit_file);
+  int listener = copy && exit_path ? listen_on(path) : -1;
+  if (listener < 0 || peers_listen(listener) < 0 || let_go_of_stdio() < 0 || exits_watch(h, exited) < 0) {
+    fd_close(&listener);
+    free(copy);
+    return -1;
+  }
+  socket_path = copy;
+  return 0;
+}
+
+int command_monitor(int connection, unsigned preserve) {
+  static const struct effects effects = {.keep = home_keep, .drop = home_drop, .pump = home_pump, .process = home_process,
+                                         .stay = home_stay, .lookup = home_lookup, .held = home_held,
+                                         .released = home_released, .give = home_give};
+  preserved = preserve;
+  executor_init(&executor, &effects);
+  executor.preserve = preserve;
+  for (int i = 0; i < 3; i++) {
+    executor.slots[i] = fcntl(i, F_DUPFD_CLOEXEC, (int)(3 + preserve + 1));
+    if (executor.slots[i] < 0) return 1;
+  }
+  peers_on_end(leave_if_done);
+  jobs_on_end(leave_if_done);
+  if (exits_reap_ignored() < 0 || peers_first(connection, &executor) < 0) return 1;
+  loop_run();
+  executor_close(&executor);
+  return 0;
+}

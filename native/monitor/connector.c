@@ -1,0 +1,95 @@
+#define _GNU_SOURCE
+#include "connector.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stddef.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "../launcher/controller.h"
+#include "exits.h"
+#include "loop.h"
+
+struct connector {
+  struct source source;
+  uint64_t ticket;
+  connector_done done;
+};
+
+static void send_result(int sock, int fd, int error) {
+  union {
+    struct cmsghdr align;
+    char space[CMSG_SPACE(sizeof(int))];
+  } control = {0};
+  struct iovec iov = {.iov_base = &error, .iov_len = sizeof error};
+  struct msghdr m = {.msg_iov = &iov, .msg_iovlen = 1};
+  if (fd >= 0) {
+    m.msg_control = control.space;
+    m.msg_controllen = sizeof control;
+    struct cmsghdr *c = CMSG_FIRSTHDR(&m);
+    c->cmsg_level = SOL_SOCKET;
+    c->cmsg_type = SCM_RIGHTS;
+    c->cmsg_len = CMSG_LEN(sizeof fd);
+    memcpy(CMSG_DATA(c), &fd, sizeof fd);
+  }
+  (void)sendmsg(sock, &m, MSG_NOSIGNAL); /* a monitor that is gone needs no answer */
+}
+
+static void result_ready(struct source *s, uint32_t events) {
+  (void)events;
+  struct connector *k = (struct connector *)((char *)s - offsetof(struct connector, source));
+  union {
+    struct cmsghdr align;
+    char space[CMSG_SPACE(sizeof(int))];
+  } control;
+  int error = ECHILD, fd = -1; /* the child ended without a word */
+  struct iovec iov = {.iov_base = &error, .iov_len = sizeof error};
+  struct msghdr m = {.msg_iov = &iov, .msg_iovlen = 1, .msg_control = control.space, .msg_controllen = sizeof control};
+  ssize_t n = recvmsg(s->fd, &m, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
+  if (n < 0 && (errno == EAGAIN || errno == EINTR)) return;
+  struct cmsghdr *c = n == sizeof error ? CMSG_FIRSTHDR(&m) : NULL;
+  if (c && c->cmsg_level == SOL_SOCKET && c->cmsg_type == SCM_RIGHTS && c->cmsg_len == CMSG_LEN(sizeof fd))
+    memcpy(&fd, CMSG_DATA(c), sizeof fd);
+  loop_unwatch(s);
+  close(s->fd);
+  connector_done done = k->done;
+  uint64_t ticket = k->ticket;
+  free(k);
+  done(ticket, fd, error);
+}
+
+int connector_start(bool own, uint64_t ticket, connector_done done) {
+  int pair[2];
+  if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0) return -1;
+  struct connector *k = calloc(1, sizeof *k);
+  pid_t pid = -1;
+  if (k) {
+    *k = (struct connector){.source = {pair[0], result_ready}, .ticket = ticket, .done = done};
+    if (loop_watch(&k->source, EPOLLIN) == 0) pid = fork();
+  }
+  if (pid == 0) {
+    sigset_t none;
+    sigemptyset(&none);
+    (void)sigprocmask(SIG_SETMASK, &none, NULL);
+    close(pair[0]);
+    close(loop_fd());
+    int fd = controller_connect(own);
+    send_result(pair[1], fd, fd < 0 ? errno : 0);
+    _exit(0);
+  }
+  int error = errno;
+  close(pair[1]);
+  if (pid < 0) {
+    if (k) loop_unwatch(&k->source);
+    close(pair[0]);
+    free(k);
+    errno = error;
+    return -1;
+  }
+  exits_ignore(pid);
+  return 0;
+}

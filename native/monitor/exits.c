@@ -1,0 +1,226 @@
+#define _GNU_SOURCE
+#include "exits.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/ioctl.h>
+#include <sys/signalfd.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "../common/fd.h"
+#include "held.h"
+#include "jobs.h"
+#include "loop.h"
+
+/* Linux 6.15: the exit code of a process that somebody else has reaped, from a pidfd held since before (trap 17). */
+#ifndef PIDFD_INFO_EXIT
+#define PIDFD_INFO_EXIT (1UL << 3)
+#endif
+struct pidfd_info_6_15 {
+  uint64_t mask, cgroupid;
+  uint32_t pid, tgid, ppid, ruid, rgid, euid, egid, suid, sgid, fsuid, fsgid;
+  int32_t exit_code;
+};
+#define PIDFD_GET_INFO_6_15 _IOWR(0xFF, 11, struct pidfd_info_6_15)
+
+/* Exits of processes that no executor has reported yet. */
+struct stray {
+  struct stray *next;
+  pid_t pid;
+  int status;
+  uint64_t time;
+};
+
+struct ignored {
+  struct ignored *next;
+  pid_t pid;
+};
+
+static struct stray *strays;
+static struct ignored *ignored;
+static exit_seen on_seen;
+static struct source signals;
+
+static uint64_t now_ns(void) {
+  struct timespec t;
+  clock_gettime(CLOCK_REALTIME, &t);
+  return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
+}
+
+void exits_ignore(pid_t pid) {
+  struct ignored *i = calloc(1, sizeof *i);
+  if (!i) return; /* it is then a stray for a while, which is harmless */
+  *i = (struct ignored){ignored, pid};
+  ignored = i;
+}
+
+static bool take_ignored(pid_t pid) {
+  for (struct ignored **p = &ignored; *p; p = &(*p)->next) {
+    if ((*p)->pid != pid) continue;
+    struct ignored *i = *p;
+    *p = i->next;
+    free(i);
+    return true;
+  }
+  return false;
+}
+
+static void tell(struct held_process *h, int status, uint64_t time) {
+  on_seen(h->key, h->pid, status, time);
+  held_forget(h);
+}
+
+static int wait_status_of(const siginfo_t *i) {
+  if (i->si_code == CLD_EXITED) return (i->si_status & 0xff) << 8;
+  return i->si_status | (i->si_code == CLD_DUMPED ? 0x80 : 0);
+}
+
+static void reap_all(struct source *s, uint32_t events) {
+  (void)events;
+  struct signalfd_siginfo drop;
+  while (read(s->fd, &drop, sizeof drop) > 0) {}
+  for (;;) {
+    siginfo_t i = {0};
+    if (waitid(P_ALL, 0, &i, WEXITED | WNOHANG) < 0 || i.si_pid == 0) return;
+    int status = wait_status_of(&i);
+    struct held_process *h = held_find_pid(i.si_pid);
+    if (h) {
+      tell(h, status, now_ns());
+    } else if (!take_ignored(i.si_pid) && jobs_running()) { /* else an orphan of a container: nobody asks */
+      struct stray *new = calloc(1, sizeof *new);
+      if (!new) continue;
+      *new = (struct stray){strays, i.si_pid, status, now_ns()};
+      strays = new;
+    }
+  }
+}
+
+void exits_recheck(void) {
+  for (struct stray **p = &strays; *p;) {
+    struct stray *s = *p;
+    struct held_process *h = held_find_pid(s->pid);
+    if (!h && jobs_running()) {
+      p = &s->next;
+      continue;
+    }
+    *p = s->next;
+    if (h) tell(h, s->status, s->time);
+    free(s);
+  }
+}
+
+static void reap_ignored(struct source *s, uint32_t events) {
+  (void)events;
+  struct signalfd_siginfo drop;
+  while (read(s->fd, &drop, sizeof drop) > 0) {}
+  for (struct ignored **p = &ignored; *p;) {
+    struct ignored *i = *p;
+    if (waitpid(i->pid, NULL, WNOHANG) == 0) {
+      p = &i->next;
+      continue;
+    }
+    *p = i->next;
+    free(i);
+  }
+}
+
+static int on_child(void (*ready)(struct source *, uint32_t)) {
+  sigset_t set;
+  sigemptyset(&set);
+  sigaddset(&set, SIGCHLD);
+  if (sigprocmask(SIG_BLOCK, &set, NULL) < 0) return -1;
+  signals = (struct source){signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK), ready};
+  return signals.fd < 0 ? -1 : loop_watch(&signals, EPOLLIN);
+}
+
+int exits_reap(exit_seen seen) {
+  on_seen = seen;
+  return on_child(reap_all);
+}
+
+int exits_reap_ignored(void) { return on_child(reap_ignored); }
+
+struct watch {
+  struct source source;
+  pid_t pid;
+};
+
+/* Field 52 of /proc/PID/stat while the process is a zombie. */
+static bool zombie_status(pid_t pid, int *status) {
+  char path[32], text[1024];
+  snprintf(path, sizeof path, "/proc/%d/stat", pid);
+  _cleanup_fd_ int fd = open(path, O_RDONLY | O_CLOEXEC);
+  ssize_t n = fd < 0 ? -1 : read(fd, text, sizeof text - 1);
+  if (n <= 0) return false;
+  text[n] = 0;
+  char *p = strrchr(text, ')');
+  if (!p || p[1] != ' ' || (p[2] != 'Z' && p[2] != 'X')) return false;
+  p += 2; /* field 3 */
+  for (int field = 3; field < 52; field++) {
+    p = strchr(p, ' ');
+    if (!p) return false;
+    p++;
+  }
+  *status = atoi(p);
+  return true;
+}
+
+static bool pidfd_status(int pidfd, int *status) {
+  struct pidfd_info_6_15 info = {.mask = PIDFD_INFO_EXIT};
+  if (ioctl(pidfd, PIDFD_GET_INFO_6_15, &info) < 0 || !(info.mask & PIDFD_INFO_EXIT)) return false;
+  *status = info.exit_code;
+  return true;
+}
+
+static void watched_ready(struct source *s, uint32_t events) {
+  struct watch *w = (struct watch *)((char *)s - offsetof(struct watch, source));
+  struct held_process *h = held_find_pid(w->pid);
+  int status;
+  /* A pidfd is readable from the moment its process is a zombie, and hangs up when it has been reaped: until then its
+   * parent may take it away between two of our calls, so both places are asked. */
+  bool known = h && (zombie_status(w->pid, &status) || pidfd_status(h->pidfd, &status));
+  if (h && !known && !(events & EPOLLHUP)) return; /* reaped in between: the hang-up comes at once */
+  loop_unwatch(s);
+  free(w);
+  /* Older kernels can't tell what somebody else reaped: 255, as containerd writes an unknown status. */
+  if (h) tell(h, known ? status : 255 << 8, now_ns());
+}
+
+int exits_watch(struct held_process *h, exit_seen seen) {
+  on_seen = seen;
+  struct watch *w = calloc(1, sizeof *w);
+  if (!w) return -1;
+  *w = (struct watch){.source = {h->pidfd, watched_ready}, .pid = h->pid};
+  if (loop_watch(&w->source, EPOLLIN) < 0) {
+    free(w);
+    return -1;
+  }
+  return 0;
+}
+
+int exit_write(const char *path, pid_t pid, int wait_status, uint64_t time) {
+  char temporary[4096], text[128];
+  int n = snprintf(temporary, sizeof temporary, "%s.new", path);
+  if (n < 0 || (size_t)n >= sizeof temporary) {
+    errno = ENAMETOOLONG;
+    return -1;
+  }
+  int len = snprintf(text, sizeof text, "{\"pid\":%d,\"status\":%d,\"time\":%llu}\n", pid, wait_status, (unsigned long long)time);
+  _cleanup_fd_ int fd = open(temporary, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600);
+  if (fd < 0) return -1;
+  if (write(fd, text, (size_t)len) != len || rename(temporary, path) < 0) {
+    int error = errno;
+    (void)unlink(temporary);
+    errno = error;
+    return -1;
+  }
+  return 0;
+}

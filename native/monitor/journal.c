@@ -1,0 +1,62 @@
+#include "journal.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+uint64_t journal_hash(const void *data, size_t len) {
+  uint64_t h = 0xcbf29ce484222325u;
+  const uint8_t *p = data;
+  for (size_t i = 0; i < len; i++) h = (h ^ p[i]) * 0x100000001b3u;
+  return h;
+}
+
+struct step *journal_find(struct request *r, const char *name, uint64_t hash) {
+  for (struct step *s = r->steps; s; s = s->next)
+    if (s->hash == hash && !strcmp(s->name, name)) return s;
+  return NULL;
+}
+
+static void step_free(struct step *s) {
+  if (!s) return;
+  buf_free(&s->plan);
+  buf_free(&s->outcome);
+  free(s->name);
+  free(s);
+}
+
+struct step *journal_add(struct request *r, const char *name, uint64_t hash, const uint8_t *plan, size_t len) {
+  struct step *s = calloc(1, sizeof *s);
+  if (!s) return NULL;
+  s->plan.secret = s->outcome.secret = true;
+  s->hash = hash;
+  s->name = strdup(name);
+  if (!s->name || buf_append(&s->plan, plan, len) < 0) {
+    step_free(s);
+    return NULL;
+  }
+  s->next = r->steps;
+  r->steps = s;
+  return s;
+}
+
+void journal_clear(struct request *r) {
+  for (struct step **p = &r->steps; *p;) {
+    struct step *s = *p;
+    if (s->done) {
+      *p = s->next;
+      step_free(s);
+    } else {
+      p = &s->next;
+    }
+  }
+}
+
+void request_free(struct request *r) {
+  while (r->steps) {
+    struct step *s = r->steps;
+    r->steps = s->next;
+    step_free(s);
+  }
+  buf_free(&r->body);
+  free(r);
+}

@@ -1,0 +1,41 @@
+/* What an agent remembers of its requests until they are answered: their bodies, and the outcome of every step (DESIGN: replay). */
+#ifndef BERTH_JOURNAL_H
+#define BERTH_JOURNAL_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "../common/buf.h"
+#include "agent.h"
+
+struct step {
+  struct step *next;
+  char *name;
+  uint64_t hash; /* of the plan: a newer build may run another plan under the same name (trap 9) */
+  bool done;
+  bool asked; /* the connection of today waits for the outcome */
+  struct buf plan, outcome;
+};
+
+struct link; /* a connection to a controller */
+
+struct request {
+  struct request *next;
+  uint64_t id;
+  enum request_kind kind;
+  struct buf body;
+  struct step *steps;
+  struct link *link; /* which controller runs it, NULL: none */
+  uint32_t strikes;  /* controllers that ended while it ran */
+  bool parked;       /* committed without an answer: waits for another request's commit */
+};
+
+/* FNV-1a: a hash to tell plans of one name apart, not against malice (the controller is trusted with plans). */
+uint64_t journal_hash(const void *data, size_t len);
+struct step *journal_find(struct request *, const char *name, uint64_t hash);
+struct step *journal_add(struct request *, const char *name, uint64_t hash, const uint8_t *plan, size_t len);
+/* Forgets all steps that are done (those that run still belong to someone: they stay until their outcome comes). */
+void journal_clear(struct request *);
+void request_free(struct request *);
+
+#endif

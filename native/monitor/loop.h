@@ -1,0 +1,36 @@
+/* The monitor's event loop: descriptors and deadlines. Single-threaded; nothing called from it may block. */
+#ifndef BERTH_LOOP_H
+#define BERTH_LOOP_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+/* A watched descriptor, embedded in what owns it. The owner closes `fd` itself, after loop_unwatch. */
+struct source {
+  int fd;
+  void (*ready)(struct source *, uint32_t events); /* EPOLLIN, EPOLLOUT, EPOLLHUP … */
+};
+
+/* A deadline, embedded in what owns it. */
+struct timer {
+  uint64_t due; /* CLOCK_MONOTONIC, ms; 0: not set */
+  void (*fire)(struct timer *);
+  struct timer *next;
+};
+
+int loop_init(void);
+/* The epoll descriptor (for children, which close it). */
+int loop_fd(void);
+int loop_watch(struct source *, uint32_t events);
+int loop_change(struct source *, uint32_t events);
+void loop_unwatch(struct source *);
+
+uint64_t loop_now_ms(void);
+void timer_set(struct timer *, uint64_t ms_from_now);
+void timer_clear(struct timer *);
+
+/* Runs until loop_stop. */
+void loop_run(void);
+void loop_stop(void);
+
+#endif

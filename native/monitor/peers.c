@@ -1,0 +1,188 @@
+#define _GNU_SOURCE
+#include "peers.h"
+
+#include <errno.h>
+#include <stddef.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "../common/fd.h"
+#include "../common/frame.h"
+#include "jobs.h"
+#include "loop.h"
+
+enum to_monitor { PEER_RUN = 1 };
+enum from_monitor { PEER_OUTCOME = 2, PEER_DESCRIPTOR = 3 };
+enum run_flags { RUN_INLINE = 1 };
+
+struct peer {
+  struct peer *next;
+  struct source source;
+  struct buf in, out;
+  struct executor *executor; /* for inline plans; NULL where there are none */
+  unsigned jobs;             /* executors whose outcome goes here */
+  bool broken;
+};
+
+static struct peer *peers;
+static struct source listener = {.fd = -1};
+static struct peer *inline_peer;
+static void (*on_end)(void);
+
+void peers_on_end(void (*ended)(void)) { on_end = ended; }
+bool peers_connected(void) { return peers != NULL; }
+
+/* A peer with executors at work stays in memory until they are done; their outcomes go nowhere then. */
+static void peer_close(struct peer *p) {
+  if (p->source.fd >= 0) {
+    loop_unwatch(&p->source);
+    close(p->source.fd);
+    p->source.fd = -1;
+  }
+  p->broken = true;
+  if (p->jobs) return;
+  for (struct peer **q = &peers; *q; q = &(*q)->next) {
+    if (*q != p) continue;
+    *q = p->next;
+    break;
+  }
+  buf_free(&p->in);
+  buf_free(&p->out);
+  free(p);
+  if (on_end) on_end();
+}
+
+static void flush(struct peer *p) {
+  if (p->broken) return;
+  if (frame_flush(p->source.fd, &p->out) < 0) p->broken = true;
+  (void)loop_change(&p->source, EPOLLIN | (p->out.len || p->broken ? EPOLLOUT : 0u));
+}
+
+static void send_outcome(struct peer *p, const struct buf *outcome) {
+  size_t at = frame_begin(&p->out, PEER_OUTCOME);
+  if (at == (size_t)-1 || buf_bytes(&p->out, outcome->data, outcome->len) < 0 || frame_end(&p->out, at) < 0) p->broken = true;
+  else flush(p);
+}
+
+static void job_ended(void *context, const struct buf *outcome) {
+  struct peer *p = context;
+  p->jobs--;
+  if (!p->broken) send_outcome(p, outcome);
+  if (p->broken) peer_close(p);
+}
+
+static void run_inline(struct peer *p, struct span plan) {
+  struct buf outcome = {0};
+  /* The input is hidden from children, but hooks take their arguments from the plan; a cloned init unmaps this copy. */
+  struct buf copy = {0};
+  inline_peer = p;
+  int ran = buf_append(&copy, plan.data, plan.len);
+  p->executor->unwanted = copy.data;
+  p->executor->unwanted_len = copy.cap;
+  if (ran == 0) ran = executor_run(p->executor, copy.data, copy.len, &outcome);
+  if (ran < 0) outcome_failed(&outcome, "mmap", ENOMEM, "no memory for the outcome");
+  inline_peer = NULL;
+  p->executor->unwanted = NULL;
+  buf_free(&copy);
+  send_outcome(p, &outcome);
+  buf_free(&outcome);
+}
+
+static bool on_run(struct peer *p, struct reader *body) {
+  uint32_t flags = reader_u32(body);
+  struct span plan = reader_bytes(body);
+  if (body->bad || body->left) return false;
+  if (flags & RUN_INLINE) {
+    if (!p->executor) return false;
+    run_inline(p, plan);
+    return true;
+  }
+  p->jobs++;
+  if (job_start(plan.data, plan.len, job_ended, p) == 0) return true;
+  p->jobs--;
+  struct buf outcome = {0};
+  outcome_failed(&outcome, "fork", errno, "");
+  send_outcome(p, &outcome);
+  buf_free(&outcome);
+  return true;
+}
+
+static void peer_ready(struct source *s, uint32_t events) {
+  struct peer *p = (struct peer *)((char *)s - offsetof(struct peer, source));
+  if (events & (EPOLLIN | EPOLLHUP | EPOLLERR)) {
+    ssize_t n = frame_fill(s->fd, &p->in, 64 << 10);
+    if (n == 0 || (n < 0 && errno != EAGAIN)) p->broken = true;
+    struct frame f;
+    size_t size;
+    int got;
+    while (!p->broken && (got = frame_next(&p->in, &f, &size)) != 0) {
+      if (got < 0 || f.type != PEER_RUN || !on_run(p, &f.body)) p->broken = true;
+      else buf_drop(&p->in, size);
+    }
+    if (!p->in.len) buf_free(&p->in);
+  }
+  if (!p->broken) flush(p);
+  if (p->broken) peer_close(p);
+}
+
+static int add(int fd, struct executor *executor) {
+  struct peer *p = calloc(1, sizeof *p);
+  if (p) {
+    *p = (struct peer){.next = peers, .source = {fd, peer_ready}, .executor = executor};
+    p->in.secret = p->out.secret = true;
+    if (loop_watch(&p->source, EPOLLIN) == 0) {
+      peers = p;
+      return 0;
+    }
+  }
+  int error = errno;
+  free(p);
+  close(fd);
+  errno = error;
+  return -1;
+}
+
+int peers_first(int fd, struct executor *executor) { return add(fd, executor); }
+
+static void accept_ready(struct source *s, uint32_t events) {
+  (void)events;
+  _cleanup_fd_ int fd = accept4(s->fd, NULL, NULL, SOCK_CLOEXEC);
+  struct ucred peer;
+  socklen_t size = sizeof peer;
+  if (fd < 0 || getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &size) < 0) return;
+  if (peer.uid == geteuid() || peer.uid == 0) (void)add(fd_steal(&fd), NULL);
+}
+
+int peers_listen(int fd) {
+  listener = (struct source){fd, accept_ready};
+  return loop_watch(&listener, EPOLLIN);
+}
+
+int peer_give(const char *name, int fd) {
+  _cleanup_fd_ int owned = fd;
+  if (!inline_peer) {
+    errno = ENOTCONN;
+    return -1;
+  }
+  _cleanup_buf_ struct buf frame = {0};
+  size_t at = frame_begin(&frame, PEER_DESCRIPTOR);
+  if (at == (size_t)-1 || buf_str(&frame, name) < 0 || frame_end(&frame, at) < 0) return -1;
+  union {
+    struct cmsghdr align;
+    char space[CMSG_SPACE(sizeof(int))];
+  } control = {0};
+  struct iovec iov = {.iov_base = frame.data, .iov_len = frame.len};
+  struct msghdr m = {.msg_iov = &iov, .msg_iovlen = 1, .msg_control = control.space, .msg_controllen = sizeof control};
+  struct cmsghdr *c = CMSG_FIRSTHDR(&m);
+  c->cmsg_level = SOL_SOCKET;
+  c->cmsg_type = SCM_RIGHTS;
+  c->cmsg_len = CMSG_LEN(sizeof owned);
+  memcpy(CMSG_DATA(c), &owned, sizeof owned);
+  /* Short and on an otherwise quiet stream: written whole or not at all. */
+  ssize_t n = sendmsg(inline_peer->source.fd, &m, MSG_NOSIGNAL);
+  if (n >= 0 && (size_t)n != frame.len) errno = EMSGSIZE;
+  return n >= 0 && (size_t)n == frame.len ? 0 : -1;
+}

@@ -1,0 +1,115 @@
+#define _GNU_SOURCE
+#include "report.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "../common/fd.h"
+#include "held.h"
+
+static int send_report(int sock, const void *data, size_t len, const int *fds, size_t n_fds) {
+  union {
+    struct cmsghdr align;
+    char space[CMSG_SPACE(REPORT_FDS * sizeof(int))];
+  } control;
+  struct iovec iov = {.iov_base = (void *)(uintptr_t)data, .iov_len = len};
+  struct msghdr m = {.msg_iov = &iov, .msg_iovlen = 1};
+  if (n_fds) {
+    memset(&control, 0, sizeof control);
+    m.msg_control = control.space;
+    m.msg_controllen = CMSG_SPACE(n_fds * sizeof(int));
+    struct cmsghdr *c = CMSG_FIRSTHDR(&m);
+    c->cmsg_level = SOL_SOCKET;
+    c->cmsg_type = SCM_RIGHTS;
+    c->cmsg_len = CMSG_LEN(n_fds * sizeof(int));
+    memcpy(CMSG_DATA(c), fds, n_fds * sizeof(int));
+  }
+  ssize_t n;
+  do n = sendmsg(sock, &m, MSG_NOSIGNAL);
+  while (n < 0 && errno == EINTR);
+  return n < 0 ? -1 : 0;
+}
+
+/* A report about a name. The number goes behind it where `number` is not NULL. */
+static int report(void *home, enum report type, const char *name, const uint32_t *number, const int *fds, size_t n_fds) {
+  _cleanup_buf_ struct buf b = {0};
+  if (buf_u8(&b, (uint8_t)type) < 0 || buf_str(&b, name) < 0 || (number && buf_u32(&b, *number) < 0)) return -1;
+  return send_report(*(int *)home, b.data, b.len, fds, n_fds);
+}
+
+static int child_keep(void *home, const char *name, int fd) {
+  if (report(home, REPORT_KEEP, name, NULL, &fd, 1) < 0) {
+    fd_close(&fd);
+    return -1;
+  }
+  return held_keep(name, fd);
+}
+
+static int child_drop(void *home, const char *name) {
+  held_drop(name);
+  return report(home, REPORT_DROP, name, NULL, NULL, 0);
+}
+
+static int child_pump(void *home, const char *name, int from, int to) {
+  int fds[2] = {from, to}, done = report(home, REPORT_PUMP, name, NULL, fds, 2);
+  fd_close(&from);
+  fd_close(&to);
+  return done;
+}
+
+static int child_process(void *home, const char *key, pid_t pid, int pidfd, int control) {
+  int fds[2] = {pidfd, control};
+  uint32_t number = (uint32_t)pid;
+  int done = report(home, REPORT_PROCESS, key, &number, fds, 2);
+  return held_add(key, pid, pidfd, control) ? done : -1;
+}
+
+static int child_released(void *home, const char *key) {
+  struct held_process *h = held_find(key);
+  if (h) held_release(h);
+  return report(home, REPORT_RELEASED, key, NULL, NULL, 0);
+}
+
+static int child_lookup(void *home, const char *name) {
+  (void)home;
+  return held_lookup(name);
+}
+
+static int child_held(void *home, const char *key, bool *released) {
+  (void)home;
+  struct held_process *h = held_find(key);
+  if (h) *released = h->released;
+  return h ? h->control : -1;
+}
+
+static int child_drain(void *home, const char *name, uint32_t timeout_ms) {
+  uint8_t answer;
+  if (report(home, REPORT_DRAIN, name, &timeout_ms, NULL, 0) < 0) return -1;
+  ssize_t n;
+  do n = recv(*(int *)home, &answer, 1, 0);
+  while (n < 0 && errno == EINTR);
+  if (n == 0) errno = EPIPE;
+  return n == 1 ? answer : -1;
+}
+
+struct effects report_effects(int *socket) {
+  return (struct effects){.keep = child_keep, .drop = child_drop, .pump = child_pump, .process = child_process,
+                          .lookup = child_lookup, .held = child_held, .released = child_released, .drain = child_drain,
+                          .home = socket};
+}
+
+int report_outcome(int socket, const struct buf *outcome) {
+  uint8_t chunk[REPORT_SIZE];
+  chunk[0] = REPORT_CHUNK;
+  for (size_t at = 0; at < outcome->len;) {
+    size_t n = outcome->len - at < sizeof chunk - 1 ? outcome->len - at : sizeof chunk - 1;
+    memcpy(chunk + 1, outcome->data + at, n);
+    if (send_report(socket, chunk, n + 1, NULL, 0) < 0) return -1;
+    at += n;
+  }
+  uint8_t done = REPORT_DONE;
+  return send_report(socket, &done, 1, NULL, 0);
+}

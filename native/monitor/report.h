@@ -1,0 +1,30 @@
+/* What a forked executor tells its monitor, over a SOCK_SEQPACKET pair: one datagram each, descriptors ride along. */
+#ifndef BERTH_REPORT_H
+#define BERTH_REPORT_H
+
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "../executor/executor.h"
+
+enum report {
+  REPORT_KEEP = 1, /* str name; the descriptor */
+  REPORT_DROP,     /* str name */
+  REPORT_PUMP,     /* str name; from, to */
+  REPORT_PROCESS,  /* str key, u32 pid; pidfd, control */
+  REPORT_RELEASED, /* str key */
+  REPORT_DRAIN,    /* str name, u32 ms: answered by one byte, 0 or 1 */
+  REPORT_CHUNK,    /* a part of the outcome: the rest of the datagram */
+  REPORT_DONE,
+};
+
+#define REPORT_SIZE 16384 /* a datagram at most */
+#define REPORT_FDS 2
+
+/* The effects of a forked executor: applied to its own copy of the tables, and reported on `*socket`. */
+struct effects report_effects(int *socket);
+/* Sends the outcome. 0 or -1. */
+int report_outcome(int socket, const struct buf *outcome);
+
+#endif

@@ -1,0 +1,64 @@
+#include "ttrpc.h"
+
+#include <string.h>
+
+static uint32_t big_endian(const uint8_t *p) { return (uint32_t)p[0] << 24 | (uint32_t)p[1] << 16 | (uint32_t)p[2] << 8 | p[3]; }
+
+struct ttrpc_header ttrpc_read_header(const uint8_t b[TTRPC_HEADER]) {
+  return (struct ttrpc_header){.length = big_endian(b), .stream = big_endian(b + 4), .type = b[8], .flags = b[9]};
+}
+
+static int append_header(struct buf *out, uint32_t length, uint32_t stream, enum ttrpc_type type) {
+  uint8_t h[TTRPC_HEADER];
+  for (int i = 0; i < 4; i++) {
+    h[i] = (uint8_t)(length >> (24 - 8 * i));
+    h[4 + i] = (uint8_t)(stream >> (24 - 8 * i));
+  }
+  h[8] = (uint8_t)type;
+  h[9] = 0;
+  return buf_append(out, h, sizeof h);
+}
+
+int ttrpc_append(struct buf *out, uint32_t stream, enum ttrpc_type type, const uint8_t *message, size_t len) {
+  if (buf_reserve(out, TTRPC_HEADER + len) < 0) return -1;
+  return append_header(out, (uint32_t)len, stream, type) < 0 || buf_append(out, message, len) < 0 ? -1 : 0;
+}
+
+static int append_varint(struct buf *out, uint64_t v) {
+  for (; v >= 0x80; v >>= 7)
+    if (buf_u8(out, (uint8_t)(v | 0x80)) < 0) return -1;
+  return buf_u8(out, (uint8_t)v);
+}
+
+/* A length-delimited field. */
+static int append_field(struct buf *out, uint32_t number, const void *data, size_t len) {
+  return append_varint(out, number << 3 | 2) < 0 || append_varint(out, len) < 0 || buf_append(out, data, len) < 0 ? -1 : 0;
+}
+
+static int append_number(struct buf *out, uint32_t number, uint64_t v) {
+  return append_varint(out, number << 3) < 0 || append_varint(out, v) < 0 ? -1 : 0;
+}
+
+int ttrpc_append_error(struct buf *out, uint32_t stream, enum rpc_code code, const char *message) {
+  struct buf status = {0}, response = {0};
+  int done = append_number(&status, 1, code) < 0 || append_field(&status, 2, message, strlen(message)) < 0 ||
+                     append_field(&response, 1, status.data, status.len) < 0 ||
+                     ttrpc_append(out, stream, TTRPC_RESPONSE, response.data, response.len) < 0
+                 ? -1
+                 : 0;
+  buf_free(&status);
+  buf_free(&response);
+  return done;
+}
+
+int ttrpc_append_call(struct buf *out, uint32_t stream, const char *service, const char *method, const uint8_t *payload,
+                      size_t len, uint64_t timeout_ns) {
+  struct buf request = {.secret = true};
+  int done = append_field(&request, 1, service, strlen(service)) < 0 || append_field(&request, 2, method, strlen(method)) < 0 ||
+                     append_field(&request, 3, payload, len) < 0 || append_number(&request, 4, timeout_ns) < 0 ||
+                     ttrpc_append(out, stream, TTRPC_REQUEST, request.data, request.len) < 0
+                 ? -1
+                 : 0;
+  buf_free(&request);
+  return done;
+}

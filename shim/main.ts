@@ -1,0 +1,27 @@
+/** Entry of the shim for the controller. */
+
+import { v1Settings } from '../src/cgroup/v1.ts'
+import { v2Settings } from '../src/cgroup/v2.ts'
+import type { CreateShim } from '../src/controller/types.ts'
+import { compileCreate } from '../src/plan/create.ts'
+import { compileExec } from '../src/plan/exec.ts'
+import { factsPlan, readFacts } from '../src/plan/facts.ts'
+import { fillHoles, startPlan } from '../src/plan/lifecycle.ts'
+import { loadProcess, loadSpec } from '../src/spec/load.ts'
+import { shimWith } from './shim.ts'
+import type { Compiler } from './task/compile.ts'
+
+const compiler: Compiler = {
+  factsPlan,
+  readFacts,
+  loadSpec,
+  loadProcess,
+  compileCreate,
+  compileExec,
+  v1Settings,
+  v2Settings,
+  startPlan,
+  fillHoles,
+}
+
+export const createShim: CreateShim = (monitor) => shimWith(monitor, compiler)

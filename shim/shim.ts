@@ -1,0 +1,119 @@
+/** One shim: takes the monitor's requests, gives each its turn, and commits what came of it. */
+
+import type { Change, Monitor, MonitorRequest, RunStep, Shim } from '../src/controller/types.ts'
+import { Events } from './events.ts'
+import type { Commit, Effect, Env } from './task/call.ts'
+import type { Compiler } from './task/compile.ts'
+import { disconnected, exited } from './task/exit.ts'
+import { decodeRecord, encodeRecord, type ShimRecord, splitKey } from './task/record.ts'
+import { type Call, route } from './task/service.ts'
+import { statusOf } from './task/status.ts'
+import { Turns } from './task/turns.ts'
+import { decodeRequest, encodeResponse } from './ttrpc/message.ts'
+import { Code, RpcError } from './ttrpc/status.ts'
+
+type CommitChange = (compute: () => Change) => void
+type Ttrpc = Extract<MonitorRequest, { kind: 'ttrpc' }>
+type ExitRequest = Extract<MonitorRequest, { kind: 'exit' }>
+
+const EMPTY = new Uint8Array(0)
+
+/** A shim whose methods use this compiler. */
+export const shimWith = (monitor: Monitor, compiler: Compiler): Shim => {
+  const { namespace = '', stateDir = '', pid = '0' } = monitor.context
+  const record = cachedRecord(monitor)
+  const env: Env = { events: new Events(namespace), compiler, stateDir, pid: Number(pid), record }
+  const turns = new Turns()
+  /** Of `turns`, those of execs that are being started. */
+  const starts = new Turns()
+
+  const ttrpc = async ({ id, connection, message }: Ttrpc, step: RunStep, commit: CommitChange): Promise<void> => {
+    const answer = (compute: Commit) => commit(() => answered(id, compute, record()))
+    const run = async (call: Call): Promise<void> =>
+      answer(await settled(() => call.run(env, step, { id: String(id), connection: String(connection) })))
+
+    const { call, error } = read(message)
+    if (call === undefined) return answer(() => ({ error }))
+    const { key } = call
+    if (key === undefined) return run(call)
+    // Both turns are taken now, before anything is awaited.
+    const done = turns.take(key, () => run(call))
+    if (call.startsExec) void starts.take(key, () => done).catch(() => undefined)
+    await done
+  }
+
+  const exit = (request: ExitRequest, step: RunStep, commit: CommitChange): Promise<void> =>
+    turns.take(request.key, async () => {
+      const { id, execId } = splitKey(request.key)
+      // An exec that is being started may have a process already, and its start and exit come before init's exit.
+      if (execId === '') await starts.settled(`${id}/`)
+      const compute = await exited(env, request, step)
+      commit(() => ({ ...changed(compute(record())), acknowledged: [request.serial] }))
+    })
+
+  return {
+    handle: async (request, step, commit) => {
+      if (request.kind === 'ttrpc') await ttrpc(request, step, commit)
+      else if (request.kind === 'exit') await exit(request, step, commit)
+      else commit(() => changed(disconnected(String(request.connection))(record())))
+    },
+  }
+}
+
+/** The record as a value, decoded once for each that there is. */
+const cachedRecord = (monitor: Monitor): (() => ShimRecord) => {
+  let bytes: Uint8Array | undefined
+  let value: ShimRecord | undefined
+  return () => {
+    const now = monitor.record()
+    if (value === undefined || now !== bytes) {
+      bytes = now
+      value = decodeRecord(now)
+    }
+    return value
+  }
+}
+
+const read = (message: Uint8Array): { readonly call?: Call; readonly error: Error } => {
+  try {
+    const { service, method, payload } = decodeRequest(message)
+    return { call: route(service, method, payload), error: new Error() }
+  } catch (error) {
+    const malformed = () => new RpcError(Code.invalidArgument, `malformed request: ${(error as Error).message}`)
+    return { error: error instanceof RpcError ? error : malformed() }
+  }
+}
+
+/** What a method says to commit; its error is an answer. */
+const settled = async (work: () => Promise<Commit> | Commit): Promise<Commit> => {
+  try {
+    return await work()
+  } catch (error) {
+    return () => ({ error: error as Error })
+  }
+}
+
+/** The change of a call; an error of the computation itself is the answer, and changes nothing. */
+const answered = (id: bigint, compute: Commit, record: ShimRecord): Change => {
+  let effect: Effect
+  try {
+    effect = compute(record)
+  } catch (error) {
+    effect = { error: error as Error }
+  }
+  const { answers = [], ...change } = changed(effect)
+  const own = response(effect)
+  return { ...change, answers: own === undefined ? answers : [{ id, payload: own }, ...answers] }
+}
+
+const response = ({ error, answer }: Effect): Uint8Array | undefined => {
+  if (error !== undefined) return encodeResponse({ status: statusOf(error), payload: EMPTY })
+  return answer === undefined ? undefined : encodeResponse({ payload: answer })
+}
+
+const changed = ({ record, settled: waits = [], events = [], leave = false }: Effect): Change => ({
+  ...(record === undefined ? {} : { record: encodeRecord(record) }),
+  answers: waits.map(({ waiter, answer }) => ({ id: BigInt(waiter.id), payload: encodeResponse({ payload: answer }) })),
+  events,
+  leave,
+})

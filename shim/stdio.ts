@@ -1,0 +1,194 @@
+/**
+ * Plans for a process's stdio. containerd's clients make FIFOs and open their ends at about the same time; the shim opens its own, keeps
+ * ends that must stay open, and either hands a FIFO to the process itself or moves the bytes (trap 7).
+ */
+
+import { dirname } from 'node:path'
+import { BerthError } from '../src/errors.ts'
+import { DIR_FLAGS, NO_SLOT, type Op, type Plan } from '../src/plan/ops.ts'
+import type { Spec } from '../src/spec/types.ts'
+import type { Stdio } from './task/record.ts'
+
+// open(2)
+const O_RDONLY = 0
+const O_WRONLY = 0o1
+const O_RDWR = 0o2
+const O_CREAT = 0o100
+const O_APPEND = 0o2000
+const O_NONBLOCK = 0o4000
+
+/** The process's own three, and registers beside them. `keep` and `pump` empty those they take. */
+const SLOTS = [0, 1, 2] as const
+const OUTSIDE = { stdin: 48, stdout: 49, stderr: 50 } as const
+const SPARE = { a: 51, b: 52 } as const
+
+/** How long a client may take to open its end of an output. */
+const READER_MS = 30_000
+
+type Output = 'stdout' | 'stderr'
+
+/** Names under which the monitor keeps what belongs to a process. Ids never start with a dot. */
+export const kept = {
+  /** The writer that keeps a stdin FIFO from ending when a client leaves: CloseIO drops it. */
+  stdin: (key: string) => `${key}/.stdin`,
+  /** The reader that keeps an output from failing when a client leaves. */
+  reader: (key: string, stream: Output) => `${key}/.reader/${stream}`,
+  terminal: (key: string) => `${key}/.tty`,
+  inputPump: (key: string) => `${key}/.in`,
+  outputPumps: (key: string) => `${key}/.out`,
+}
+
+export interface StdioPlan {
+  /** Opens everything; comes before the clone. */
+  readonly open: Plan
+  readonly slots: readonly [number, number, number]
+  /** With a terminal: what happens to its master. It can't block, as nothing could take back a process that is parked already. */
+  readonly afterTerminal: Plan
+  readonly pumped: boolean
+}
+
+/**
+ * Whether init may have the FIFOs themselves: nobody who outlives it can hold their write ends (an own pid namespace), and it may open
+ * them again as /dev/stdout (no user namespace, no label).
+ */
+export const mayHoldFifos = (spec: Spec): boolean => {
+  const namespaces = spec.linux?.namespaces ?? []
+  return (
+    namespaces.some(({ type, path }) => type === 'pid' && path === undefined) &&
+    !namespaces.some(({ type }) => type === 'user') &&
+    !spec.process?.selinuxLabel
+  )
+}
+
+export interface StdioInput {
+  readonly key: string
+  readonly stdio: Stdio
+  readonly direct: boolean
+  /** CloseIO came before the process was there. */
+  readonly stdinClosed?: boolean
+  readonly size?: { readonly width: number; readonly height: number }
+  /** The slot of the terminal's master in `afterTerminal`. */
+  readonly terminalSlot: number
+}
+
+export const stdioPlan = (input: StdioInput): StdioPlan => {
+  const { stdio } = input
+  return stdio.terminal ? terminalPlan(input) : streamsPlan(input)
+}
+
+const streamsPlan = ({ key, stdio, direct, stdinClosed = false }: StdioInput): StdioPlan => {
+  const outputs = (['stdout', 'stderr'] as const).map((stream) => ({ stream, target: parse(stdio[stream]) }))
+  // A file gets its bytes from the shim: whoever holds it could cut away what was logged before.
+  const pumps = (target: Target) => target.kind === 'file' || (target.kind === 'fifo' && !direct)
+  const open: Op[] = [
+    ...(stdio.stdin === '' ? [nothing(SLOTS[0], O_RDONLY)] : stdinOps(key, stdio.stdin, direct, stdinClosed)),
+    ...outputs.flatMap(({ stream, target }, index): Op[] => {
+      const slot = SLOTS[index + 1] ?? NO_SLOT
+      if (target.kind === 'none') return [nothing(slot, O_WRONLY)]
+      if (!pumps(target)) return outputOps(key, stream, target, slot)
+      return [
+        ...outputOps(key, stream, target, OUTSIDE[stream]),
+        { op: 'pipe', reader: SPARE.a, writer: slot },
+        { op: 'pump', name: `${kept.outputPumps(key)}/${stream}`, from: SPARE.a, to: OUTSIDE[stream] },
+      ]
+    }),
+  ]
+  return { open, slots: SLOTS, afterTerminal: [], pumped: outputs.some(({ target }) => pumps(target)) }
+}
+
+/** A terminal has stdin and stdout only: `stderr` may name what does not exist. */
+const terminalPlan = ({ key, stdio, stdinClosed = false, size, terminalSlot }: StdioInput): StdioPlan => {
+  const out = parse(stdio.stdout)
+  const open = [
+    ...(stdio.stdin === '' ? [] : fifoInput(key, stdio.stdin, OUTSIDE.stdin, stdinClosed)),
+    ...(out.kind === 'none' ? [nothing(OUTSIDE.stdout, O_WRONLY)] : outputOps(key, 'stdout', out, OUTSIDE.stdout)),
+  ]
+  const afterTerminal: Op[] = [
+    ...(size === undefined ? [] : [winsize(terminalSlot, size)]),
+    { op: 'keep', slot: terminalSlot, name: kept.terminal(key) },
+    { op: 'use', name: kept.terminal(key), slot: SPARE.a },
+    { op: 'pump', name: `${kept.outputPumps(key)}/stdout`, from: SPARE.a, to: OUTSIDE.stdout },
+    ...(stdio.stdin === ''
+      ? []
+      : ([
+          { op: 'use', name: kept.terminal(key), slot: SPARE.a },
+          { op: 'pump', name: kept.inputPump(key), from: OUTSIDE.stdin, to: SPARE.a },
+        ] as const)),
+    // What comes after closes the slot.
+    { op: 'use', name: kept.terminal(key), slot: terminalSlot },
+  ]
+  return { open, slots: [NO_SLOT, NO_SLOT, NO_SLOT], afterTerminal, pumped: true }
+}
+
+/** Sets the size of a terminal that is kept. */
+export const resizePlan = (key: string, size: { readonly width: number; readonly height: number }): Plan => [
+  { op: 'use', name: kept.terminal(key), slot: SPARE.a },
+  winsize(SPARE.a, size),
+]
+
+const winsize = (slot: number, { width, height }: { readonly width: number; readonly height: number }): Op => ({
+  op: 'winsize',
+  slot,
+  rows: height,
+  cols: width,
+})
+
+type Target = { readonly kind: 'none' } | { readonly kind: 'fifo' | 'file'; readonly path: string }
+
+/** A path is a FIFO; else the scheme says what it is. */
+const parse = (text: string): Target => {
+  if (text === '') return { kind: 'none' }
+  const match = /^([A-Za-z][A-Za-z0-9+.-]*):\/\/(.*)$/s.exec(text)
+  if (match === null) return { kind: 'fifo', path: text }
+  const [, scheme = '', rest = ''] = match
+  if (scheme === 'fifo') return { kind: 'fifo', path: rest }
+  if (scheme === 'file') {
+    if (!rest.startsWith('/')) throw new BerthError('invalid', `stdio "${text}": the path must be absolute`)
+    return { kind: 'file', path: decodeURIComponent(rest) }
+  }
+  if (scheme === 'binary') throw new BerthError('unsupported', 'stdio: logging binaries (binary://) are not supported')
+  throw new BerthError('invalid', `unknown STDIO scheme ${scheme}`)
+}
+
+const nothing = (slot: number, oflags: number): Op => ({ op: 'open', path: '/dev/null', oflags, mode: 0, slot })
+
+/** Opens an output for writing. A FIFO's reader is waited for: a quick process could else write and close before the client has opened. */
+const outputOps = (key: string, stream: Output, target: Target & { readonly path?: string }, slot: number): Op[] => {
+  const { path = '' } = target
+  if (target.kind === 'file') {
+    return [
+      { op: 'mkdir', path: dirname(path), mode: 0o755, flags: DIR_FLAGS.existOk | DIR_FLAGS.parents },
+      { op: 'open', path, oflags: O_WRONLY | O_CREAT | O_APPEND, mode: 0o644, slot },
+    ]
+  }
+  return [
+    { op: 'open-fifo', path, slot, timeoutMs: READER_MS },
+    { op: 'open', path, oflags: O_RDONLY | O_NONBLOCK, mode: 0, slot: SPARE.b },
+    { op: 'keep', slot: SPARE.b, name: kept.reader(key, stream) },
+  ]
+}
+
+const stdinOps = (key: string, path: string, direct: boolean, closed: boolean): Op[] =>
+  direct
+    ? fifoInput(key, path, SLOTS[0], closed)
+    : [
+        ...fifoInput(key, path, OUTSIDE.stdin, closed),
+        { op: 'pipe', reader: SLOTS[0], writer: SPARE.a },
+        { op: 'pump', name: kept.inputPump(key), from: OUTSIDE.stdin, to: SPARE.a },
+      ]
+
+/**
+ * Opens a stdin FIFO for reading, in blocking mode as a process expects it, without waiting for a writer: while a descriptor for both
+ * directions is there no open blocks. The writer that is kept goes first where CloseIO has been called already.
+ */
+const fifoInput = (key: string, path: string, slot: number, closed: boolean): Op[] => [
+  { op: 'open', path, oflags: O_RDWR | O_NONBLOCK, mode: 0, slot: SPARE.a },
+  { op: 'open', path, oflags: O_RDONLY, mode: 0, slot },
+  ...(closed
+    ? []
+    : ([
+        { op: 'open', path, oflags: O_WRONLY | O_NONBLOCK, mode: 0, slot: SPARE.b },
+        { op: 'keep', slot: SPARE.b, name: kept.stdin(key) },
+      ] as const)),
+  { op: 'close', slot: SPARE.a },
+]

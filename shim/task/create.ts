@@ -1,0 +1,185 @@
+/** Create: builds the container and parks its init. */
+
+import { join } from 'node:path'
+import type { RunStep } from '../../src/controller/types.ts'
+import { BerthError } from '../../src/errors.ts'
+import type { Arch, Compiled } from '../../src/plan/create.ts'
+import { encodePlan } from '../../src/plan/encode.ts'
+import type { HostFacts } from '../../src/plan/facts.ts'
+import { DIR_FLAGS, OP_FLAGS, type Op, type Plan, READ_FLAGS, WRITE_FLAGS } from '../../src/plan/ops.ts'
+import { TERMINAL_SLOT } from '../../src/plan/terminal.ts'
+import { checkId } from '../../src/spec/id.ts'
+import type { Spec } from '../../src/spec/types.ts'
+import { rootfsPlan, umountOp } from '../mounts.ts'
+import { containerd } from '../proto/messages.gen.js'
+import { mayHoldFifos, type StdioPlan, stdioPlan } from '../stdio.ts'
+import { Code, RpcError } from '../ttrpc/status.ts'
+import { type Env, type Method, timedStep } from './call.ts'
+import { cgroupDirs } from './compile.ts'
+import { taskOptions } from './options.ts'
+import { findTask, keyOf, putTask, type Stdio, type Task } from './record.ts'
+import { createFailed } from './status.ts'
+
+type Request = containerd.task.CreateRequest
+
+const CONFIG_MAX = 16 << 20
+const EEXIST = 17
+
+/** Where a container's own files are. */
+export const taskDir = (env: Env, id: string): string => join(env.stateDir, id)
+export const undoFile = (env: Env, id: string): string => join(taskDir(env, id), 'undo')
+
+export const create: Method<Request> = async (env, request, step) => {
+  try {
+    return await build(env, request, step)
+  } catch (error) {
+    throw createFailed(error)
+  }
+}
+
+const build = async (env: Env, request: Request, step: RunStep) => {
+  const { id, bundle, checkpoint, stdin, stdout, stderr, terminal } = request
+  checkId(id)
+  if (!bundle.startsWith('/')) throw new BerthError('invalid', `bundle "${bundle}" is no absolute path`)
+  if (checkpoint !== '') throw new BerthError('unsupported', 'restoring from a checkpoint is not supported')
+  if (findTask(env.record(), id) !== undefined) throw taken(id)
+
+  const { spec, facts, arch } = await readConfig(env, bundle, terminal, step)
+  const stdio: Stdio = { stdin, stdout, stderr, terminal }
+  const options = taskOptions(request.options)
+  const io = stdioPlan({ key: id, stdio, direct: mayHoldFifos(spec), terminalSlot: TERMINAL_SLOT })
+  const compiled = env.compiler.compileCreate({
+    id,
+    bundle,
+    spec,
+    facts,
+    arch,
+    key: keyOf(id, ''),
+    preserveFds: 0,
+    noPivot: options.noPivot ?? false,
+    noNewKeyring: options.noNewKeyring ?? false,
+    systemdCgroup: options.systemdCgroup ?? false,
+    ...(options.ioUid === undefined ? {} : { ownerUid: options.ioUid }),
+    stdio: io.slots,
+    afterTerminal: io.afterTerminal,
+  })
+  const { process, time } = await run(env, request, compiled, io, step)
+
+  const task: Task = {
+    bundle,
+    status: 'created',
+    process,
+    stdio,
+    options,
+    cgroups: cgroupDirs(facts, compiled.cgroupPaths),
+    execs: {},
+    ...(io.pumped ? { pumped: true } : {}),
+    ...(hasOwnPid(spec) ? {} : { sharedPid: true }),
+    ...(compiled.start.every(({ op }) => op === 'resume') ? {} : { hooks: true }),
+  }
+  return (record: Parameters<typeof putTask>[0]) => {
+    if (findTask(record, id) !== undefined) throw taken(id)
+    const event = { containerId: id, bundle, rootfs: request.rootfs, io: stdio, checkpoint, pid: process.pid }
+    return {
+      record: putTask(record, id, task),
+      answer: containerd.task.CreateResponse.encode({ pid: process.pid }).finish(),
+      events: [env.events.create(time, event)],
+    }
+  }
+}
+
+const taken = (id: string) => new RpcError(Code.alreadyExists, `task ${id}: already exists`)
+
+const hasOwnPid = ({ linux }: Spec): boolean =>
+  linux?.namespaces?.some(({ type, path }) => type === 'pid' && path === undefined) ?? false
+
+/** Reads config.json and what compiling needs to know of the host. */
+export const readConfig = async (
+  env: Env,
+  bundle: string,
+  terminal: boolean,
+  step: RunStep,
+): Promise<{ readonly spec: Spec; readonly facts: HostFacts; readonly arch: Arch }> => {
+  const { factsPlan, loadSpec, readFacts } = env.compiler
+  const path = join(bundle, 'config.json')
+  const results = await step('config', [...factsPlan, { op: 'read', path, max: CONFIG_MAX, flags: 0 }])
+  const bytes = results.bytes(factsPlan.length)
+  if (bytes === undefined) throw new BerthError('internal', `no result for ${path}`)
+  const { spec } = loadSpec(bytes, 'config.json', { needProcess: true })
+  // Client and configuration agree but for a mistake; then the FIFOs are the client's, so its word counts.
+  const own = spec.process === undefined ? {} : { process: { ...spec.process, terminal } }
+  return { spec: { ...spec, ...own }, facts: readFacts(results), arch: process.arch === 'arm64' ? 'aarch64' : 'x86_64' }
+}
+
+/** Runs the plan, once more where a dead shim left its state under this id, and takes back what was done where it fails. */
+const run = async (env: Env, request: Request, compiled: Compiled, io: StdioPlan, step: RunStep) => {
+  const { id } = request
+  const plan = createPlan(env, request, compiled, io)
+  const clone = plan.findIndex((op) => op.op === 'clone' && op.key === id)
+  const attempt = async (name: string) => {
+    const { results, time } = await timedStep(step, name, plan)
+    return { process: { pid: results.u32(clone), start: String(results.u64(clone, 4)) }, time }
+  }
+  const undo = (name: string) => step(name, [undoOp(env, id), dropOp(id)])
+  try {
+    return await attempt('create')
+  } catch (error) {
+    if (!(isStale(error, env, id) && (await undo('stale').then(() => true)))) {
+      await undo('undo').catch(() => undefined)
+      throw error
+    }
+  }
+  try {
+    return await attempt('create again')
+  } catch (error) {
+    // The first error is what counts.
+    await undo('undo').catch(() => undefined)
+    throw error
+  }
+}
+
+const isStale = (error: unknown, env: Env, id: string): boolean =>
+  error instanceof BerthError && error.op === 'write' && error.errno === EEXIST && error.subject === undoFile(env, id)
+
+/** The undo plan is on disk before the first thing that the host can see (trap 10). */
+const createPlan = (env: Env, { id, bundle, rootfs }: Request, compiled: Compiled, io: StdioPlan): Plan => {
+  const root = join(bundle, 'rootfs')
+  const dir = taskDir(env, id)
+  const undo: Op[] = [
+    ...keepGoing(compiled.undo),
+    ...keepGoing(compiled.poststop),
+    ...keepGoing([umountOp(root), { op: 'rmtree', path: dir, flags: DIR_FLAGS.missingOk }]),
+  ]
+  return [
+    { op: 'mkdir', path: dir, mode: 0o700, flags: DIR_FLAGS.existOk | DIR_FLAGS.parents },
+    {
+      op: 'write',
+      path: undoFile(env, id),
+      data: [encodePlan(undo)],
+      flags: WRITE_FLAGS.create | WRITE_FLAGS.excl,
+      mode: 0o600,
+    },
+    ...rootfsPlan(rootfs, root),
+    ...io.open,
+    ...compiled.create,
+    {
+      op: 'write',
+      path: join(dir, 'pid'),
+      data: [{ hole: 'pid' }],
+      flags: WRITE_FLAGS.create | WRITE_FLAGS.truncate,
+      mode: 0o600,
+    },
+  ]
+}
+
+const keepGoing = (plan: Plan): Op[] => plan.map((op) => (op.opFlags ? op : { ...op, opFlags: OP_FLAGS.keepGoing }))
+
+/** Removes the container from the host, as was planned at Create; nothing there is no error, so that it may be repeated. */
+export const undoOp = (env: Env, id: string): Op => ({
+  op: 'stored',
+  path: undoFile(env, id),
+  flags: READ_FLAGS.missingOk,
+})
+
+/** Closes what the monitor keeps for a process, and for init what it keeps for the container. */
+export const dropOp = (key: string): Op => ({ op: 'drop', name: key })

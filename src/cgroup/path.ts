@@ -1,0 +1,52 @@
+/** linux.cgroupsPath → the container's directory in each hierarchy. */
+
+import { BerthError } from '../errors.ts'
+import type { CgroupLayout, Hierarchy } from './layout.ts'
+
+const POINTER = '/linux/cgroupsPath'
+/** Where containers go whose configuration leaves the place to us. */
+export const OWN_PARENT = '/berth'
+
+/**
+ * The container's cgroup as a path below the root of each hierarchy. An absolute path is taken as it is; a relative one, and the
+ * default (the id), lie below /berth. The form of systemd's slices (slice:prefix:name) needs the systemd driver.
+ */
+export const cgroupPath = (cgroupsPath: string | undefined, id: string, systemd: boolean): string => {
+  if (systemd)
+    throw new BerthError('unsupported', '--systemd-cgroup: the systemd cgroup driver is not in this build', {
+      pointer: POINTER,
+    })
+  if (cgroupsPath === undefined || cgroupsPath === '') return `${OWN_PARENT}/${id}`
+  if (!cgroupsPath.startsWith('/') && /^[^/:]*:[^/:]*:[^/:]+$/.test(cgroupsPath))
+    throw new BerthError(
+      'unsupported',
+      `linux.cgroupsPath: "${cgroupsPath}" is in systemd's form, which needs --systemd-cgroup`,
+      { pointer: POINTER },
+    )
+  const parts = cgroupsPath.split('/').filter((part) => part !== '' && part !== '.')
+  if (parts.includes('..'))
+    throw new BerthError('invalid', `linux.cgroupsPath: "${cgroupsPath}" must not contain ".."`, { pointer: POINTER })
+  if (parts.length === 0)
+    throw new BerthError('invalid', `linux.cgroupsPath: "${cgroupsPath}" is the root cgroup`, { pointer: POINTER })
+  return cgroupsPath.startsWith('/') ? `/${parts.join('/')}` : `${OWN_PARENT}/${parts.join('/')}`
+}
+
+export interface CgroupDir {
+  readonly hierarchy: Hierarchy
+  readonly dir: string
+}
+
+const join = (mountPoint: string, path: string): string => (mountPoint === '/' ? path : `${mountPoint}${path}`)
+
+/** The container's directories; the one by which its processes are found and killed comes first (v2 has cgroup.kill). */
+export const cgroupDirs = (layout: CgroupLayout, path: string): CgroupDir[] =>
+  [...(layout.v2 ? [layout.v2] : []), ...layout.v1].map((hierarchy) => ({
+    hierarchy,
+    dir: join(hierarchy.mountPoint, path),
+  }))
+
+/** Every directory from below the hierarchy's mount point down to the container's own. */
+export const levels = ({ hierarchy, dir }: CgroupDir): string[] => {
+  const parts = dir.slice(hierarchy.mountPoint.length).split('/').filter(Boolean)
+  return parts.map((_, index) => join(hierarchy.mountPoint, `/${parts.slice(0, index + 1).join('/')}`))
+}

@@ -1,0 +1,46 @@
+/** `berth create` */
+
+import { createContainer } from '../container/create.ts'
+import type { CreateFlags } from '../container/state.ts'
+import type { Context, Flags, Verb } from './verb.ts'
+
+/** Flags that `create` and `run` share. */
+export const CREATE_FLAGS: Flags = {
+  bundle: { type: 'string', alias: 'b', describe: 'directory of the bundle (default: the working directory)' },
+  'console-socket': { type: 'string', describe: 'UNIX socket that is sent the master of the terminal' },
+  'pid-file': { type: 'string', describe: 'file to write the pid of the process to' },
+  'no-pivot': { type: 'boolean', describe: 'change the root without pivot_root (a root on a ramdisk)' },
+  'no-new-keyring': { type: 'boolean', describe: "keep the caller's session keyring" },
+  'preserve-fds': { type: 'string', describe: 'pass this many more descriptors to the process' },
+}
+
+/** The part of a container's making that its later plans depend on. */
+export const createFlags = (context: Context): CreateFlags => ({
+  noPivot: context.flag('no-pivot'),
+  noNewKeyring: context.flag('no-new-keyring'),
+  systemdCgroup: context.globals.systemdCgroup,
+  preserveFds: context.number('preserve-fds', 0) + context.request.listenFds,
+})
+
+/** `create`, and the first half of `run`. */
+export const create = (context: Context, detach: boolean) =>
+  createContainer(context.request, context.step, {
+    root: context.globals.root,
+    id: context.first,
+    bundle: context.path('bundle') ?? context.request.cwd,
+    pidFile: context.path('pid-file'),
+    consoleSocket: context.path('console-socket'),
+    detach,
+    flags: createFlags(context),
+  })
+
+export const verb: Verb = {
+  usage: 'ID',
+  flags: CREATE_FLAGS,
+  args: [1, 1],
+  run: async (context) => {
+    const { warnings } = await create(context, true)
+    context.notes.push(...warnings)
+    return {}
+  },
+}

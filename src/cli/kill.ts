@@ -1,0 +1,35 @@
+/** `berth kill` */
+
+import { need } from '../container/inspect.ts'
+import { killAllPlan, killPlan } from '../container/signal.ts'
+import { ERRNO } from '../controller/errno.ts'
+import { BerthError } from '../errors.ts'
+import { checkId } from '../spec/id.ts'
+import { parseSignal } from '../spec/signals.ts'
+import type { Verb } from './verb.ts'
+
+export const verb: Verb = {
+  usage: 'ID [SIGNAL]',
+  flags: { all: { type: 'boolean', alias: 'a', describe: 'to all processes of the container' } },
+  args: [1, 2],
+  run: async (context) => {
+    const { step, globals, first, args } = context
+    const signal = parseSignal(args[1] ?? 'SIGTERM')
+    const { id, state, status } = await need(step, globals.root, checkId(first))
+    if (context.flag('all')) {
+      await step('kill', killAllPlan(state, status, signal))
+      return {}
+    }
+    if (status === 'stopped') throw notRunning(id)
+    try {
+      await step('kill', killPlan(state, status, signal))
+    } catch (error) {
+      throw error instanceof BerthError && error.errno === ERRNO.ESRCH ? notRunning(id) : error
+    }
+    return {}
+  },
+}
+
+/** Engines look for these words to tell a process that has ended from a kill that failed. */
+const notRunning = (id: string): BerthError =>
+  new BerthError('state', `container not running: "${id}" has stopped`, { subject: id })

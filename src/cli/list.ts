@@ -1,0 +1,53 @@
+/** `berth list` */
+
+import { inspectAll } from '../container/inspect.ts'
+import { READ_FLAGS } from '../plan/ops.ts'
+import { checkId } from '../spec/id.ts'
+import { describeState } from './state.ts'
+import { table } from './table.ts'
+import { PASSWD, userNames } from './users.ts'
+import type { Verb } from './verb.ts'
+
+export const verb: Verb = {
+  usage: '',
+  flags: {
+    format: { type: 'string', alias: 'f', describe: 'table (default) or json' },
+    quiet: { type: 'boolean', alias: 'q', describe: 'ids only' },
+  },
+  args: [0, 0],
+  run: async (context) => {
+    const { step, globals } = context
+    const format = context.choice('format', ['table', 'json'], 'table')
+    const results = await step('list', [{ op: 'list', path: globals.root, flags: READ_FLAGS.missingOk }, PASSWD])
+    const ids = (results.text(0) ?? '').split('\0').filter(isId)
+    const containers = await inspectAll(step, globals.root, ids, { tolerant: true })
+    if (context.flag('quiet')) return { stdout: containers.map(({ id }) => `${id}\n`).join('') }
+    const nameOf = userNames(results.text(1))
+    // Without state.json there is nothing to show yet: neither does runc show a container that is being created.
+    const states = containers.flatMap(({ id, state, status }) =>
+      state === undefined ? [] : [describeState(id, state, status, nameOf(state.uid))],
+    )
+    if (format === 'json') return { stdout: `${states.length === 0 ? 'null' : JSON.stringify(states)}\n` }
+    return {
+      stdout: table([
+        ['ID', 'PID', 'STATUS', 'BUNDLE', 'CREATED', 'OWNER'],
+        ...states.map(({ id, pid, status, bundle, created, owner }) => [
+          id,
+          String(pid),
+          status,
+          bundle,
+          created,
+          owner,
+        ]),
+      ]),
+    }
+  },
+}
+
+const isId = (name: string): boolean => {
+  try {
+    return checkId(name) === name
+  } catch {
+    return false
+  }
+}

@@ -1,0 +1,20 @@
+/** `berth start` */
+
+import { need } from '../container/inspect.ts'
+import { recompile } from '../container/recompile.ts'
+import { checkStartable, startContainer } from '../container/start.ts'
+import { checkId } from '../spec/id.ts'
+import type { Verb } from './verb.ts'
+
+export const verb: Verb = {
+  usage: 'ID',
+  flags: {},
+  args: [1, 1],
+  run: async ({ step, globals, first }) => {
+    const { id, paths, state, status } = await need(step, globals.root, checkId(first))
+    checkStartable(id, status)
+    const { compiled } = await recompile(step, paths, state)
+    await startContainer(step, paths, state, compiled.start)
+    return {}
+  },
+}

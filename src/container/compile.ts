@@ -1,0 +1,51 @@
+/** Compiles a container of the command line, at its creation and again whenever one of its plans is needed. */
+
+import { BerthError } from '../errors.ts'
+import { type Arch, type Compiled, compileCreate } from '../plan/create.ts'
+import type { HostFacts } from '../plan/facts.ts'
+import type { Plan } from '../plan/ops.ts'
+import type { Spec } from '../spec/types.ts'
+import { INIT_KEY } from './layout.ts'
+import type { CreateFlags } from './state.ts'
+
+/** The slots that hold the command's own stdio in the process behind `remote`. */
+export const STDIO = [0, 1, 2] as const
+
+/** The controller runs on the machine whose containers it compiles. */
+export const hostArch = (): Arch => {
+  if (process.arch === 'x64') return 'x86_64'
+  if (process.arch === 'arm64') return 'aarch64'
+  throw new BerthError('unsupported', `no support for the processor architecture "${process.arch}"`)
+}
+
+export interface CompileInput {
+  readonly id: string
+  readonly bundle: string
+  readonly spec: Spec
+  readonly facts: HostFacts
+  readonly flags: CreateFlags
+  readonly afterTerminal?: Plan
+}
+
+export const compile = ({ id, bundle, spec, facts, flags, afterTerminal = [] }: CompileInput): Compiled =>
+  compileCreate({
+    id,
+    bundle,
+    spec,
+    facts,
+    key: INIT_KEY,
+    stdio: STDIO,
+    preserveFds: flags.preserveFds,
+    noPivot: flags.noPivot,
+    noNewKeyring: flags.noNewKeyring,
+    systemdCgroup: flags.systemdCgroup,
+    afterTerminal,
+    arch: hostArch(),
+  })
+
+/** The process that a plan clones under a key: which operation's result tells its pid. */
+export const cloneIndex = (plan: Plan, key: string): number => {
+  const index = plan.findIndex((op) => op.op === 'clone' && op.key === key)
+  if (index < 0) throw new BerthError('internal', `the plan clones no process "${key}"`)
+  return index
+}

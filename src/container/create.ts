@@ -1,0 +1,213 @@
+/** `create`: from a bundle to a parked container, or to nothing at all. */
+
+import { posix } from 'node:path'
+import { ERRNO } from '../controller/errno.ts'
+import type { CommandRequest, RunStep } from '../controller/types.ts'
+import { BerthError } from '../errors.ts'
+import type { Compiled } from '../plan/create.ts'
+import { encodePlan } from '../plan/encode.ts'
+import { factsPlan, readFacts } from '../plan/facts.ts'
+import { DIR_FLAGS, type Op, type Plan, READ_FLAGS, WRITE_FLAGS } from '../plan/ops.ts'
+import { checkId } from '../spec/id.ts'
+import { loadSpec } from '../spec/load.ts'
+import type { Spec } from '../spec/types.ts'
+import { cloneIndex, compile } from './compile.ts'
+import { readOp } from './inspect.ts'
+import { type ContainerPaths, containerPaths, INIT_KEY } from './layout.ts'
+import { type ContainerState, type CreateFlags, encodeState, type ProcessId } from './state.ts'
+import { parseStat } from './status.ts'
+import { afterTerminal } from './terminal.ts'
+import { rfc3339 } from './time.ts'
+
+const MAX_CONFIG = 16 << 20
+const S_IFMT = 0o170000
+const S_IFDIR = 0o040000
+
+export interface CreateOptions {
+  readonly root: string
+  readonly id: string
+  /** Absolute, as are the paths below. */
+  readonly bundle: string
+  readonly pidFile: string | undefined
+  readonly consoleSocket: string | undefined
+  /** The command ends before the container does. */
+  readonly detach: boolean
+  readonly flags: CreateFlags
+}
+
+export interface Created {
+  readonly paths: ContainerPaths
+  readonly state: ContainerState
+  readonly compiled: Compiled
+  readonly spec: Spec
+  readonly warnings: readonly string[]
+}
+
+export const createContainer = async (
+  request: CommandRequest,
+  step: RunStep,
+  options: CreateOptions,
+): Promise<Created> => {
+  const { root, bundle, flags } = options
+  const id = checkId(options.id)
+  const paths = containerPaths(root, id)
+
+  // Everything that can be told beforehand is told before the host sees anything.
+  const { config, facts } = await readBundle(step, bundle)
+  const { spec: written, warnings } = loadSpec(config, posix.join(bundle, 'config.json'), { needProcess: true })
+  const spec = forCaller(written, request)
+  const { terminal = false } = spec.process ?? {}
+  const { detach, consoleSocket } = options
+  const compiled = compile({
+    id,
+    bundle,
+    spec,
+    facts,
+    flags,
+    afterTerminal: afterTerminal({ terminal, detach, consoleSocket }),
+  })
+  await checkHost(step, compiled.rootfs, paths, id)
+  const undo = encodePlan(compiled.undo)
+
+  await reserve(step, root, paths, id)
+  try {
+    await step('prepare', [
+      { op: 'write', path: paths.config, data: [config], flags: WRITE_FLAGS.create | WRITE_FLAGS.excl, mode: 0o600 },
+      { op: 'write', path: paths.undo, data: [undo], flags: WRITE_FLAGS.create | WRITE_FLAGS.excl, mode: 0o600 },
+    ])
+    const { init, monitor, created } = await park(step, compiled, paths)
+    const state: ContainerState = {
+      id,
+      bundle,
+      ociVersion: spec.ociVersion,
+      init,
+      monitor,
+      created,
+      annotations: spec.annotations ?? {},
+      rootfs: compiled.rootfs,
+      cgroupPaths: compiled.cgroupPaths,
+      uid: request.uid,
+      options: flags,
+    }
+    await step('record', [
+      {
+        op: 'write',
+        path: paths.state,
+        data: [encodeState(state)],
+        flags: WRITE_FLAGS.create | WRITE_FLAGS.atomic,
+        mode: 0o600,
+      },
+      ...pidFilePlan(options.pidFile, init),
+    ])
+    return { paths, state, compiled, spec, warnings: [...warnings, ...compiled.warnings] }
+  } catch (error) {
+    throw await undone(step, paths, error)
+  }
+}
+
+/** An engine takes a pid file that is there for one that is complete. */
+export const pidFilePlan = (path: string | undefined, { pid }: ProcessId): Plan =>
+  path === undefined
+    ? []
+    : [{ op: 'write', path, data: [String(pid)], flags: WRITE_FLAGS.create | WRITE_FLAGS.atomic, mode: 0o644 }]
+
+/** config.json of a bundle, and what compiling it needs to know of the host. */
+export const readBundle = async (step: RunStep, bundle: string) => {
+  const at = factsPlan.length
+  const results = await step('config', [...factsPlan, readOp(posix.join(bundle, 'config.json'), MAX_CONFIG)])
+  const config = results.bytes(at)
+  if (config === undefined)
+    throw new BerthError('not-found', `bundle "${bundle}" has no config.json`, { subject: bundle })
+  return { config, facts: readFacts(results) }
+}
+
+const alreadyExists = (id: string): BerthError =>
+  new BerthError('exists', `container "${id}" already exists`, { subject: id })
+
+/** What the caller adds to the configuration: the size of its terminal, and the sockets it was activated with (sd_listen_fds(3)). */
+const forCaller = (spec: Spec, { rows, cols, listenFds }: CommandRequest): Spec => {
+  const { process } = spec
+  if (process === undefined) return spec
+  const { terminal = false, consoleSize, env = [] } = process
+  const sized = terminal && consoleSize === undefined && rows > 0 && cols > 0
+  return {
+    ...spec,
+    process: {
+      ...process,
+      ...(sized ? { consoleSize: { height: rows, width: cols } } : {}),
+      ...(listenFds > 0 ? { env: [...env, `LISTEN_FDS=${listenFds}`, 'LISTEN_PID=1'] } : {}),
+    },
+  }
+}
+
+/** The last look before anything is made: the root has to be a directory, the id free. */
+const checkHost = async (step: RunStep, rootfs: string, paths: ContainerPaths, id: string): Promise<void> => {
+  const results = await step('check', [
+    { op: 'stat', path: paths.dir, flags: READ_FLAGS.missingOk },
+    { op: 'stat', path: rootfs, flags: READ_FLAGS.missingOk },
+  ])
+  const pointer = '/root/path'
+  if (results.bytes(0) !== undefined) throw alreadyExists(id)
+  if (results.bytes(1) === undefined)
+    throw new BerthError('invalid', `config.json: ${pointer}: root file system "${rootfs}" does not exist`, { pointer })
+  if ((results.u32(1) & S_IFMT) !== S_IFDIR)
+    throw new BerthError('invalid', `config.json: ${pointer}: root file system "${rootfs}" is not a directory`, {
+      pointer,
+    })
+}
+
+/** The directory is the claim to the id: who makes it has it. */
+const reserve = async (step: RunStep, root: string, paths: ContainerPaths, id: string): Promise<void> => {
+  try {
+    await step('reserve', [
+      { op: 'mkdir', path: root, mode: 0o700, flags: DIR_FLAGS.parents | DIR_FLAGS.existOk },
+      { op: 'mkdir', path: paths.dir, mode: 0o700, flags: 0 },
+    ])
+  } catch (error) {
+    if (error instanceof BerthError && error.errno === ERRNO.EEXIST && error.subject !== root) throw alreadyExists(id)
+    throw error
+  }
+}
+
+/** Builds the sandbox up to the parked init, in a process that stays as its monitor. */
+const park = async (step: RunStep, compiled: Compiled, paths: ContainerPaths) => {
+  // First of all the process says who it is: `delete` waits for it to be gone.
+  const self: Op = { op: 'read', path: '/proc/self/stat', max: 4096, flags: 0 }
+  const plan: Plan = [
+    self,
+    ...compiled.create,
+    { op: 'stay', socket: paths.socket, exitFile: paths.exit, key: INIT_KEY },
+  ]
+  const results = await step('create', [{ op: 'remote', socket: '', plan }, { op: 'clock' }])
+  const inside = results.nested(0)
+  const clone = cloneIndex(plan, INIT_KEY)
+  return {
+    init: { pid: inside.u32(clone), startTime: inside.u64(clone, 4) },
+    monitor: selfOf(inside.text(0) ?? ''),
+    created: rfc3339(results.u64(1)),
+  }
+}
+
+const selfOf = (stat: string): ProcessId => {
+  const startTime = parseStat(stat)?.startTime
+  if (startTime === undefined) throw new BerthError('internal', '/proc/self/stat is not as expected')
+  return { pid: Number.parseInt(stat, 10), startTime }
+}
+
+/** Takes back what a failed creation had done. The error to report; the directory stays where something could not be taken back. */
+const undone = async (step: RunStep, paths: ContainerPaths, error: unknown): Promise<unknown> => {
+  try {
+    await step('undo', [
+      { op: 'stored', path: paths.undo, flags: READ_FLAGS.missingOk },
+      { op: 'rmtree', path: paths.dir, flags: DIR_FLAGS.missingOk },
+    ])
+    return error
+  } catch (second) {
+    if (!(error instanceof BerthError && second instanceof BerthError)) return error
+    const { kind, pointer, message } = error
+    return new BerthError(kind, `${message}; undoing it failed, try delete --force: ${second.message}`, {
+      ...(pointer === undefined ? {} : { pointer }),
+      cause: error,
+    })
+  }
+}

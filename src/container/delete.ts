@@ -1,0 +1,88 @@
+/** `delete`: everything of a container that the host can see goes, and it may be repeated until it has. */
+
+import type { RunStep } from '../controller/types.ts'
+import { BerthError } from '../errors.ts'
+import { fillHoles } from '../plan/lifecycle.ts'
+import { DIR_FLAGS, KILL_FLAGS, OP_FLAGS, type Op, type Plan, READ_FLAGS } from '../plan/ops.ts'
+import type { Container } from './inspect.ts'
+import type { ContainerPaths } from './layout.ts'
+import { recompile } from './recompile.ts'
+import { SIGKILL, thawPlan } from './signal.ts'
+import type { ContainerState } from './state.ts'
+
+const EXIT_MS = 10_000
+/** The monitor leaves on its own right after the init's exit. */
+const MONITOR_MS = 2000
+
+/** Removes a container; returns warnings. Without `force` only one that is stopped, or parked (which is as good as stopped). */
+export const deleteContainer = async (
+  step: RunStep,
+  { id, paths, state, status }: Container,
+  force: boolean,
+): Promise<string[]> => {
+  if (!force && status !== 'stopped' && status !== 'created')
+    throw new BerthError('state', `container "${id}" cannot be deleted: it is not stopped but ${status}`, {
+      subject: id,
+    })
+  if (state === undefined) {
+    // A creation that was cut off: what it may have done is in its undo plan.
+    await remove(step, paths, [])
+    return []
+  }
+  const { poststop, warnings } = await poststopPlan(step, paths, state, force)
+  await remove(step, paths, endPlan(state, status === 'stopped'))
+  for (const [index, op] of poststop.entries()) {
+    try {
+      await step(`poststop ${index}`, [op])
+    } catch (error) {
+      if (!(error instanceof BerthError)) throw error
+      warnings.push(`poststop: ${error.message}`)
+    }
+  }
+  return warnings
+}
+
+/** Ends the init, and waits for it and its monitor, whose last act is to write exit.json. */
+const endPlan = ({ init, monitor, cgroupPaths }: ContainerState, stopped: boolean): Plan => {
+  const wait = ({ pid, startTime }: typeof init, timeoutMs: number): Op => ({
+    op: 'wait-exit',
+    pid,
+    start: startTime,
+    timeoutMs,
+    opFlags: OP_FLAGS.tolerate,
+  })
+  if (stopped) return [wait(monitor, MONITOR_MS)]
+  return [
+    {
+      op: 'kill',
+      pid: init.pid,
+      start: init.startTime,
+      signal: SIGKILL,
+      flags: KILL_FLAGS.missingOk,
+      opFlags: OP_FLAGS.tolerate,
+    },
+    ...thawPlan(cgroupPaths),
+    wait(init, EXIT_MS),
+    wait(monitor, MONITOR_MS),
+  ]
+}
+
+/** The directory goes last, and only once all else has gone: it is what a repeated delete finds the rest by. */
+const remove = async (step: RunStep, paths: ContainerPaths, before: Plan): Promise<void> => {
+  await step('delete', [
+    ...before,
+    { op: 'stored', path: paths.undo, flags: READ_FLAGS.missingOk },
+    { op: 'rmtree', path: paths.dir, flags: DIR_FLAGS.missingOk },
+  ])
+}
+
+/** `delete --force` has to work also where the configuration can't be read any more; its hooks are lost then. */
+const poststopPlan = async (step: RunStep, paths: ContainerPaths, state: ContainerState, force: boolean) => {
+  try {
+    const { compiled } = await recompile(step, paths, state)
+    return { poststop: fillHoles(compiled.poststop, state.init), warnings: [] as string[] }
+  } catch (error) {
+    if (!force || !(error instanceof BerthError)) throw error
+    return { poststop: [], warnings: [`poststop hooks not run: ${error.message}`] }
+  }
+}

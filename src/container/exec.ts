@@ -1,0 +1,128 @@
+/** `exec`: a further process in a container. */
+
+import type { RunStep } from '../controller/types.ts'
+import { BerthError } from '../errors.ts'
+import { compileExec } from '../plan/exec.ts'
+import type { HostFacts } from '../plan/facts.ts'
+import type { Plan } from '../plan/ops.ts'
+import type { Capabilities, Process, Spec } from '../spec/types.ts'
+import { cloneIndex, hostArch, STDIO } from './compile.ts'
+import type { ContainerState, ProcessId } from './state.ts'
+
+const EXEC_KEY = 'exec'
+
+/** What the command line says about the process, over what the container's own process says. */
+export interface ExecOverrides {
+  readonly args: readonly string[]
+  readonly tty: boolean
+  readonly cwd: string | undefined
+  readonly env: readonly string[]
+  readonly user: { readonly uid: number; readonly gid?: number } | undefined
+  readonly additionalGids: readonly number[]
+  readonly caps: readonly string[]
+  readonly noNewPrivs: boolean
+  readonly apparmor: string | undefined
+  readonly processLabel: string | undefined
+}
+
+export const execProcess = (spec: Spec, overrides: ExecOverrides): Process => {
+  const { process } = spec
+  if (process === undefined)
+    throw new BerthError('invalid', 'the container has no process to take as a model: give --process')
+  const { args, tty, cwd, env, user, additionalGids, caps, noNewPrivs, apparmor, processLabel } = overrides
+  const { consoleSize: _, ...model } = process
+  return {
+    ...model,
+    args,
+    terminal: tty,
+    cwd: cwd ?? process.cwd,
+    env: mergeEnv([...(process.env ?? []), ...env]),
+    user: {
+      ...process.user,
+      ...user,
+      additionalGids: [...(process.user.additionalGids ?? []), ...additionalGids],
+    },
+    ...(caps.length === 0 ? {} : { capabilities: withCapabilities(process.capabilities ?? {}, caps) }),
+    ...(noNewPrivs ? { noNewPrivileges: true } : {}),
+    ...(apparmor === undefined ? {} : { apparmorProfile: apparmor }),
+    ...(processLabel === undefined ? {} : { selinuxLabel: processLabel }),
+  }
+}
+
+/** The last of a variable wins: programs would take the first of two. */
+export const mergeEnv = (env: readonly string[]): string[] => {
+  const byName = new Map<string, string>()
+  for (const entry of env) byName.set(entry.split('=', 1)[0] ?? entry, entry)
+  return [...byName.values()]
+}
+
+/** Inheritable stays as it is (S11), and so ambient, which can't go beyond it, gains only what is inheritable. */
+const withCapabilities = (sets: Capabilities, added: readonly string[]): Capabilities => {
+  const union = (set: readonly string[] = []) => [...new Set([...set, ...added])]
+  const { inheritable = [], ambient = [] } = sets
+  return {
+    ...sets,
+    bounding: union(sets.bounding),
+    effective: union(sets.effective),
+    permitted: union(sets.permitted),
+    ambient: [...new Set([...ambient, ...added.filter((name) => inheritable.includes(name))])],
+  }
+}
+
+export interface ExecOptions {
+  readonly state: ContainerState
+  readonly spec: Spec
+  readonly facts: HostFacts
+  readonly process: Process
+  readonly cgroupPaths: readonly string[]
+  readonly preserveFds: number
+  readonly afterTerminal: Plan
+}
+
+/** Runs the process; it is a child of the launcher. */
+export const execInContainer = async (step: RunStep, options: ExecOptions): Promise<ProcessId> => {
+  const { state, spec, facts, process, cgroupPaths, preserveFds, afterTerminal } = options
+  const plan = compileExec({
+    id: state.id,
+    key: EXEC_KEY,
+    process,
+    initPid: state.init.pid,
+    initStart: state.init.startTime,
+    spec,
+    cgroupPaths,
+    facts,
+    stdio: STDIO,
+    preserveFds,
+    afterTerminal,
+    arch: hostArch(),
+  })
+  const results = (await step('exec', [{ op: 'remote', socket: '', plan }])).nested(0)
+  const clone = cloneIndex(plan, EXEC_KEY)
+  return { pid: results.u32(clone), startTime: results.u64(clone, 4) }
+}
+
+/**
+ * The cgroups of `exec --cgroup`: `[CONTROLLER:]PATH`, a path below the container's cgroup, for all hierarchies or those of one
+ * controller. Checked as text (S14): cgroupfs has no symlinks, so a path without `..` stays below.
+ */
+export const subCgroups = (paths: readonly string[], wishes: readonly string[], facts: HostFacts): readonly string[] =>
+  wishes.reduce<readonly string[]>((current, wish) => {
+    const colon = wish.indexOf(':')
+    const controller = colon < 0 ? undefined : wish.slice(0, colon)
+    const parts = wish
+      .slice(colon + 1)
+      .split('/')
+      .filter((part) => part !== '' && part !== '.')
+    if (parts.includes('..')) throw new BerthError('invalid', `--cgroup ${JSON.stringify(wish)}: ".." is not allowed`)
+    const mountPoint = controller === undefined ? undefined : mountPointOf(facts, controller)
+    if (controller !== undefined && mountPoint === undefined)
+      throw new BerthError(
+        'invalid',
+        `--cgroup ${JSON.stringify(wish)}: no hierarchy has the controller "${controller}"`,
+      )
+    const concerned = (path: string) => mountPoint === undefined || path.startsWith(`${mountPoint}/`)
+    return current.map((path) => (concerned(path) ? [path, ...parts].join('/') : path))
+  }, paths)
+
+const mountPointOf = ({ cgroup }: HostFacts, controller: string): string | undefined =>
+  cgroup.v1.find((hierarchy) => hierarchy.controllers.includes(controller) || hierarchy.name === controller)?.mountPoint

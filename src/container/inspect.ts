@@ -1,0 +1,125 @@
+/** Reads what is known of containers: two steps, however many there are. */
+
+import type { Results, RunStep } from '../controller/types.ts'
+import { BerthError } from '../errors.ts'
+import { OP_FLAGS, type Op, type Plan, READ_FLAGS } from '../plan/ops.ts'
+import { type ContainerPaths, containerPaths, INIT_KEY } from './layout.ts'
+import { type ContainerState, decodeState } from './state.ts'
+import { deriveStatus, type Status } from './status.ts'
+
+const MAX_STATE = 1 << 20
+const MAX_PROC = 1 << 16
+
+export interface Container {
+  readonly id: string
+  readonly paths: ContainerPaths
+  /** undefined while it is being created, or where that was cut off. */
+  readonly state: ContainerState | undefined
+  readonly status: Status
+}
+
+export const readOp = (path: string, max: number, opFlags = 0): Op => ({
+  op: 'read',
+  path,
+  max,
+  flags: READ_FLAGS.missingOk,
+  opFlags,
+})
+
+/** The containers of these ids, in their order; ids without a directory are left out. `name` is the prefix of the steps' names. */
+export const inspectAll = async (
+  step: RunStep,
+  root: string,
+  ids: readonly string[],
+  { name = 'inspect', tolerant = false }: { name?: string; tolerant?: boolean } = {},
+): Promise<Container[]> => {
+  if (ids.length === 0) return []
+  const written = await step(
+    `${name} state`,
+    ids.flatMap((id) => writtenPlan(containerPaths(root, id))),
+  )
+  const found = ids.flatMap((id, index) => {
+    const paths = containerPaths(root, id)
+    const [stat, state, exit] = [0, 1, 2].map((offset) => written.bytes(index * WRITTEN + offset))
+    if (stat === undefined) return []
+    return [
+      {
+        id,
+        paths,
+        state: state === undefined ? undefined : decode(state, paths, tolerant),
+        exited: exit !== undefined,
+      },
+    ]
+  })
+  const live = found.filter((entry) => entry.state !== undefined && !entry.exited)
+  const plans = live.map(({ state, paths }) => (state === undefined ? [] : livePlan(state, paths)))
+  const facts = live.length === 0 ? undefined : await step(`${name} processes`, plans.flat())
+  return found.map(({ id, paths, state, exited }) => {
+    const nth = live.findIndex((entry) => entry.id === id)
+    const offset = plans.slice(0, Math.max(nth, 0)).reduce((sum, plan) => sum + plan.length, 0)
+    const alive = nth < 0 || facts === undefined || state === undefined ? NOTHING : liveFacts(facts, offset, state)
+    return { id, paths, state, status: deriveStatus({ init: state?.init, exited, ...alive }) }
+  })
+}
+
+/** One container, or undefined where there is none of that id. */
+export const inspect = async (
+  step: RunStep,
+  root: string,
+  id: string,
+  name?: string,
+): Promise<Container | undefined> => {
+  const [container] = await inspectAll(step, root, [id], name === undefined ? {} : { name })
+  return container
+}
+
+/** One container that there must be, with its state. */
+export const need = async (
+  step: RunStep,
+  root: string,
+  id: string,
+): Promise<Container & { readonly state: ContainerState }> => {
+  const container = await inspect(step, root, id)
+  if (container === undefined) throw notFound(id)
+  const { state } = container
+  if (state === undefined)
+    throw new BerthError('state', `container "${id}" is still being created (if that was cut off: delete --force)`)
+  return { ...container, state }
+}
+
+export const notFound = (id: string): BerthError =>
+  new BerthError('not-found', `container "${id}" does not exist`, { subject: id })
+
+/** A state file that can't be read stands in the way of its own container only, not of the list of all. */
+const decode = (bytes: Uint8Array, paths: ContainerPaths, tolerant: boolean): ContainerState | undefined => {
+  try {
+    return decodeState(bytes, paths.state)
+  } catch (error) {
+    if (tolerant && error instanceof BerthError) return undefined
+    throw error
+  }
+}
+
+const writtenPlan = (paths: ContainerPaths): Plan => [
+  { op: 'stat', path: paths.dir, flags: READ_FLAGS.missingOk },
+  readOp(paths.state, MAX_STATE),
+  readOp(paths.exit, MAX_STATE),
+]
+const WRITTEN = 3
+
+const NOTHING = { stat: undefined, held: undefined, freezer: [] }
+
+/** A process that ends while it is read gives ESRCH, which is as good as missing. */
+const livePlan = ({ init, cgroupPaths }: ContainerState, paths: ContainerPaths): Plan => [
+  readOp(`/proc/${init.pid}/stat`, MAX_PROC, OP_FLAGS.tolerate),
+  { op: 'remote', socket: paths.socket, plan: [{ op: 'held', key: INIT_KEY }], opFlags: OP_FLAGS.tolerate },
+  ...cgroupPaths.flatMap((dir) =>
+    ['freezer.state', 'cgroup.events'].map((file) => readOp(`${dir}/${file}`, MAX_PROC, OP_FLAGS.tolerate)),
+  ),
+]
+
+const liveFacts = (results: Results, offset: number, { cgroupPaths }: ContainerState) => ({
+  stat: results.text(offset),
+  held: results.bytes(offset + 1) === undefined ? undefined : results.nested(offset + 1).u32(0),
+  freezer: Array.from({ length: cgroupPaths.length * 2 }, (_, i) => results.text(offset + 2 + i) ?? ''),
+})

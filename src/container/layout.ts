@@ -1,0 +1,31 @@
+/** Where a container of the command line keeps its files: docs/internals.md, "Files". */
+
+import { posix } from 'node:path'
+
+export interface ContainerPaths {
+  readonly dir: string
+  readonly state: string
+  readonly config: string
+  readonly undo: string
+  readonly socket: string
+  readonly exit: string
+  /** Held by `start`, which must not run twice at a time. */
+  readonly lock: string
+}
+
+/** `id` has passed `checkId`, so it is one component and never `.` or `..`. */
+export const containerPaths = (root: string, id: string): ContainerPaths => {
+  const dir = posix.join(root, id)
+  return {
+    dir,
+    state: `${dir}/state.json`,
+    config: `${dir}/config.json`,
+    undo: `${dir}/undo`,
+    socket: `${dir}/monitor.sock`,
+    exit: `${dir}/exit.json`,
+    lock: `${dir}/lock`,
+  }
+}
+
+/** The name under which a monitor holds the container's init. */
+export const INIT_KEY = 'init'

@@ -1,0 +1,40 @@
+/** Signals to a container. */
+
+import { KILL_FLAGS, OP_FLAGS, type Op, type Plan, WRITE_FLAGS } from '../plan/ops.ts'
+import type { ContainerState } from './state.ts'
+import type { Status } from './status.ts'
+
+export const SIGKILL = 9
+
+/** To the init. */
+export const killPlan = ({ init, cgroupPaths }: ContainerState, status: Status, signal: number): Plan => [
+  { op: 'kill', pid: init.pid, start: init.startTime, signal, flags: 0 },
+  ...(signal === SIGKILL && status === 'paused' ? thawPlan(cgroupPaths) : []),
+]
+
+/** To each process of the container: those in its cgroups, which is all of them also where the pid namespace is shared. */
+export const killAllPlan = ({ cgroupPaths }: ContainerState, status: Status, signal: number): Plan => [
+  ...cgroupPaths.slice(0, 1).map((path): Op => ({ op: 'kill-cgroup', path, signal, flags: KILL_FLAGS.missingOk })),
+  ...(signal === SIGKILL && status === 'paused' ? thawPlan(cgroupPaths) : []),
+]
+
+/** A frozen task of a v1 freezer does not even take SIGKILL. */
+export const thawPlan = (cgroupPaths: readonly string[]): Plan =>
+  cgroupPaths.flatMap((dir): Op[] => [
+    {
+      op: 'write',
+      path: `${dir}/freezer.state`,
+      data: ['THAWED'],
+      flags: WRITE_FLAGS.missingOk,
+      mode: 0,
+      opFlags: OP_FLAGS.tolerate,
+    },
+    {
+      op: 'write',
+      path: `${dir}/cgroup.freeze`,
+      data: ['0'],
+      flags: WRITE_FLAGS.missingOk,
+      mode: 0,
+      opFlags: OP_FLAGS.tolerate,
+    },
+  ])

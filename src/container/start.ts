@@ -1,0 +1,44 @@
+/** `start`: lets the parked init go. */
+
+import type { RunStep } from '../controller/types.ts'
+import { BerthError } from '../errors.ts'
+import { fillHoles } from '../plan/lifecycle.ts'
+import { KILL_FLAGS, OP_FLAGS, type Plan } from '../plan/ops.ts'
+import type { ContainerPaths } from './layout.ts'
+import type { ContainerState } from './state.ts'
+import type { Status } from './status.ts'
+
+const SIGKILL = 9
+
+export const checkStartable = (id: string, status: Status): void => {
+  if (status === 'created') return
+  const why = status === 'stopped' ? 'it has stopped' : `it is already ${status}`
+  throw new BerthError('state', `container "${id}" cannot be started: ${why}`, { subject: id })
+}
+
+/**
+ * Runs the start plan in the monitor. Any failure ends the container: execve did not happen, or a poststart hook failed, after which the
+ * specification (1.3, lifecycle step 10) has the container stopped.
+ */
+export const startContainer = async (
+  step: RunStep,
+  paths: ContainerPaths,
+  state: ContainerState,
+  start: Plan,
+): Promise<void> => {
+  const { pid, startTime } = state.init
+  try {
+    await step('start', [
+      { op: 'lock', path: paths.lock },
+      { op: 'remote', socket: paths.socket, plan: fillHoles(start, state.init) },
+    ])
+  } catch (error) {
+    if (error instanceof BerthError && error.op === 'lock')
+      throw new BerthError('state', `container "${state.id}" is being started by another command`, { cause: error })
+    await step('stop', [
+      { op: 'kill', pid, start: startTime, signal: SIGKILL, flags: KILL_FLAGS.missingOk, opFlags: OP_FLAGS.tolerate },
+      { op: 'wait-exit', pid, start: startTime, timeoutMs: 10_000, opFlags: OP_FLAGS.tolerate },
+    ])
+    throw error
+  }
+}

@@ -1,0 +1,122 @@
+/** state.json: what TypeScript remembers of a container of the command line. */
+
+import { BerthError } from '../errors.ts'
+import { parseJson, stringifyJson } from '../spec/json.ts'
+
+const VERSION = 1
+
+/** A process, believed only together with its start time (clock ticks after boot). */
+export interface ProcessId {
+  readonly pid: number
+  readonly startTime: bigint
+}
+
+export interface ContainerState {
+  readonly id: string
+  /** Absolute. */
+  readonly bundle: string
+  readonly ociVersion: string
+  readonly init: ProcessId
+  readonly monitor: ProcessId
+  /** RFC 3339, in UTC. */
+  readonly created: string
+  readonly annotations: Readonly<Record<string, string>>
+  readonly rootfs: string
+  readonly cgroupPaths: readonly string[]
+  /** Who created it. */
+  readonly uid: number
+  /** How it was created, for compiling its plans again from config.json. */
+  readonly options: CreateFlags
+}
+
+export interface CreateFlags {
+  readonly noPivot: boolean
+  readonly noNewKeyring: boolean
+  readonly systemdCgroup: boolean
+  readonly preserveFds: number
+}
+
+export const encodeState = (state: ContainerState): Uint8Array =>
+  new TextEncoder().encode(stringifyJson({ version: VERSION, ...state }))
+
+/** Throws BerthError 'invalid' for what no `encodeState` wrote. */
+export const decodeState = (bytes: Uint8Array, file: string): ContainerState => {
+  const document = parseJson(bytes, { file })
+  if (!isObject(document)) throw malformed(file, 'not an object')
+  if (document.version !== VERSION) throw malformed(file, `of version ${document.version}, not ${VERSION}`)
+  const at = new Fields(file, document)
+  const options = at.object('options')
+  return {
+    id: at.text('id'),
+    bundle: at.text('bundle'),
+    ociVersion: at.text('ociVersion'),
+    init: at.object('init').process(),
+    monitor: at.object('monitor').process(),
+    created: at.text('created'),
+    annotations: at.object('annotations').texts(),
+    rootfs: at.text('rootfs'),
+    cgroupPaths: at.list('cgroupPaths'),
+    uid: at.number('uid'),
+    options: {
+      noPivot: options.flag('noPivot'),
+      noNewKeyring: options.flag('noNewKeyring'),
+      systemdCgroup: options.flag('systemdCgroup'),
+      preserveFds: options.number('preserveFds'),
+    },
+  }
+}
+
+type JsonObject = Readonly<Record<string, unknown>>
+
+const isObject = (value: unknown): value is JsonObject =>
+  typeof value === 'object' && value !== null && !Array.isArray(value)
+
+const malformed = (file: string, what: string): BerthError => new BerthError('invalid', `${file}: ${what}`)
+
+/** Typed access to the members of an object in a document. */
+class Fields {
+  readonly #file: string
+  readonly #object: JsonObject
+
+  constructor(file: string, object: JsonObject) {
+    this.#file = file
+    this.#object = object
+  }
+
+  text(name: string): string {
+    return this.#need(name, 'a string', (value) => typeof value === 'string') as string
+  }
+
+  number(name: string): number {
+    return this.#need(name, 'an integer', Number.isInteger) as number
+  }
+
+  flag(name: string): boolean {
+    return this.#need(name, 'a boolean', (value) => typeof value === 'boolean') as boolean
+  }
+
+  list(name: string): string[] {
+    const isList = (value: unknown) => Array.isArray(value) && value.every((item) => typeof item === 'string')
+    return this.#need(name, 'a list of strings', isList) as string[]
+  }
+
+  object(name: string): Fields {
+    return new Fields(this.#file, this.#need(name, 'an object', isObject) as JsonObject)
+  }
+
+  texts(): Readonly<Record<string, string>> {
+    for (const name of Object.keys(this.#object)) this.text(name)
+    return this.#object as Readonly<Record<string, string>>
+  }
+
+  process(): ProcessId {
+    const start = this.#need('startTime', 'an integer', (value) => typeof value === 'bigint' || Number.isInteger(value))
+    return { pid: this.number('pid'), startTime: BigInt(start as number | bigint) }
+  }
+
+  #need(name: string, what: string, is: (value: unknown) => boolean): unknown {
+    const value = Object.hasOwn(this.#object, name) ? this.#object[name] : undefined
+    if (!is(value)) throw malformed(this.#file, `"${name}" is not ${what}`)
+    return value
+  }
+}

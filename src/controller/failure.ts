@@ -1,0 +1,69 @@
+/** The sentence a failed operation becomes. */
+
+import { BerthError } from '../errors.ts'
+import { type ErrorRecord, findOp } from '../plan/encode.ts'
+import type { Plan } from '../plan/ops.ts'
+import { ERRNO, errnoName, errnoText } from './errno.ts'
+
+/** Operations whose name is not what a person would call them. */
+const ACTIONS: Readonly<Record<string, string>> = {
+  'mount-in': 'mount',
+  'mount-cgroups': 'mount cgroups',
+  'kill-cgroup': 'kill cgroup',
+  'wait-cgroup': 'wait for cgroup',
+  'wait-exit': 'wait for process',
+  'send-fd': 'send descriptor',
+  'open-fifo': 'open FIFO',
+  'oom-score': 'set oom_score_adj',
+  'no-new-privs': 'set no_new_privs',
+  'lsm-exec': 'set LSM label',
+  'chown-stdio': 'chown stdio',
+  'close-fds': 'close descriptors',
+  'remount-root': 'remount root',
+  'caps-bounding': 'drop capabilities',
+  caps: 'set capabilities',
+  pivot: 'pivot root',
+  rmtree: 'remove',
+  stored: 'run the stored plan',
+  remote: 'reach monitor',
+  user: 'set user',
+  list: 'read directory',
+}
+
+/** `mount "/proc/sys": permission denied (EPERM)`; the system call is named where the action does not say it. */
+export const failureText = ({ op, syscall, subject, errno, detail }: ErrorRecord): string => {
+  if (op === 'find-exec') return execText(subject, errno, detail)
+  const action = ACTIONS[op] ?? op
+  const where = subject === '' ? action : `${action} "${subject}"`
+  const parts = [where]
+  if (errno !== 0) {
+    const by = syscall === '' || action.split(' ').includes(syscall) ? '' : ` in ${syscall}`
+    parts.push(`${errnoText(errno)} (${errnoName(errno)}${by})`)
+  }
+  const more = detail.trim()
+  if (more !== '') parts.push(more)
+  return parts.join(': ')
+}
+
+/** Engines look for runc's words (Go's exec.LookPath) to give exit codes 126 and 127. */
+const execText = (name: string, errno: number, detail: string): string => {
+  const what = `exec: ${JSON.stringify(name)}`
+  if (errno === ERRNO.ENOENT)
+    return name.includes('/')
+      ? `${what}: stat ${name}: no such file or directory`
+      : `${what}: executable file not found in $PATH`
+  if (errno === ERRNO.EACCES) return `${what}: permission denied`
+  return `${what}: ${errno === 0 ? detail : errnoText(errno)}`
+}
+
+/** The error of a failed step. */
+export const stepError = (plan: Plan, record: ErrorRecord): BerthError => {
+  const pointer = findOp(plan, record.index)?.pointer
+  return new BerthError('failed', failureText(record), {
+    ...(pointer === undefined ? {} : { pointer }),
+    op: record.op,
+    syscall: record.syscall,
+    subject: record.subject,
+    errno: record.errno,
+  })
+}

@@ -1,0 +1,85 @@
+import type { Plan } from '../plan/ops.ts'
+
+/** What the operations of a step returned, by their index in the plan. */
+export interface Results {
+  /** undefined where the operation has no result (tolerated failure, missing file with missingOk). */
+  bytes(index: number): Uint8Array | undefined
+  text(index: number): string | undefined
+  u32(index: number, offset?: number): number
+  u64(index: number, offset?: number): bigint
+  /** Results of the plan inside a `remote` operation. */
+  nested(index: number): Results
+}
+
+/**
+ * Runs a plan in the agent, once per request and name: a repeated step with the same plan gets the first outcome. Throws a BerthError that
+ * carries the failed operation's `pointer`.
+ */
+export type RunStep = (name: string, plan: Plan) => Promise<Results>
+
+/** A command of the command line, as the launcher sent it. */
+export interface CommandRequest {
+  readonly argv: readonly string[]
+  readonly env: Readonly<Record<string, string>>
+  readonly cwd: string
+  readonly uid: number
+  readonly gid: number
+  /** The launcher's pid. */
+  readonly pid: number
+  /** Which of stdin, stdout and stderr are terminals. */
+  readonly ttys: readonly [boolean, boolean, boolean]
+  readonly rows: number
+  readonly cols: number
+  readonly listenFds: number
+}
+
+export interface CommandAnswer {
+  readonly exitCode: number
+  readonly stdout: string | Uint8Array
+  readonly stderr: string | Uint8Array
+}
+
+/** Entry of the command line: src/cli/main.ts exports `runCommand` of this type. Never throws: errors become the answer. */
+export type RunCommand = (request: CommandRequest, step: RunStep) => Promise<CommandAnswer>
+
+/** A request of a monitor, decoded from its frame. */
+export type MonitorRequest =
+  | { readonly kind: 'ttrpc'; readonly id: bigint; readonly connection: bigint; readonly message: Uint8Array }
+  | {
+      readonly kind: 'exit'
+      readonly id: bigint
+      readonly serial: bigint
+      readonly key: string
+      readonly pid: number
+      readonly waitStatus: number
+      readonly time: bigint
+    }
+  | { readonly kind: 'disconnected'; readonly id: bigint; readonly connection: bigint }
+
+/** What a commit changes, applied whole or not at all. */
+export interface Change {
+  readonly record?: Uint8Array
+  readonly answers?: readonly { readonly id: bigint; readonly payload: Uint8Array }[]
+  readonly acknowledged?: readonly bigint[]
+  readonly events?: readonly Uint8Array[]
+  /** The monitor flushes its events, removes its socket and exits. */
+  readonly leave?: boolean
+}
+
+/** One monitor as a handler sees it. */
+export interface Monitor {
+  /** `key=value` context of the shim: namespace, address, ttrpcAddress, id, bundle, pid (monitor's), socket, stateDir. */
+  readonly context: Readonly<Record<string, string>>
+  /** The record as it is now (empty before the first commit). */
+  record(): Uint8Array
+}
+
+/**
+ * Entry of the shim: shim/main.ts exports `createShim` of this type; one Shim serves one monitor connection. `handle` runs
+ * concurrently for many requests; it must call `commit` exactly once, synchronously computing the change from the record as it is at
+ * that moment. Never throws: errors become answers.
+ */
+export type CreateShim = (monitor: Monitor) => Shim
+export interface Shim {
+  handle(request: MonitorRequest, step: RunStep, commit: (compute: () => Change) => void): Promise<void>
+}

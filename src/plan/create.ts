@@ -1,0 +1,240 @@
+/** config.json + host facts → the plans of a container: how to create, start and remove it. */
+
+import { posix } from 'node:path'
+import type { CgroupDir } from '../cgroup/path.ts'
+import { BerthError } from '../errors.ts'
+import type { Linux, Process, RootfsPropagation, Spec } from '../spec/types.ts'
+import { planCgroups } from './cgroups.ts'
+import { planDevices } from './devices.ts'
+import type { HostFacts } from './facts.ts'
+import { planHooks } from './hooks.ts'
+import { poststopPlan, startPlan } from './lifecycle.ts'
+import { MOUNT_ATTR_RDONLY, MS_REC, PROPAGATION } from './mount-options.ts'
+import { planMounts } from './mounts.ts'
+import { type NamespacePlan, Namespaces, planNamespaces } from './namespaces.ts'
+import { type Op, PIVOT_FLAGS, type Plan } from './ops.ts'
+import { type Arch, deniesSetgroups, makeWorkingDirectory, planExec, planIdentity, planOomScore } from './process.ts'
+import { planSysctls } from './sysctl.ts'
+import { planStdio, receiveTerminal, resume, type StdioSlots } from './terminal.ts'
+
+export type { Arch } from './process.ts'
+export { TERMINAL_SLOT } from './terminal.ts'
+
+export interface CreateInput {
+  readonly id: string
+  /** Absolute. */
+  readonly bundle: string
+  readonly spec: Spec
+  readonly facts: HostFacts
+  /** Name under which the monitor holds the init. */
+  readonly key: string
+  /** Slots that hold stdin, stdout and stderr (not used with a terminal); NO_SLOT leaves what the maker has. */
+  readonly stdio: StdioSlots
+  readonly preserveFds: number
+  readonly noPivot: boolean
+  readonly noNewKeyring: boolean
+  readonly systemdCgroup: boolean
+  /** What to do with the terminal's master, which is in TERMINAL_SLOT by then. */
+  readonly afterTerminal: Plan
+  readonly arch: Arch
+  /** Owner of the stdio descriptors, where that is not the process's user. */
+  readonly ownerUid?: number
+}
+
+export interface Compiled {
+  /** Ends with the init parked. */
+  readonly create: Plan
+  /** Its templates have a hole for the pid: `fillHoles` (lifecycle.ts) before it runs apart from `create`. */
+  readonly start: Plan
+  /** Kills what runs and removes what `create` made; complete however far that came. */
+  readonly undo: Plan
+  /** To be run after `undo`, once the container counts as stopped. */
+  readonly poststop: Plan
+  /** The directory that finds all processes comes first. */
+  readonly cgroupPaths: readonly string[]
+  readonly rootfs: string
+  readonly warnings: readonly string[]
+}
+
+/** Of the host's mounts, as the new namespace sees them; and of the root in the end (linux.rootfsPropagation). */
+const PROPAGATIONS: Readonly<Record<RootfsPropagation, { readonly host: bigint; readonly root: bigint }>> = {
+  '': { host: PROPAGATION.slave | MS_REC, root: 0n },
+  private: { host: PROPAGATION.private | MS_REC, root: PROPAGATION.private },
+  rprivate: { host: PROPAGATION.private | MS_REC, root: PROPAGATION.private | MS_REC },
+  slave: { host: PROPAGATION.slave | MS_REC, root: PROPAGATION.slave },
+  rslave: { host: PROPAGATION.slave | MS_REC, root: PROPAGATION.slave | MS_REC },
+  shared: { host: PROPAGATION.shared | MS_REC, root: PROPAGATION.shared },
+  rshared: { host: PROPAGATION.shared | MS_REC, root: PROPAGATION.shared | MS_REC },
+  // An unbindable root could not be bound: it becomes that when all is in place.
+  unbindable: { host: PROPAGATION.private | MS_REC, root: PROPAGATION.unbindable },
+  runbindable: { host: PROPAGATION.private | MS_REC, root: PROPAGATION.unbindable | MS_REC },
+}
+
+/** What the specification knows and this build does not do: an error, as leaving it out would not be what was asked for. */
+const UNSUPPORTED: readonly (keyof Linux)[] = ['netDevices', 'intelRdt', 'memoryPolicy']
+
+const checkSupported = (spec: Spec): Process => {
+  if (!spec.process)
+    throw new BerthError('invalid', 'process: is missing, so there is nothing to run', { pointer: '/process' })
+  if (!spec.root) throw new BerthError('invalid', 'root: is missing', { pointer: '/root' })
+  for (const property of UNSUPPORTED)
+    if (spec.linux?.[property] !== undefined && Object.keys(spec.linux[property]).length > 0)
+      throw new BerthError('unsupported', `linux.${property}: is not in this build`, { pointer: `/linux/${property}` })
+  return spec.process
+}
+
+const requireUts = (namespaces: Namespaces, property: 'hostname' | 'domainname'): void => {
+  if (!namespaces.has('uts'))
+    throw new BerthError('invalid', `${property}: needs a uts namespace that is not the host's`, {
+      pointer: `/${property}`,
+    })
+}
+
+const planNames = (spec: Spec, namespaces: Namespaces): Op[] => {
+  const ops: Op[] = []
+  if (spec.hostname) {
+    requireUts(namespaces, 'hostname')
+    ops.push({ op: 'hostname', name: spec.hostname, pointer: '/hostname' })
+  }
+  if (spec.domainname) {
+    requireUts(namespaces, 'domainname')
+    ops.push({ op: 'domainname', name: spec.domainname, pointer: '/domainname' })
+  }
+  return ops
+}
+
+interface InitContext {
+  readonly input: CreateInput
+  readonly process: Process
+  readonly namespaces: Namespaces
+  readonly namespacePlan: NamespacePlan
+  readonly rootfs: string
+  readonly cgroups: readonly CgroupDir[]
+}
+
+/** The file system up to the moment in which it becomes the process's own. */
+const planFileSystem = (context: InitContext): { ops: Op[]; lateReadonly: readonly string[] } => {
+  const { input, namespaces } = context
+  const { spec, id, bundle } = input
+  const propagation = PROPAGATIONS[spec.linux?.rootfsPropagation ?? '']
+  const pointer = '/linux/rootfsPropagation'
+  const mounts = planMounts({
+    bundle,
+    spec,
+    cgroups: context.cgroups,
+    unified: input.facts.cgroup.mode === 'unified',
+    ownNetwork: namespaces.has('network'),
+  })
+  const shared = (propagation.root & PROPAGATION.shared) !== 0n
+  const ops: Op[] = [
+    { op: 'propagation', path: '/', flags: propagation.host, pointer },
+    { op: 'rootfs', path: context.rootfs, propagation: shared ? propagation.root : 0n, pointer: '/root/path' },
+    ...mounts.ops,
+    ...planDevices(spec, input.facts),
+    // In the runtime's namespaces, by whoever made this process, while it waits.
+    ...(runtimeHooks(input).length > 0 ? [{ op: 'sync', pointer: '/hooks' } as const] : []),
+    ...planHooks(spec, 'createContainer', id, bundle),
+    { op: 'pivot', flags: input.noPivot ? PIVOT_FLAGS.noPivot : 0, pointer: '/root/path' },
+  ]
+  return { ops, lateReadonly: mounts.lateReadonly.map(({ path }) => path) }
+}
+
+const planPaths = (spec: Spec, lateReadonly: readonly string[]): Op[] => {
+  const { linux, root } = spec
+  const ops: Op[] = []
+  if (lateReadonly.length > 0) ops.push({ op: 'readonly', paths: lateReadonly, pointer: '/mounts' })
+  if (linux?.readonlyPaths?.length)
+    ops.push({ op: 'readonly', paths: linux.readonlyPaths, pointer: '/linux/readonlyPaths' })
+  if (linux?.maskedPaths?.length) ops.push({ op: 'mask', paths: linux.maskedPaths, pointer: '/linux/maskedPaths' })
+  const attrSet = root?.readonly ? MOUNT_ATTR_RDONLY : 0n
+  const propagation = PROPAGATIONS[linux?.rootfsPropagation ?? ''].root
+  if (attrSet !== 0n || propagation !== 0n)
+    ops.push({
+      op: 'remount-root',
+      attrSet,
+      propagation,
+      pointer: attrSet !== 0n ? '/root/readonly' : '/linux/rootfsPropagation',
+    })
+  return ops
+}
+
+const runtimeHooks = ({ spec, id, bundle }: CreateInput): Op[] => [
+  ...planHooks(spec, 'prestart', id, bundle),
+  ...planHooks(spec, 'createRuntime', id, bundle),
+]
+
+/** What the init does, from its first instruction to execve. */
+const planInit = (context: InitContext): { plan: Plan; warnings: readonly string[] } => {
+  const { input, process, namespaces } = context
+  const { spec, id, bundle } = input
+  const fileSystem = planFileSystem(context)
+  const identity = planIdentity({
+    process,
+    spec,
+    namespaces,
+    facts: input.facts,
+    arch: input.arch,
+    preserveFds: input.preserveFds,
+    ownerUid: input.ownerUid,
+  })
+  const plan: Op[] = [
+    { op: 'session', pointer: '/process' },
+    ...context.namespacePlan.enter,
+    ...(namespaces.isNew('network') ? [{ op: 'loopback', pointer: '/linux/namespaces' } as const] : []),
+    ...fileSystem.ops,
+    planStdio(process, input.stdio, true),
+    ...makeWorkingDirectory(process),
+    ...planNames(spec, namespaces),
+    ...planSysctls(spec, namespaces),
+    ...planOomScore(process),
+    ...planPaths(spec, fileSystem.lateReadonly),
+    ...(input.noNewKeyring ? [] : [{ op: 'keyring', name: `_ses.${id}`, pointer: '/process' } as const]),
+    ...identity.ops,
+    { op: 'park', pointer: '/process' },
+    ...planHooks(spec, 'startContainer', id, bundle),
+    planExec(process),
+  ]
+  return { plan, warnings: identity.warnings }
+}
+
+/** Compiles a container. Throws BerthError with the JSON pointer of what can't be done. */
+export const compileCreate = (input: CreateInput): Compiled => {
+  const { spec, id, bundle, key, facts } = input
+  const process = checkSupported(spec)
+  const rootfs = posix.resolve(bundle, spec.root?.path ?? '')
+  const namespaces = new Namespaces(spec)
+  const namespacePlan = planNamespaces(spec, namespaces)
+  const cgroups = planCgroups({ id, spec, layout: facts.cgroup, systemd: input.systemdCgroup })
+  const init = planInit({ input, process, namespaces, namespacePlan, rootfs, cgroups: cgroups.dirs })
+  const cgroupPaths = cgroups.dirs.map(({ dir }) => dir)
+  const hooks = runtimeHooks(input)
+  const create: Op[] = [
+    ...cgroups.create,
+    ...namespacePlan.open,
+    {
+      op: 'clone',
+      key,
+      flags: namespacePlan.flags,
+      cgroups: cgroupPaths,
+      uidMap: namespacePlan.uidMap,
+      gidMap: namespacePlan.gidMap,
+      setgroups: deniesSetgroups(namespaces, facts) ? 'deny' : '',
+      timeOffsets: namespacePlan.timeOffsets,
+      join: namespacePlan.join,
+      plan: init.plan,
+      pointer: '/linux/namespaces',
+    },
+    ...(hooks.length > 0 ? [resume(key, 'sync', '/hooks'), ...hooks] : []),
+    ...receiveTerminal(process, key, input.afterTerminal),
+    resume(key, 'parked', '/process'),
+  ]
+  return {
+    create,
+    start: startPlan(spec, id, bundle, key),
+    undo: cgroups.remove,
+    poststop: poststopPlan(spec, id, bundle),
+    cgroupPaths,
+    rootfs,
+    warnings: [...cgroups.warnings, ...init.warnings],
+  }
+}

@@ -1,0 +1,83 @@
+/** A further process in a running container. */
+
+import { BerthError } from '../errors.ts'
+import type { Process, Spec } from '../spec/types.ts'
+import { parseCpuList } from './affinity.ts'
+import type { HostFacts } from './facts.ts'
+import { joinNamespaces, Namespaces, NS_FILES } from './namespaces.ts'
+import type { Op, Plan } from './ops.ts'
+import { type Arch, planExec, planIdentity, planOomScore } from './process.ts'
+import { planStdio, receiveTerminal, resume, type StdioSlots } from './terminal.ts'
+
+export interface ExecInput {
+  readonly id: string
+  /** Name under which the process is held until its execve. */
+  readonly key: string
+  readonly process: Process
+  readonly initPid: number
+  /** Start time of the init, in clock ticks after boot. */
+  readonly initStart: bigint
+  /** The container's. */
+  readonly spec: Spec
+  readonly cgroupPaths: readonly string[]
+  readonly facts: HostFacts
+  readonly stdio: StdioSlots
+  readonly preserveFds: number
+  /** What to do with the terminal's master, which is in TERMINAL_SLOT by then. */
+  readonly afterTerminal: Plan
+  readonly arch: Arch
+  /** Owner of the stdio descriptors, where that is not the process's user. */
+  readonly ownerUid?: number
+}
+
+const affinity = (list: string | undefined, property: string): Op[] => {
+  if (!list) return []
+  const pointer = `/process/execCPUAffinity/${property}`
+  const mask = parseCpuList(list)
+  if (!mask)
+    throw new BerthError('invalid', `process.execCPUAffinity.${property}: "${list}" is no list of CPUs`, { pointer })
+  return [{ op: 'affinity', mask, pointer }]
+}
+
+/** The plan that runs a process through to its execve. Errors point into a configuration with this process as its `process`. */
+export const compileExec = (input: ExecInput): Plan => {
+  const { process, spec, key, initPid } = input
+  const namespaces = new Namespaces(spec)
+  const targets = namespaces.types.map((type) => ({
+    type,
+    path: `/proc/${initPid}/ns/${NS_FILES[type]}`,
+    pointer: '/linux/namespaces',
+  }))
+  const join = joinNamespaces(targets)
+  const identity = planIdentity({ ...input, namespaces })
+  const inside: Op[] = [
+    { op: 'session', pointer: '/process' },
+    ...planOomScore(process),
+    ...affinity(process.execCPUAffinity?.initial, 'initial'),
+    ...join.enter,
+    planStdio(process, input.stdio, false),
+    ...affinity(process.execCPUAffinity?.final, 'final'),
+    ...identity.ops,
+    planExec(process),
+  ]
+  return [
+    ...join.open,
+    // A pid may have been given to another process: what was opened is believed because this one is still there after it (trap 24).
+    { op: 'kill', pid: initPid, start: input.initStart, signal: 0, flags: 0, pointer: '/process' },
+    {
+      op: 'clone',
+      key,
+      flags: 0n,
+      cgroups: input.cgroupPaths,
+      uidMap: '',
+      gidMap: '',
+      setgroups: '',
+      timeOffsets: '',
+      join: join.join,
+      plan: inside,
+      pointer: '/process',
+    },
+    ...receiveTerminal(process, key, input.afterTerminal),
+    resume(key, 'exec', '/process/args'),
+  ]
+}

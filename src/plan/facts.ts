@@ -1,0 +1,65 @@
+/** What compiling needs to know of the host. It is gathered by operations, in the agent, never by TypeScript itself. */
+
+import { type CgroupLayout, parseLayout } from '../cgroup/layout.ts'
+import { parseMountinfo } from '../cgroup/mountinfo.ts'
+import type { Results } from '../controller/types.ts'
+import { BerthError } from '../errors.ts'
+import { type Plan, READ_FLAGS } from './ops.ts'
+
+export interface HostFacts {
+  readonly cgroup: CgroupLayout
+  /** Release of the kernel, such as 6.18.44. */
+  readonly kernel: string
+  /** Number of the last capability that the kernel knows. */
+  readonly lastCap: number
+  /** Capabilities of the agent. */
+  readonly permitted: bigint
+  readonly boundingSet: bigint
+  readonly apparmor: boolean
+  readonly selinux: boolean
+  /** /proc/kcore is there. */
+  readonly kcore: boolean
+}
+
+const MAX = 1 << 20
+const FILES = [
+  { name: 'mountinfo', path: '/proc/self/mountinfo', max: 64 * MAX, flags: 0 },
+  { name: 'cgroup', path: '/proc/self/cgroup', max: MAX, flags: READ_FLAGS.missingOk },
+  { name: 'kernel', path: '/proc/sys/kernel/osrelease', max: MAX, flags: 0 },
+  { name: 'lastCap', path: '/proc/sys/kernel/cap_last_cap', max: MAX, flags: 0 },
+  { name: 'status', path: '/proc/self/status', max: MAX, flags: 0 },
+  { name: 'controllers', path: '/sys/fs/cgroup/cgroup.controllers', max: MAX, flags: READ_FLAGS.missingOk },
+  { name: 'apparmor', path: '/sys/module/apparmor/parameters/enabled', max: MAX, flags: READ_FLAGS.missingOk },
+] as const
+const KCORE = FILES.length
+
+/** Reads what `readFacts` needs; put it at the start of a plan, or run it alone. */
+export const factsPlan: Plan = [
+  ...FILES.map(({ path, max, flags }) => ({ op: 'read', path, max, flags }) as const),
+  { op: 'stat', path: '/proc/kcore', flags: READ_FLAGS.missingOk },
+]
+
+const statusField = (status: string, name: string): bigint => {
+  const match = new RegExp(`^${name}:\\s*([0-9a-f]+)$`, 'm').exec(status)
+  if (!match) throw new BerthError('internal', `/proc/self/status has no ${name}`)
+  return BigInt(`0x${match[1]}`)
+}
+
+/** The facts, from the outcome of a plan that starts with `factsPlan`. */
+export const readFacts = (results: Results): HostFacts => {
+  const file = (name: (typeof FILES)[number]['name']) =>
+    results.text(FILES.findIndex((candidate) => candidate.name === name)) ?? ''
+  const mountinfo = file('mountinfo')
+  const lastCap = Number.parseInt(file('lastCap'), 10)
+  if (!Number.isInteger(lastCap)) throw new BerthError('internal', '/proc/sys/kernel/cap_last_cap is not a number')
+  return {
+    cgroup: parseLayout(mountinfo, file('cgroup'), file('controllers')),
+    kernel: file('kernel').trim(),
+    lastCap,
+    permitted: statusField(file('status'), 'CapPrm'),
+    boundingSet: statusField(file('status'), 'CapBnd'),
+    apparmor: file('apparmor').trim() === 'Y',
+    selinux: parseMountinfo(mountinfo).some((mount) => mount.type === 'selinuxfs'),
+    kcore: results.bytes(KCORE) !== undefined,
+  }
+}

@@ -1,0 +1,46 @@
+/** hooks → hook operations, each with the container's state on its standard input. */
+
+import type { Hook, Hooks, Spec } from '../spec/types.ts'
+import type { Op, Template } from './ops.ts'
+
+export type HookKind = keyof Hooks
+type Status = 'creating' | 'created' | 'running' | 'stopped'
+
+const STATUS: Readonly<Record<HookKind, Status>> = {
+  prestart: 'creating',
+  createRuntime: 'creating',
+  createContainer: 'creating',
+  startContainer: 'created',
+  poststart: 'running',
+  poststop: 'stopped',
+}
+
+/** As Go's encoding/json writes strings: hooks may compare what they get with what they know from other runtimes (trap 13). */
+const goString = (text: string): string =>
+  JSON.stringify(text).replace(
+    /[<>&\u2028\u2029\u007f]|\\[bf]/g,
+    (match) => `\\u${(match === '\\b' ? 8 : match === '\\f' ? 12 : match.charCodeAt(0)).toString(16).padStart(4, '0')}`,
+  )
+
+/** The state (runtime.md, "State"): compact, keys in the order of the specification, a stopped container without a pid. */
+const stateTemplate = (spec: Spec, id: string, bundle: string, status: Status): Template => {
+  const head = `{"ociVersion":${goString(spec.ociVersion)},"id":${goString(id)},"status":"${status}"`
+  const annotations = Object.entries(spec.annotations ?? {})
+    .sort(([a], [b]) => Buffer.compare(Buffer.from(a), Buffer.from(b)))
+    .map(([key, value]) => `${goString(key)}:${goString(value)}`)
+  const tail = `,"bundle":${goString(bundle)}${annotations.length > 0 ? `,"annotations":{${annotations.join(',')}}` : ''}}`
+  return status === 'stopped' ? [head + tail] : [`${head},"pid":`, { hole: 'pid' }, tail]
+}
+
+/** The hooks of one kind, in order. */
+export const planHooks = (spec: Spec, kind: HookKind, id: string, bundle: string, opFlags = 0): Op[] =>
+  (spec.hooks?.[kind] ?? []).map((hook: Hook, index) => ({
+    op: 'hook',
+    path: hook.path,
+    args: hook.args && hook.args.length > 0 ? hook.args : [hook.path],
+    env: hook.env ?? [],
+    stdin: stateTemplate(spec, id, bundle, STATUS[kind]),
+    timeoutMs: (hook.timeout ?? 0) * 1000,
+    opFlags,
+    pointer: `/hooks/${kind}/${index}`,
+  }))

@@ -1,0 +1,129 @@
+/** mounts → mount operations. */
+
+import { posix } from 'node:path'
+import type { CgroupDir } from '../cgroup/path.ts'
+import { BerthError } from '../errors.ts'
+import type { Mount, Spec } from '../spec/types.ts'
+import { MOUNT_ATTR_RDONLY, MS_RDONLY, type ParsedOptions, parseMountOptions } from './mount-options.ts'
+import { MOUNT_FLAGS, type Op } from './ops.ts'
+
+export interface MountContext {
+  readonly bundle: string
+  readonly spec: Spec
+  /** The container's cgroups. */
+  readonly cgroups: readonly CgroupDir[]
+  readonly unified: boolean
+  /** Whether the container has a network namespace that is not the host's. */
+  readonly ownNetwork: boolean
+}
+
+export interface MountPlan {
+  readonly ops: readonly Op[]
+  /** tmpfs mounts that become read-only only when all that lies on them has been made. */
+  readonly lateReadonly: readonly { readonly path: string; readonly pointer: string }[]
+}
+
+/** What may be bound over single files of procfs (lxcfs and the like); anything else there could fake what is written to it later. */
+const IN_PROC = new Set(
+  [
+    'cpuinfo',
+    'diskstats',
+    'meminfo',
+    'stat',
+    'swaps',
+    'uptime',
+    'loadavg',
+    'slabinfo',
+    'net/dev',
+    'sys/kernel/ns_last_pid',
+    'sys/crypto/fips_enabled',
+  ].map((name) => `/proc/${name}`),
+)
+
+/** An absolute path inside the container; a relative one is taken as below / (deprecated, but it occurs). */
+export const cleanDestination = (destination: string): string => posix.resolve('/', destination)
+
+/** S4: labels and sysctls are written through procfs, so that nothing else may pose as it. */
+const procRefusal = (type: string, target: string, source: string): string | undefined => {
+  if (target.startsWith('/proc/') && !IN_PROC.has(target)) return 'is inside /proc'
+  return target === '/proc' && type !== 'proc' && source !== '/proc' ? 'can only be a procfs' : undefined
+}
+
+/** The label is data of the file systems that take it; quoted, as a label may contain a comma. */
+const withLabel = (type: string, data: string, label: string | undefined): string => {
+  if (!label || ['proc', 'sysfs', 'mqueue', 'cgroup', 'cgroup2'].includes(type)) return data
+  const context = `context="${label}"`
+  return data === '' ? context : `${data},${context}`
+}
+
+const cgroupMount = (context: MountContext, target: string, options: ParsedOptions, pointer: string): Op => {
+  const shown = context.cgroups.filter(({ hierarchy }) => hierarchy.controllers.length > 0 || hierarchy.name !== '')
+  return {
+    op: 'mount-cgroups',
+    target,
+    names: shown.map(({ hierarchy }) => hierarchy.label),
+    dirs: shown.map(({ dir }) => dir),
+    links: shown.flatMap(({ hierarchy: { controllers, label } }) =>
+      controllers.filter((name) => name !== label).map((name) => `${name}=${label}`),
+    ),
+    readonly: options.readonly ? 1 : 0,
+    pointer,
+  }
+}
+
+/** How a message names a mount: mounts[3]. */
+const where = (pointer: string): string => pointer.slice(1).replace(/\/(\d+)$/, '[$1]')
+
+const mountFlags = (type: string, options: ParsedOptions, ownNetwork: boolean): number => {
+  let flags = MOUNT_FLAGS.makeTarget as number
+  if (options.recursive) flags |= MOUNT_FLAGS.recursive
+  if (options.copyUp && type === 'tmpfs') flags |= MOUNT_FLAGS.copyUp
+  if (type === 'proc' || type === 'sysfs') flags |= MOUNT_FLAGS.noSymlink
+  // Neither can be mounted where the process does not own the namespace that it shows: a host's network, a host's cgroups.
+  if ((type === 'sysfs' && !ownNetwork) || type === 'cgroup2') flags |= MOUNT_FLAGS.bindFallback
+  return flags
+}
+
+const planMount = (mount: Mount, context: MountContext, pointer: string): MountPlan => {
+  const options = parseMountOptions(mount.options ?? [])
+  const bind = mount.type === 'bind' || options.bind
+  const target = cleanDestination(mount.destination)
+  const error = (kind: 'invalid' | 'unsupported', why: string) =>
+    new BerthError(kind, `${where(pointer)}: destination "${target}" ${why}`, { pointer })
+  if (target === '/') throw error('invalid', 'is the root itself')
+  if (options.idmap || mount.uidMappings || mount.gidMappings)
+    throw error('unsupported', 'is an idmapped mount, which this build does not do')
+  const type = bind ? 'bind' : mount.type === 'cgroup' && context.unified ? 'cgroup2' : (mount.type ?? 'none')
+  if (type === 'none') throw error('invalid', 'has neither a type nor an option bind or rbind')
+  if (bind && !mount.source) throw error('invalid', 'is a bind mount without a source')
+  const source = bind ? posix.resolve(context.bundle, mount.source ?? '') : (mount.source ?? type)
+  const refused = procRefusal(type, target, source)
+  if (refused) throw error('invalid', refused)
+  if (type === 'cgroup') return { ops: [cgroupMount(context, target, options, pointer)], lateReadonly: [] }
+
+  // What lies on a tmpfs (mount points, devices) can't be made once it is read-only.
+  const late = type === 'tmpfs' && options.readonly
+  const op: Op = {
+    op: 'mount-in',
+    type,
+    source,
+    target,
+    options: bind ? '' : withLabel(type, options.data, context.spec.linux?.mountLabel),
+    sbFlags: bind ? 0n : late ? options.sbFlags & ~MS_RDONLY : options.sbFlags,
+    attrSet: late ? options.attrSet & ~MOUNT_ATTR_RDONLY : options.attrSet,
+    // A new mount has nothing that could be taken away.
+    attrClear: bind ? options.attrClear : 0n,
+    recAttrSet: options.recAttrSet,
+    recAttrClear: options.recAttrClear,
+    propagation: options.propagation,
+    flags: mountFlags(type, options, context.ownNetwork),
+    pointer,
+  }
+  return { ops: [op], lateReadonly: late ? [{ path: target, pointer }] : [] }
+}
+
+/** The mounts in the order of the configuration. */
+export const planMounts = (context: MountContext): MountPlan => {
+  const plans = (context.spec.mounts ?? []).map((mount, index) => planMount(mount, context, `/mounts/${index}`))
+  return { ops: plans.flatMap(({ ops }) => ops), lateReadonly: plans.flatMap(({ lateReadonly }) => lateReadonly) }
+}

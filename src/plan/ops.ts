@@ -1,0 +1,290 @@
+/**
+ * The operations a plan may contain: the one table that both sides are made from. The encoder (encode.ts) and the
+ * types below read it directly; scripts/gen-native.ts renders it as C structs and decoders for native/.
+ *
+ * Field types
+ *   u32, u64   unsigned integers (u64 is a bigint in TypeScript)
+ *   i64        signed 64-bit integer (bigint)
+ *   str        UTF-8 without NUL
+ *   bytes      any bytes
+ *   strs       list of str
+ *   u32s       list of u32
+ *   slot       descriptor register of the running plan, 0 to 63; NO_SLOT for none
+ *   tmpl       bytes with holes that the executor fills (a Template)
+ *   plan       a nested plan
+ *
+ * Codes are part of the encoding: never reuse one, add at the end (PLAN_VERSION counts incompatible changes).
+ */
+
+export const PLAN_VERSION = 1
+export const PLAN_MAGIC = 0x314e4c42
+export const NO_SLOT = 0xffffffff
+/** Slots a plan may use, 0 to SLOTS-1. */
+export const SLOTS = 64
+
+/** What a hole in a template stands for; filled when the operation runs. */
+export const HOLES = { literal: 0, pid: 1, startTime: 2, now: 3 } as const
+
+/** Flags of every operation (not of its fields). */
+export const OP_FLAGS = {
+  /** A failure is no failure: the result is absent and the plan goes on. */
+  tolerate: 1,
+  /** A failure is remembered, the plan goes on, and ends as failed with the first such error (undo plans). */
+  keepGoing: 2,
+} as const
+
+export const READ_FLAGS = { missingOk: 1 } as const
+/** `atomic` writes a temporary file beside and renames it. `missingOk`: no such file or directory is no error. */
+export const WRITE_FLAGS = { create: 1, excl: 2, truncate: 4, append: 8, atomic: 16, missingOk: 32 } as const
+/** `subdirs`: rmdir removes the directories below it first, deepest first (cgroups that a container made in its own). */
+export const DIR_FLAGS = { existOk: 1, parents: 2, missingOk: 4, busyRetry: 8, subdirs: 16 } as const
+export const MOUNT_FLAGS = {
+  /** The target need not exist: make a directory (or a file, where the source of a bind is no directory). */
+  makeTarget: 1,
+  /** A bind of the whole tree. */
+  recursive: 2,
+  /** Copy what the target held into the new tmpfs. */
+  copyUp: 4,
+  /** Refuse a target that is reached through a symlink (S4: /proc, /sys). */
+  noSymlink: 8,
+  /** Not mountable here (no permission in a user namespace): bind the host's instead, as runc and crun do for sysfs. */
+  bindFallback: 16,
+} as const
+export const PIVOT_FLAGS = { noPivot: 1 } as const
+export const CHDIR_FLAGS = { make: 1 } as const
+export const KILL_FLAGS = { missingOk: 1, group: 2 } as const
+
+/** Which report of the process `resume` waits for. */
+export const REPORTS = { sync: 1, parked: 2, exec: 3 } as const
+
+type FieldType = 'u32' | 'u64' | 'i64' | 'str' | 'bytes' | 'strs' | 'u32s' | 'slot' | 'tmpl' | 'plan'
+type OpSpec = { readonly code: number; readonly fields: Readonly<Record<string, FieldType>> }
+const op = <const F extends Readonly<Record<string, FieldType>>>(code: number, fields: F) => ({ code, fields })
+
+export const OPS = {
+  // ---- Anywhere outside the container: launcher, or monitor's executor ----------------------------------------
+  /** Result: the file's bytes, at most `max` (more is EFBIG). Absent where missing and `missingOk`. */
+  read: op(1, { path: 'str', max: 'u32', flags: 'u32' }),
+  write: op(2, { path: 'str', data: 'tmpl', flags: 'u32', mode: 'u32' }),
+  mkdir: op(3, { path: 'str', mode: 'u32', flags: 'u32' }),
+  /** `busyRetry`: EBUSY is retried for up to 2 s (a cgroup whose last task is just leaving). */
+  rmdir: op(4, { path: 'str', flags: 'u32' }),
+  unlink: op(5, { path: 'str', flags: 'u32' }),
+  rename: op(6, { from: 'str', to: 'str' }),
+  /** Removes a directory and what lies under it, follows no symlink, crosses no mount. */
+  rmtree: op(7, { path: 'str', flags: 'u32' }),
+  /** Result: names in a directory, NUL-terminated, sorted bytewise; without . and .. */
+  list: op(8, { path: 'str', flags: 'u32' }),
+  readlink: op(9, { path: 'str', flags: 'u32' }),
+  /** Result: u32 mode, u32 uid, u32 gid, u32 pad, u64 dev, u64 ino, u64 size, u64 filesystem magic. */
+  stat: op(10, { path: 'str', flags: 'u32' }),
+  /** `oflags` as of open(2); O_CLOEXEC is always added. */
+  open: op(11, { path: 'str', oflags: 'u32', mode: 'u32', slot: 'slot' }),
+  close: op(12, { slot: 'slot' }),
+  chown: op(13, { path: 'str', uid: 'u32', gid: 'u32' }),
+  /** Result: u64 nanoseconds since the epoch (CLOCK_REALTIME). */
+  clock: op(14, {}),
+  /**
+   * Sends a signal to a process, by a pidfd that is believed only if the process started at `start` (clock ticks after
+   * boot, /proc/PID/stat field 22; 0: any). A process that is gone is ESRCH, no error with `missingOk`.
+   */
+  kill: op(15, { pid: 'u32', start: 'u64', signal: 'u32', flags: 'u32' }),
+  /** Signals each process in the cgroup directory and those below it (cgroup.kill where it exists and signal is 9). */
+  'kill-cgroup': op(16, { path: 'str', signal: 'u32', flags: 'u32' }),
+  /** Waits until no process is in the cgroup or below it; ETIMEDOUT after `timeoutMs`. */
+  'wait-cgroup': op(17, { path: 'str', timeoutMs: 'u32' }),
+  /** mount(2) outside of the container (containerd's rootfs mounts). An `overlay` with long data works by relative layers. */
+  mount: op(18, { source: 'str', target: 'str', type: 'str', flags: 'u64', data: 'str' }),
+  /** Unmounts everything at and below the path; nothing mounted is no error. `flags` of umount2(2). EBUSY is retried. */
+  umount: op(19, { path: 'str', flags: 'u32' }),
+  /** Runs a hook with `stdin`, killed after `timeoutMs` (0: never); a status other than 0 is an error with its stderr's end. */
+  hook: op(20, { path: 'str', args: 'strs', env: 'strs', stdin: 'tmpl', timeoutMs: 'u32' }),
+  /**
+   * Clones a process that then waits for `resume` to run `plan`. Its parent is this process's parent (CLONE_PARENT).
+   * Joins `cgroups` (directories) first; writes `uidMap`, `gidMap` where not empty. In `join` are namespaces to enter before
+   * the clone (slots of /proc/PID/ns/pid and the like that only children enter; left again after it). `timeOffsets` is
+   * written to /proc/self/timens_offsets of a time namespace made before the clone. Result: u32 pid, u64 start time.
+   * The process is kept as `key` for resume, and its exit is reported under that key.
+   */
+  clone: op(21, {
+    key: 'str',
+    flags: 'u64',
+    cgroups: 'strs',
+    uidMap: 'str',
+    gidMap: 'str',
+    setgroups: 'str',
+    timeOffsets: 'str',
+    join: 'u32s',
+    plan: 'plan',
+  }),
+  /**
+   * Lets the process `key` run on until it reports `until` (REPORTS). Its error is this operation's error.
+   * `exec` succeeds when the control socket closes at execve. Result of a report with a descriptor: the descriptor is in `slot`.
+   */
+  resume: op(22, { key: 'str', until: 'u32', slot: 'slot' }),
+  /** Result: u32 1 while the process `key` is parked, 2 after its execve, 0 where nothing of that key is held. */
+  held: op(23, { key: 'str' }),
+  /** Waits for a child of this process (command line). Signals that reach this process are passed on. Result: u32 wait status. */
+  await: op(24, { pid: 'u32', forward: 'u32' }),
+  /** Keeps a copy of the descriptor in the monitor under a name; a descriptor held under it is closed. */
+  keep: op(25, { slot: 'slot', name: 'str' }),
+  use: op(26, { name: 'str', slot: 'slot' }),
+  /** Closes what is kept under this name or below it (`name/…`), and ends its pumps. */
+  drop: op(27, { name: 'str' }),
+  /** Monitor: moves bytes from a copy of one descriptor to one of the other until EOF, then closes both. Ended by `drop name`. */
+  pump: op(28, { name: 'str', from: 'slot', to: 'slot' }),
+  pipe: op(29, { reader: 'slot', writer: 'slot' }),
+  /** Opens a FIFO for writing once a reader is there; ETIMEDOUT after `timeoutMs`. */
+  'open-fifo': op(30, { path: 'str', slot: 'slot', timeoutMs: 'u32' }),
+  /** Connects to a UNIX stream socket. */
+  connect: op(31, { path: 'str', slot: 'slot' }),
+  /** Sends `data` with the descriptor in `fd` (SCM_RIGHTS) on the socket in `to`. */
+  'send-fd': op(32, { to: 'slot', fd: 'slot', data: 'bytes' }),
+  winsize: op(33, { slot: 'slot', rows: 'u32', cols: 'u32' }),
+  /** Monitor of the command line: stay as the keeper of `key`, listening on `socket`; at its exit write `exitFile` and leave. */
+  stay: op(34, { socket: 'str', exitFile: 'str', key: 'str' }),
+  /** Launcher: puts its terminal in raw mode and moves bytes between it and the terminal in `slot` until `pid` ends. Result as await. */
+  'run-terminal': op(35, { slot: 'slot', pid: 'u32' }),
+  /**
+   * Launcher: runs `plan` in the monitor that listens on `socket`; with an empty `socket` in a process re-executed from a
+   * read-only clone of the binary for this command (made at the first use; slots 0 to 2 are the command's stdio there; `stay`
+   * makes it a monitor, else it ends with the command). Result: the plan's outcome, as one blob; its failure is this failure.
+   */
+  remote: op(36, { socket: 'str', plan: 'plan' }),
+  /** Waits until the process has ended (pidfd); ETIMEDOUT after `timeoutMs`. Gone already is no error. */
+  'wait-exit': op(37, { pid: 'u32', start: 'u64', timeoutMs: 'u32' }),
+  /** Writes to standard output or error of the command (fd 1 or 2), before the command ends. */
+  print: op(38, { fd: 'u32', data: 'bytes' }),
+  /** Locks the file (made where missing) until the plan's process ends; EAGAIN where another holds it. */
+  lock: op(39, { path: 'str' }),
+  /** Runs the plan in the file; refused where the file or a directory above it is not this user's or is writable by others (trap 10). */
+  stored: op(40, { path: 'str', flags: 'u32' }),
+  /** Process behind `remote`: hands the descriptor to the launcher, which gets it under `name` with the outcome. The slot is empty then. */
+  give: op(41, { slot: 'slot', name: 'str' }),
+  /** Launcher: puts a descriptor that a `remote` gave under `name` into a slot. */
+  take: op(42, { name: 'str', slot: 'slot' }),
+  /** Waits until the pumps under this name have reached EOF, at most `timeoutMs`. Result: u32 1 if they have, 0 if time ran out. */
+  drain: op(43, { name: 'str', timeoutMs: 'u32' }),
+  /** v1: cpuset.cpus and cpuset.mems of the cgroup directory, where empty, are copied from its parent's (nothing can join before). */
+  'cpuset-inherit': op(44, { path: 'str' }),
+
+  // ---- In the cloned process: before the pivot -----------------------------------------------------------------
+  /** Enters a namespace (`nstype`: CLONE_NEW*); 0 = whatever the descriptor is. A pidfd enters those in `nstype`. */
+  setns: op(64, { slot: 'slot', nstype: 'u32' }),
+  unshare: op(65, { flags: 'u32' }),
+  /** Reports `sync` and waits for the next resume. */
+  sync: op(66, {}),
+  /** Changes the propagation of a host path (MS_* propagation flags, MS_REC). */
+  propagation: op(67, { path: 'str', flags: 'u64' }),
+  /** Binds the root file system over itself and opens it: what follows resolves paths inside. `propagation`: MS_* or 0. */
+  rootfs: op(68, { path: 'str', propagation: 'u64' }),
+  /**
+   * Mounts at `target` inside the root. `attrSet`/`attrClear`: MOUNT_ATTR_*; the recursive pair is applied to the whole tree.
+   * A `type` of `bind` binds `source` (a host path). `propagation`: MS_* or 0.
+   */
+  'mount-in': op(69, {
+    type: 'str',
+    source: 'str',
+    target: 'str',
+    options: 'str',
+    sbFlags: 'u64',
+    attrSet: 'u64',
+    attrClear: 'u64',
+    recAttrSet: 'u64',
+    recAttrClear: 'u64',
+    propagation: 'u64',
+    flags: 'u32',
+  }),
+  /**
+   * A bind mount of the container's cgroups (v1: one tmpfs with a bind a hierarchy): `names[i]` at `target/names[i]` from `dirs[i]`.
+   * `links`: `name=target`, symlinks beside them for controllers that are mounted together (`cpu=cpu,cpuacct`).
+   */
+  'mount-cgroups': op(70, { target: 'str', names: 'strs', dirs: 'strs', links: 'strs', readonly: 'u32' }),
+  /** Makes a device node inside the root; `type` is S_IFCHR, S_IFBLK or S_IFIFO. One that exists must be the same device. */
+  mknod: op(71, { path: 'str', type: 'u32', mode: 'u32', major: 'u32', minor: 'u32', uid: 'u32', gid: 'u32' }),
+  symlink: op(72, { target: 'str', path: 'str' }),
+  pivot: op(73, { flags: 'u32' }),
+  // ---- After the pivot -----------------------------------------------------------------------------------------
+  mask: op(74, { paths: 'strs' }),
+  readonly: op(75, { paths: 'strs' }),
+  /** Remounts / with MOUNT_ATTR_*. */
+  'remount-root': op(76, { attrSet: 'u64', propagation: 'u64' }),
+  /** Opens a new terminal (devpts in the root), binds it on /dev/console, makes it stdio, reports the master (a sync with a descriptor). */
+  terminal: op(77, { rows: 'u32', cols: 'u32', console: 'u32' }),
+  stdio: op(78, { stdin: 'slot', stdout: 'slot', stderr: 'slot' }),
+  hostname: op(79, { name: 'str' }),
+  domainname: op(80, { name: 'str' }),
+  sysctl: op(81, { key: 'str', value: 'str' }),
+  rlimit: op(82, { resource: 'u32', soft: 'u64', hard: 'u64' }),
+  'oom-score': op(83, { value: 'i64' }),
+  umask: op(84, { mask: 'u32' }),
+  session: op(85, {}),
+  /** A new session keyring of this name. */
+  keyring: op(86, { name: 'str' }),
+  loopback: op(87, {}),
+  scheduler: op(88, {
+    policy: 'u32',
+    nice: 'i64',
+    priority: 'u32',
+    flags: 'u64',
+    runtime: 'u64',
+    deadline: 'u64',
+    period: 'u64',
+  }),
+  ioprio: op(89, { value: 'u32' }),
+  personality: op(90, { persona: 'u32' }),
+  /** Writes an LSM label for the next execve (`attr` below /proc/self/attr, on a procfs of our own). */
+  'lsm-exec': op(91, { attr: 'str', value: 'str' }),
+  'no-new-privs': op(92, {}),
+  /** Loads a BPF program (struct sock_filter[]); `flags` of seccomp(2). */
+  seccomp: op(93, { program: 'bytes', flags: 'u32' }),
+  /** Groups, gid, uid; capabilities are kept for the `caps` that follows. */
+  user: op(94, { uid: 'u32', gid: 'u32', groups: 'u32s', setgroups: 'u32' }),
+  /** Drops the bounding set first; the five sets as bit masks; what this process lacks is dropped too. */
+  caps: op(95, { bounding: 'u64', effective: 'u64', permitted: 'u64', inheritable: 'u64', ambient: 'u64' }),
+  /** Drops from the bounding set only: has to come before `user`. */
+  'caps-bounding': op(96, { bounding: 'u64' }),
+  /** Enters the directory inside the container; getcwd must then be absolute (S2). `make`: makes it where missing. */
+  chdir: op(97, { path: 'str', flags: 'u32' }),
+  /** Closes everything but 0 to 2, the `preserve` descriptors from 3 on, and the control socket. */
+  'close-fds': op(98, { preserve: 'u32' }),
+  /** Finds `name` as execvp would with this PATH value, and checks that it can be executed. What `exec` then runs. */
+  'find-exec': op(99, { name: 'str', path: 'str' }),
+  /** Reports `parked` and waits: from here only read, write, execve and exit_group are needed. */
+  park: op(100, {}),
+  exec: op(101, { argv: 'strs', env: 'strs' }),
+  /** Changes the owner of stdio descriptors to the user (fchown; a failure on a read-only file is none). */
+  'chown-stdio': op(102, { uid: 'u32' }),
+  /** Sets the CPU affinity of this process to the CPU list's mask bytes (little endian). */
+  affinity: op(103, { mask: 'bytes' }),
+} as const satisfies Record<string, OpSpec>
+
+type FieldValue = {
+  u32: number
+  u64: bigint
+  i64: bigint
+  str: string
+  bytes: Uint8Array
+  strs: readonly string[]
+  u32s: readonly number[]
+  slot: number
+  tmpl: Template
+  plan: Plan
+}
+
+/** A part of a template: literal text or bytes, or the name of a hole. */
+export type TemplatePart = string | Uint8Array | { readonly hole: Exclude<keyof typeof HOLES, 'literal'> }
+export type Template = readonly TemplatePart[]
+
+export type OpName = keyof typeof OPS
+type Fields<N extends OpName> = {
+  readonly [K in keyof (typeof OPS)[N]['fields']]: FieldValue[(typeof OPS)[N]['fields'][K] & FieldType]
+}
+
+/** One operation. `pointer` is the JSON pointer into config.json of what asked for it; it stays in TypeScript. */
+export type Op = {
+  [N in OpName]: { readonly op: N; readonly opFlags?: number; readonly pointer?: string } & Fields<N>
+}[OpName]
+
+/** The ordered list of operations that a request compiles to. */
+export type Plan = readonly Op[]

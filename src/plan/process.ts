@@ -1,0 +1,211 @@
+/** What the process of a container is: limits, labels, identity, and at last the program. The same for an init and an exec. */
+
+import { BerthError } from '../errors.ts'
+import type { Process, Scheduler, Seccomp, Spec } from '../spec/types.ts'
+import { capabilitySets } from './capabilities.ts'
+import type { HostFacts } from './facts.ts'
+import type { Namespaces } from './namespaces.ts'
+import { CHDIR_FLAGS, type Op } from './ops.ts'
+import { planRlimits } from './rlimits.ts'
+import { checkSurvivable, compileSeccomp } from './seccomp.ts'
+
+export type Arch = 'x86_64' | 'aarch64'
+
+const DEFAULT_PATH = '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin'
+const DEFAULT_UMASK = 0o022
+const CAP_SETGID = 1n << 6n
+
+const POLICIES: Readonly<Record<Scheduler['policy'], number>> = {
+  SCHED_OTHER: 0,
+  SCHED_FIFO: 1,
+  SCHED_RR: 2,
+  SCHED_BATCH: 3,
+  SCHED_ISO: 4,
+  SCHED_IDLE: 5,
+  SCHED_DEADLINE: 6,
+}
+const SCHEDULER_FLAGS: Readonly<Record<NonNullable<Scheduler['flags']>[number], bigint>> = {
+  SCHED_FLAG_RESET_ON_FORK: 0x1n,
+  SCHED_FLAG_RECLAIM: 0x2n,
+  SCHED_FLAG_DL_OVERRUN: 0x4n,
+  SCHED_FLAG_KEEP_POLICY: 0x8n,
+  SCHED_FLAG_KEEP_PARAMS: 0x10n,
+  SCHED_FLAG_UTIL_CLAMP_MIN: 0x20n,
+  SCHED_FLAG_UTIL_CLAMP_MAX: 0x40n,
+}
+const IO_CLASSES = { IOPRIO_CLASS_RT: 1, IOPRIO_CLASS_BE: 2, IOPRIO_CLASS_IDLE: 3 } as const
+/** linux/personality.h */
+const PERSONAS = { LINUX: 0, LINUX32: 8 } as const
+
+export interface ProcessContext {
+  readonly process: Process
+  /** The container's. */
+  readonly spec: Spec
+  readonly namespaces: Namespaces
+  readonly facts: HostFacts
+  readonly arch: Arch
+  readonly preserveFds: number
+  readonly ownerUid?: number | undefined
+}
+
+/** Written through a procfs that shows the process; an exec does it before it joins a user namespace (trap 2). */
+export const planOomScore = (process: Process): Op[] =>
+  process.oomScoreAdj === undefined
+    ? []
+    : [{ op: 'oom-score', value: BigInt(process.oomScoreAdj), pointer: '/process/oomScoreAdj' }]
+
+const planScheduling = ({ scheduler, ioPriority }: Process): Op[] => [
+  ...(scheduler
+    ? [
+        {
+          op: 'scheduler',
+          policy: POLICIES[scheduler.policy],
+          nice: BigInt(scheduler.nice ?? 0),
+          priority: scheduler.priority ?? 0,
+          flags: (scheduler.flags ?? []).reduce((flags, name) => flags | SCHEDULER_FLAGS[name], 0n),
+          runtime: scheduler.runtime ?? 0n,
+          deadline: scheduler.deadline ?? 0n,
+          period: scheduler.period ?? 0n,
+          pointer: '/process/scheduler',
+        } as const,
+      ]
+    : []),
+  ...(ioPriority
+    ? [
+        {
+          op: 'ioprio',
+          value: (IO_CLASSES[ioPriority.class] << 13) | ioPriority.priority,
+          pointer: '/process/ioPriority',
+        } as const,
+      ]
+    : []),
+]
+
+const planPersonality = (spec: Spec): Op[] => {
+  const personality = spec.linux?.personality
+  if (!personality) return []
+  if (personality.flags && personality.flags.length > 0)
+    throw new BerthError('unsupported', 'linux.personality.flags: no flags are defined', {
+      pointer: '/linux/personality/flags',
+    })
+  return [{ op: 'personality', persona: PERSONAS[personality.domain], pointer: '/linux/personality' }]
+}
+
+/** Labels for the next execve. One that the host can't enforce is an error: nothing is silently weaker. */
+const planLabels = (process: Process, facts: HostFacts): Op[] => {
+  const ops: Op[] = []
+  const need = (there: boolean, what: string, property: string) => {
+    if (!there)
+      throw new BerthError('unsupported', `process.${property}: ${what} is not enabled on this host`, {
+        pointer: `/process/${property}`,
+      })
+  }
+  if (process.apparmorProfile) {
+    need(facts.apparmor, 'AppArmor', 'apparmorProfile')
+    const value = `exec ${process.apparmorProfile}`
+    ops.push({ op: 'lsm-exec', attr: 'apparmor/exec', value, pointer: '/process/apparmorProfile' })
+  }
+  if (process.selinuxLabel) {
+    need(facts.selinux, 'SELinux', 'selinuxLabel')
+    ops.push({ op: 'lsm-exec', attr: 'exec', value: process.selinuxLabel, pointer: '/process/selinuxLabel' })
+  }
+  return ops
+}
+
+/** The filter, refused where the init would not survive it (trap 21). */
+const planSeccomp = (seccomp: Seccomp | undefined, arch: Arch, noNewPrivileges: boolean) => {
+  if (!seccomp) return { ops: [], warnings: [] }
+  const pointer = '/linux/seccomp'
+  if (seccomp.listenerPath)
+    throw new BerthError(
+      'unsupported',
+      'linux.seccomp.listenerPath: this build passes no notification descriptors on',
+      {
+        pointer: `${pointer}/listenerPath`,
+      },
+    )
+  const { program, flags, warnings } = compileSeccomp(seccomp, { arch })
+  const { blocked } = checkSurvivable(program, arch, { noNewPrivileges })
+  if (blocked.length > 0)
+    throw new BerthError(
+      'invalid',
+      `linux.seccomp: refuses ${blocked.join(', ')}, which a container needs to be started`,
+      {
+        pointer,
+      },
+    )
+  return { ops: [{ op: 'seccomp', program, flags, pointer } as const], warnings }
+}
+
+/** A user namespace mapped without CAP_SETGID has setgroups(2) switched off for good (user_namespaces(7)). */
+export const deniesSetgroups = (namespaces: Namespaces, facts: HostFacts): boolean =>
+  namespaces.isNew('user') && (facts.permitted & CAP_SETGID) === 0n
+
+/**
+ * From the limits to the program found, in an order that the kernel dictates:
+ * - limits and labels while nothing is given up yet;
+ * - the bounding set before the user, who may lack CAP_SETPCAP;
+ * - the working directory before the user too: it may be one that only root can enter, and its check comes with it;
+ * - without no_new_privs a filter can only be installed with CAP_SYS_ADMIN, so before the user; with it as the very last;
+ * - the program as the user, who must be allowed to execute it; after `close-fds` nothing needs a descriptor.
+ */
+export const planIdentity = (context: ProcessContext): { ops: readonly Op[]; warnings: readonly string[] } => {
+  const { process, spec, namespaces, facts } = context
+  const { user } = process
+  const args = process.args ?? []
+  const [name] = args
+  if (name === undefined)
+    throw new BerthError('invalid', 'process.args: is empty, so there is nothing to run', { pointer: '/process/args' })
+  const { warnings, ...sets } = capabilitySets(process.capabilities, facts, namespaces.has('user'))
+  const noNewPrivileges = process.noNewPrivileges === true
+  const filter = planSeccomp(spec.linux?.seccomp, context.arch, noNewPrivileges)
+  const setgroups = !deniesSetgroups(namespaces, facts)
+  if (!setgroups && user.additionalGids?.length)
+    throw new BerthError('unsupported', 'process.user.additionalGids: groups can not be set in this user namespace', {
+      pointer: '/process/user/additionalGids',
+    })
+  const ops: Op[] = [
+    ...planScheduling(process),
+    ...planPersonality(spec),
+    ...planLabels(process, facts),
+    { op: 'umask', mask: user.umask ?? DEFAULT_UMASK, pointer: '/process/user/umask' },
+    { op: 'chown-stdio', uid: stdioOwner(context), pointer: '/process/user' },
+    { op: 'chdir', path: process.cwd, flags: 0, pointer: '/process/cwd' },
+    ...planRlimits(process.rlimits),
+    { op: 'caps-bounding', bounding: sets.bounding, pointer: '/process/capabilities' },
+    ...(noNewPrivileges ? [] : filter.ops),
+    {
+      op: 'user',
+      uid: user.uid,
+      gid: user.gid,
+      groups: user.additionalGids ?? [],
+      setgroups: setgroups ? 1 : 0,
+      pointer: '/process/user',
+    },
+    { op: 'caps', ...sets, pointer: '/process/capabilities' },
+    ...(noNewPrivileges ? [{ op: 'no-new-privs', pointer: '/process/noNewPrivileges' } as const] : []),
+    { op: 'find-exec', name, path: pathOf(process), pointer: '/process/args' },
+    { op: 'close-fds', preserve: context.preserveFds, pointer: '/process' },
+    ...(noNewPrivileges ? filter.ops : []),
+  ]
+  return { ops, warnings: [...warnings, ...filter.warnings] }
+}
+
+/** A terminal is the process's own; descriptors that were handed over may have to stay another's. */
+const stdioOwner = ({ process, ownerUid }: ProcessContext): number =>
+  process.terminal ? process.user.uid : (ownerUid ?? process.user.uid)
+
+const variable = (process: Process, name: string): string | undefined =>
+  process.env?.findLast((entry) => entry.startsWith(`${name}=`))?.slice(name.length + 1)
+
+const pathOf = (process: Process): string => variable(process, 'PATH') ?? DEFAULT_PATH
+
+/** The program itself. HOME is set where the configuration has none: shells expect it. */
+export const planExec = (process: Process): Op => {
+  const home = variable(process, 'HOME') ? [] : [`HOME=${process.user.uid === 0 ? '/root' : '/'}`]
+  return { op: 'exec', argv: process.args ?? [], env: [...(process.env ?? []), ...home], pointer: '/process/args' }
+}
+
+/** Makes the working directory where the image lacks it; once the root is read-only it would be too late. */
+export const makeWorkingDirectory = (process: Process): Op[] =>
+  process.cwd === '/' ? [] : [{ op: 'chdir', path: process.cwd, flags: CHDIR_FLAGS.make, pointer: '/process/cwd' }]

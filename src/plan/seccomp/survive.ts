@@ -1,0 +1,101 @@
+/**
+ * Whether a container's init can still do, behind its filter, what is left to do (trap 21). Checked when a profile is compiled, so that a
+ * profile that would leave a parked process stuck is an error of `create`, not a process that dies at `start`.
+ */
+
+import { ABIS, type Machine, NATIVE } from './abis.ts'
+import { actionOf, ENOSYS, RET, runs } from './actions.ts'
+import { interpret } from './interpret.ts'
+
+/** A system call that init makes, with arguments as it passes them. Pointers and descriptors are examples. */
+export interface Need {
+  readonly name: string
+  /** Alternatives of the arguments; every one is used. */
+  readonly calls: readonly (readonly bigint[])[]
+  /** Only an error report is lost without it. */
+  readonly optional?: boolean
+  /** There is another way where the kernel says ENOSYS. */
+  readonly enosysOk?: boolean
+}
+
+const FD = 3n
+const POINTER = 0x7ffc00001000n
+const AT_FDCWD = 0xffffff9cn
+
+const need = (name: string, ...calls: bigint[][]): Need => ({ name, calls: calls.length > 0 ? calls : [[]] })
+
+/** With no_new_privs the filter comes last: reporting `parked`, waiting, and executing. */
+export const AFTER_FILTER: readonly Need[] = [
+  need('read', [FD, POINTER, 1n]),
+  need('write', [FD, POINTER, 1n]),
+  need('execve', [POINTER, POINTER, POINTER]),
+  { ...need('exit_group', [1n]), optional: true },
+]
+
+const PR_SET_DUMPABLE = 4n
+const PR_SET_KEEPCAPS = 8n
+const PR_CAPBSET_READ = 23n
+const PR_CAPBSET_DROP = 24n
+const PR_CAP_AMBIENT = 47n
+const F_SETFD = 2n
+const F_DUPFD_CLOEXEC = 1030n
+const AT_EACCESS = 0x200n
+const UINT_MAX = 0xffffffffn
+const USER = 1000n
+
+/**
+ * Without no_new_privs the filter has to come before the privilege to load it goes: the user, the capabilities, the search for the program and
+ * the descriptors then follow.
+ */
+export const AFTER_EARLY_FILTER: readonly Need[] = [
+  need(
+    'prctl',
+    [PR_SET_KEEPCAPS, 1n],
+    [PR_SET_KEEPCAPS, 0n],
+    [PR_SET_DUMPABLE, 0n],
+    [PR_CAPBSET_READ, 0n],
+    [PR_CAPBSET_DROP, 0n],
+    [PR_CAP_AMBIENT, 4n, 0n],
+    [PR_CAP_AMBIENT, 2n, 0n],
+  ),
+  need('setgroups', [1n, POINTER]),
+  need('setresgid', [0n, 0n, 0n], [USER, USER, USER]),
+  need('setresuid', [0n, 0n, 0n], [USER, USER, USER]),
+  need('capget', [POINTER, POINTER]),
+  need('capset', [POINTER, POINTER]),
+  need('fcntl', [FD, F_DUPFD_CLOEXEC, FD], [FD, F_SETFD, 0n]),
+  need('close', [FD]),
+  need('close_range', [FD, UINT_MAX, 0n]),
+  need('newfstatat', [AT_FDCWD, POINTER, POINTER, 0n]),
+  { ...need('faccessat2', [AT_FDCWD, POINTER, 1n, AT_EACCESS]), enosysOk: true },
+  ...AFTER_FILTER,
+]
+
+export interface Survival {
+  /** System calls without which the container can't be started. */
+  readonly blocked: readonly string[]
+  /** System calls without which an error of start would be reported with less detail. */
+  readonly degraded: readonly string[]
+}
+
+/** `noNewPrivileges` decides when the filter is loaded, and so what comes after it. */
+export function checkSurvivable(
+  program: Uint8Array,
+  arch: Machine,
+  options: { readonly noNewPrivileges: boolean },
+): Survival {
+  const abi = ABIS[NATIVE[arch]]
+  const blocked: string[] = []
+  const degraded: string[] = []
+  for (const { name, calls, optional, enosysOk } of options.noNewPrivileges ? AFTER_FILTER : AFTER_EARLY_FILTER) {
+    const nr = abi?.table().get(name)
+    if (abi === undefined || nr === undefined) continue
+    const refused = calls.some((args) => {
+      const value = interpret(program, { nr, arch: abi.audit, args })
+      if (runs(value)) return false
+      return !(enosysOk && actionOf(value) === RET.errno && (value & 0xffff) === ENOSYS)
+    })
+    if (refused) (optional ? degraded : blocked).push(name)
+  }
+  return { blocked, degraded }
+}

@@ -1,0 +1,16 @@
+import { type Finding, point } from './finding.ts'
+import type { Seccomp, SeccompAction } from './types.ts'
+
+const TAKES_ERRNO: ReadonlySet<SeccompAction> = new Set(['SCMP_ACT_ERRNO', 'SCMP_ACT_TRACE'])
+
+/** An errno for an action that takes none is an error (config-linux.md, seccomp). */
+export function* checkSeccomp(seccomp: Seccomp, at: string): Iterable<Finding> {
+  if (seccomp.defaultErrnoRet !== undefined && !TAKES_ERRNO.has(seccomp.defaultAction)) {
+    yield { pointer: point(at, 'defaultErrnoRet'), message: `${seccomp.defaultAction} takes no errno` }
+  }
+  for (const [index, { action, errnoRet }] of (seccomp.syscalls ?? []).entries()) {
+    if (errnoRet !== undefined && !TAKES_ERRNO.has(action)) {
+      yield { pointer: point(at, 'syscalls', index, 'errnoRet'), message: `${action} takes no errno` }
+    }
+  }
+}

@@ -1,0 +1,114 @@
+/** What containerd's own client does with a container, over the shim, on the versions that Debian has. */
+import assert from 'node:assert/strict'
+import { after, afterEach, before, beforeEach, describe, it } from 'node:test'
+import { Containerd, image, noContainerd, runtime } from '../harness/containerd.ts'
+import { leftOver, snapshot, until } from '../harness/host.ts'
+
+for (const version of ['1.6', '1.7', '2.1'])
+  describe(`ctr with containerd ${version}`, { skip: noContainerd }, () => {
+    let containerd: Containerd
+    let pristine: Set<string>
+    const id = `ctr-${process.pid}`
+    const ctr = (...args: string[]) => containerd.ctr(args)
+    const runArgs = ['run', '--rm', '--runtime', runtime]
+
+    before(async () => {
+      containerd = await Containerd.start(version)
+    })
+    after(async () => {
+      await containerd?.[Symbol.asyncDispose]()
+    })
+    beforeEach(() => {
+      pristine = snapshot()
+    })
+    afterEach(async () => {
+      await ctr('task', 'rm', '-f', id)
+      await ctr('container', 'rm', id)
+      let left: string[] = []
+      await until('nothing left', () => {
+        left = leftOver(pristine)
+        return left.length === 0
+      }).catch(() => assert.deepEqual(left, []))
+    })
+
+    it('runs, prints and exits as with runc', async () => {
+      const args = [image, id, '/bin/sh', '-c', 'echo out; echo err >&2; exit 3']
+      const theirs = await ctr('run', '--rm', ...args)
+      assert.deepEqual(await ctr(...runArgs, ...args), theirs)
+      assert.equal(theirs.code, 3)
+    })
+
+    it('passes stdin to EOF', async () => {
+      const done = await containerd.ctr([...runArgs, image, id, '/bin/sh', '-c', 'sleep 0.3; cat'], {
+        input: 'one\ntwo\n',
+      })
+      assert.deepEqual(done, { code: 0, signal: null, stdout: 'one\ntwo\n', stderr: '' })
+    })
+
+    it('loses no byte of a long output', async () => {
+      const done = await ctr(...runArgs, image, id, '/bin/sh', '-c', 'yes 0123456789abcde | head -c 4000000')
+      assert.equal(done.code, 0, done.stderr)
+      assert.equal(done.stdout.length, 4_000_000)
+    })
+
+    it('gives a terminal', async () => {
+      const done = await ctr(...runArgs, image, id, '/bin/sh', '-c', 'echo no terminal yet')
+      assert.equal(done.code, 0)
+      await ctr(
+        'run',
+        '-d',
+        '-t',
+        '--runtime',
+        runtime,
+        image,
+        id,
+        '/bin/sh',
+        '-c',
+        'test -t 0 && test -t 1 && tty; exec sleep 1000',
+      )
+      const shown = await ctr('task', 'exec', '--exec-id', 'e', id, 'readlink', '/proc/1/fd/0')
+      assert.match(shown.stdout, /^\/dev\/(pts\/0|console)\n$/)
+    })
+
+    it('executes, lists pids, kills and removes', async () => {
+      assert.equal((await ctr('run', '-d', '--runtime', runtime, image, id, '/bin/sleep', '1000')).code, 0)
+      assert.deepEqual(await ctr('task', 'exec', '--exec-id', 'a', id, '/bin/sh', '-c', 'echo in; exit 4'), {
+        ...(await ctr('task', 'exec', '--exec-id', 'b', id, '/bin/sh', '-c', 'echo in; exit 4')),
+      })
+      const done = await ctr('task', 'exec', '--exec-id', 'c', id, '/bin/sh', '-c', 'echo in; exit 4')
+      assert.equal(done.stdout, 'in\n')
+      assert.equal(done.code, 4)
+      assert.match((await ctr('task', 'ls')).stdout, new RegExp(`${id} +\\d+ +RUNNING`))
+      assert.match((await ctr('task', 'ps', id)).stdout, /^PID +INFO\n\d+ +-\n$/)
+      assert.equal((await ctr('task', 'kill', '-s', 'KILL', id)).code, 0)
+      await until('stopped', async () => /STOPPED/.test((await ctr('task', 'ls')).stdout))
+      // ctr gives the task's exit status as its own
+      assert.equal((await ctr('task', 'rm', id)).code, 137)
+    })
+
+    it('reports a program that is missing, and leaves nothing', async () => {
+      const done = await ctr(...runArgs, image, id, '/bin/nope')
+      assert.notEqual(done.code, 0)
+      assert.match(done.stderr, /\/bin\/nope/)
+    })
+
+    it('an exec whose background child holds stdout returns', async () => {
+      assert.equal((await ctr('run', '-d', '--runtime', runtime, image, id, '/bin/sleep', '1000')).code, 0)
+      const done = await ctr('task', 'exec', '--exec-id', 'bg', id, '/bin/sh', '-c', 'sleep 1000 & echo done')
+      assert.equal(done.stdout, 'done\n')
+    })
+
+    it('survives a restart of containerd', async () => {
+      assert.equal((await ctr('run', '-d', '--runtime', runtime, image, id, '/bin/sleep', '1000')).code, 0)
+      await containerd.restart()
+      assert.match((await ctr('task', 'ls')).stdout, new RegExp(`${id} +\\d+ +RUNNING`))
+      assert.equal((await ctr('task', 'exec', '--exec-id', 'x', id, '/bin/true')).code, 0)
+    })
+
+    it('runs twenty at once', async () => {
+      const names = Array.from({ length: 20 }, (_, i) => `${id}-${i}`)
+      const done = await Promise.all(names.map((name) => ctr(...runArgs, image, name, '/bin/echo', name)))
+      for (const [i, one] of done.entries())
+        assert.deepEqual(one, { code: 0, signal: null, stdout: `${names[i]}\n`, stderr: '' })
+    })
+  })

@@ -1,0 +1,57 @@
+/** A real containerd with root, state and socket of its own in a temporary directory. */
+import { execFile } from 'node:child_process'
+import { existsSync, mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { promisify } from 'node:util'
+import { root, shimBinary } from './host.ts'
+import { type Finished, run } from './run.ts'
+
+const matrix = join(root, 'test/containerd/matrix')
+const exec = promisify(execFile)
+export const runtime = 'io.containerd.berth.v2'
+export const image = 'docker.io/library/bb:bb'
+
+/** Why tests with containerd can't run here, or false. */
+export const noContainerd: string | false =
+  process.getuid?.() !== 0
+    ? 'needs root'
+    : !existsSync(shimBinary)
+      ? 'needs bin/containerd-shim-berth-v2: run make'
+      : !existsSync('/usr/bin/apt-get')
+        ? "needs Debian's containerd packages"
+        : false
+
+export class Containerd implements AsyncDisposable {
+  readonly dir: string
+  private constructor(dir: string) {
+    this.dir = dir
+  }
+
+  /** Debian's containerd of this version (1.6, 1.7 or 2.1), started, with a busybox image. */
+  static async start(version: string): Promise<Containerd> {
+    const dir = mkdtempSync(join(tmpdir(), `berth-containerd-${version}-`))
+    await exec(matrix, ['start', version, dir], {
+      env: { ...process.env, SHIM_PATH: join(root, 'bin'), NOCRI: '1' },
+      maxBuffer: 1 << 26,
+    })
+    return new Containerd(dir)
+  }
+
+  get socket(): string {
+    return join(this.dir, 'c.sock')
+  }
+
+  ctr(args: readonly string[], options: { input?: string } = {}): Promise<Finished> {
+    return run(join(this.dir, 'pkg/usr/bin/ctr'), ['-a', this.socket, ...args], options)
+  }
+
+  async restart(): Promise<void> {
+    await exec(matrix, ['restart', this.dir], { env: { ...process.env, SHIM_PATH: join(root, 'bin'), NOCRI: '1' } })
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await exec(matrix, ['stop', this.dir])
+    rmSync(this.dir, { recursive: true, force: true })
+  }
+}

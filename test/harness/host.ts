@@ -1,0 +1,127 @@
+/** What the host holds that a test could leave behind, read before and after. */
+import { readdirSync, readFileSync, readlinkSync } from 'node:fs'
+import { join, resolve } from 'node:path'
+
+export const root = resolve(import.meta.dirname, '../..')
+export const binary = join(root, 'bin/berth')
+export const shimBinary = join(root, 'bin/containerd-shim-berth-v2')
+
+/** Processes that run our binary (or the controller), by pid. */
+export function ourProcesses(): { pid: number; name: string; state: string }[] {
+  const found = []
+  for (const entry of readdirSync('/proc')) {
+    if (!/^\d+$/.test(entry)) continue
+    try {
+      const stat = readFileSync(`/proc/${entry}/stat`, 'utf8')
+      const name = stat.slice(stat.indexOf('(') + 1, stat.lastIndexOf(')'))
+      const state = stat.slice(stat.lastIndexOf(')') + 2, stat.lastIndexOf(')') + 3)
+      const exe = state === 'Z' ? '' : readlinkSync(`/proc/${entry}/exe`)
+      if (/^(berth|containerd-shim-berth)/.test(name) || /\/berth( \(deleted\))?$/.test(exe))
+        found.push({ pid: Number(entry), name, state })
+    } catch {
+      // it has ended while we looked
+    }
+  }
+  return found
+}
+
+function cgroups(): string[] {
+  const found: string[] = []
+  const walk = (dir: string, depth: number) => {
+    let entries: string[]
+    try {
+      entries = readdirSync(dir, { withFileTypes: true })
+        .filter((e) => e.isDirectory())
+        .map((e) => e.name)
+    } catch {
+      return
+    }
+    for (const name of entries) {
+      found.push(join(dir, name))
+      if (depth > 0) walk(join(dir, name), depth - 1)
+    }
+  }
+  walk('/sys/fs/cgroup', 4)
+  return found
+}
+
+function namesIn(dir: string): string[] {
+  try {
+    return readdirSync(dir).map((name) => join(dir, name))
+  } catch {
+    return []
+  }
+}
+
+/** Namespaces of all processes, as `type:[inode]`. */
+function namespaces(): string[] {
+  const found = new Set<string>()
+  for (const entry of readdirSync('/proc')) {
+    if (!/^\d+$/.test(entry)) continue
+    for (const type of ['net', 'mnt', 'pid', 'ipc', 'uts']) {
+      try {
+        found.add(readlinkSync(`/proc/${entry}/ns/${type}`))
+      } catch {
+        // it has ended while we looked
+      }
+    }
+  }
+  return [...found]
+}
+
+/** A picture of the host: a set of things that a container could leave behind. */
+export function snapshot(): Set<string> {
+  return new Set([
+    ...readFileSync('/proc/self/mountinfo', 'utf8')
+      .split('\n')
+      .filter(Boolean)
+      .map((line) => `mount ${line.split(' ')[4]}`),
+    ...cgroups().map((path) => `cgroup ${path}`),
+    ...ourProcesses().map(({ pid, name, state }) => `process ${pid} ${name} ${state}`),
+    ...namesIn('/run/berth').map((path) => `file ${path}`),
+    ...namesIn('/run/containerd/s').map((path) => `socket ${path}`),
+    ...namespaces().map((ns) => `namespace ${ns}`),
+  ])
+}
+
+/**
+ * What is there now and was not in `before`. The shared controller is no left-over: its files, process and namespaces
+ * go with its idle time.
+ */
+export function leftOver(before: Set<string>, controllers: readonly number[] = controllerPids()): string[] {
+  const theirs = new Set<string>()
+  for (const pid of controllers)
+    for (const type of ['net', 'mnt', 'pid', 'ipc', 'uts', 'pid_for_children'])
+      try {
+        theirs.add(`namespace ${readlinkSync(`/proc/${pid}/ns/${type}`).replace('pid_for_children', 'pid')}`)
+      } catch {
+        // it has ended
+      }
+  return [...snapshot()].filter(
+    (thing) => !before.has(thing) && !theirs.has(thing) && !/^file \/run\/berth\/\.(controller|shim)$/.test(thing),
+  )
+}
+
+/** Processes that run dist/controller.js of this checkout. */
+export function controllerPids(): number[] {
+  const pids = []
+  for (const entry of readdirSync('/proc')) {
+    if (!/^\d+$/.test(entry)) continue
+    try {
+      const args = readFileSync(`/proc/${entry}/cmdline`, 'utf8').split('\0')
+      if (args.includes(join(root, 'dist/controller.js'))) pids.push(Number(entry))
+    } catch {
+      // it has ended while we looked
+    }
+  }
+  return pids
+}
+
+/** Waits until `condition` holds: state of other processes that gives no event to wait for. Fails after `ms`. */
+export async function until(what: string, condition: () => boolean | Promise<boolean>, ms = 10_000): Promise<void> {
+  const end = Date.now() + ms
+  while (!(await condition())) {
+    if (Date.now() > end) throw new Error(`${what}: not within ${ms} ms`)
+    await new Promise((done) => setTimeout(done, 10))
+  }
+}

@@ -1,0 +1,106 @@
+/** One task's life straight over the task API, as `ctr run --rm` goes through it. */
+import assert from 'node:assert/strict'
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { createServer } from 'node:net'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { containerd } from '../../shim/proto/messages.gen.js'
+import { Client } from '../../shim/ttrpc/client.ts'
+import { encodeFrame, FRAME, FrameReader } from '../../shim/ttrpc/frame.ts'
+import { Bundle, makeRootfs } from './bundle.ts'
+import type { Daemon } from './shim.ts'
+
+const v2 = containerd.task
+const SERVICE = 'containerd.task.v2.Task'
+
+/** A root file system that many tasks share, and the config.json of a program in it. */
+export class Image implements Disposable {
+  readonly dir = mkdtempSync(join(tmpdir(), 'berth-image-'))
+  constructor() {
+    makeRootfs(this.dir)
+  }
+  config(args: readonly string[]): Bundle['config'] {
+    using bundle = new Bundle(args)
+    return bundle.config
+  }
+  [Symbol.dispose](): void {
+    rmSync(this.dir, { recursive: true, force: true })
+  }
+}
+
+/** Takes events as containerd does: answers each, remembers the topics in order. */
+export function eventsSocket(daemon: Daemon): { topics: string[]; close: () => void } {
+  const topics: string[] = []
+  const server = createServer((socket) => {
+    const frames = new FrameReader()
+    socket.on('error', () => {})
+    socket.on('data', (chunk) => {
+      for (const frame of frames.push(chunk as Uint8Array)) {
+        if (frame.type !== FRAME.request || 'oversize' in frame) continue
+        topics.push(/\/tasks\/[a-z-]+/.exec(Buffer.from(frame.payload).toString('latin1'))?.[0] ?? '?')
+        socket.write(encodeFrame({ stream: frame.stream, type: FRAME.response, flags: 0, payload: new Uint8Array() }))
+      }
+    })
+  })
+  server.listen(`${daemon.address}.ttrpc`)
+  return { topics, close: () => server.close() }
+}
+
+export class Task {
+  readonly id: string
+  readonly bundle: string
+  readonly client: Client
+  private constructor(id: string, bundle: string, client: Client) {
+    this.id = id
+    this.bundle = bundle
+    this.client = client
+  }
+
+  /** The start call and the connection. */
+  static async start(daemon: Daemon, id: string, config: Bundle['config']): Promise<Task> {
+    const bundle = daemon.bundle(id)
+    mkdirSync(bundle, { recursive: true })
+    writeFileSync(
+      join(bundle, 'config.json'),
+      JSON.stringify({ ...config, root: { path: 'rootfs' }, linux: { ...config.linux, cgroupsPath: `/test/${id}` } }),
+    )
+    return new Task(id, bundle, await Client.connect(await daemon.start(id)))
+  }
+
+  call(method: string, payload: Uint8Array): Promise<Uint8Array> {
+    return this.client.call(SERVICE, method, payload)
+  }
+
+  async create(image: Image): Promise<number> {
+    const rootfs = [{ type: 'bind', source: image.dir, options: ['rbind', 'ro'] }]
+    const request = v2.CreateRequest.encode({ id: this.id, bundle: this.bundle, rootfs }).finish()
+    return v2.CreateResponse.decode(await this.call('Create', request)).pid
+  }
+
+  /** Create, Wait and Start, the exit, Delete, Shutdown, the delete call. Returns the exit status. */
+  async live(daemon: Daemon, image: Image): Promise<number> {
+    await this.create(image)
+    const wait = this.call('Wait', v2.WaitRequest.encode({ id: this.id }).finish())
+    await this.call('Start', v2.StartRequest.encode({ id: this.id }).finish())
+    const waited = v2.WaitResponse.decode(await wait)
+    const deleted = v2.DeleteResponse.decode(
+      await this.call('Delete', v2.DeleteRequest.encode({ id: this.id }).finish()),
+    )
+    assert.equal(deleted.exitStatus, waited.exitStatus)
+    await this.call('Shutdown', v2.ShutdownRequest.encode({ id: this.id }).finish())
+    this.client.close()
+    await daemon.delete(this.id)
+    rmSync(this.bundle, { recursive: true })
+    return waited.exitStatus
+  }
+}
+
+/** Runs `count` of `work`, `width` at a time. */
+export async function atATime(count: number, width: number, work: (index: number) => Promise<void>): Promise<void> {
+  let next = 0
+  await Promise.all(
+    Array.from({ length: width }, async () => {
+      while (next < count) await work(next++)
+    }),
+  )
+}

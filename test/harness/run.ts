@@ -1,0 +1,54 @@
+/** Runs programs and gathers what they say. */
+import { type SpawnOptions, spawn } from 'node:child_process'
+import { closeSync, mkdtempSync, openSync, readFileSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { binary } from './host.ts'
+
+export interface Finished {
+  readonly code: number | null
+  readonly signal: string | null
+  readonly stdout: string
+  readonly stderr: string
+}
+
+/** Resolves once the program has ended and its output has reached EOF. */
+export function run(
+  file: string,
+  args: readonly string[],
+  options: SpawnOptions & { input?: string } = {},
+): Promise<Finished> {
+  return new Promise((resolve, reject) => {
+    const child = spawn(file, args, { stdio: ['pipe', 'pipe', 'pipe'], ...options })
+    let stdout = ''
+    let stderr = ''
+    child.stdout?.setEncoding('utf8').on('data', (text) => {
+      stdout += text
+    })
+    child.stderr?.setEncoding('utf8').on('data', (text) => {
+      stderr += text
+    })
+    child.on('error', reject)
+    child.on('close', (code, signal) => resolve({ code, signal, stdout, stderr }))
+    child.stdin?.on('error', () => {})
+    child.stdin?.end(options.input ?? '')
+  })
+}
+
+/**
+ * Runs berth with its output in files: a container that it leaves behind has the same descriptors, so that pipes would not
+ * reach EOF before the container's end.
+ */
+export async function berth(args: readonly string[], options: SpawnOptions & { input?: string } = {}): Promise<Finished> {
+  const dir = mkdtempSync(join(tmpdir(), 'berth-output-'))
+  const out = openSync(join(dir, 'out'), 'w')
+  const err = openSync(join(dir, 'err'), 'w')
+  try {
+    const done = await run(binary, args, { ...options, stdio: ['pipe', out, err] })
+    return { ...done, stdout: readFileSync(join(dir, 'out'), 'utf8'), stderr: readFileSync(join(dir, 'err'), 'utf8') }
+  } finally {
+    closeSync(out)
+    closeSync(err)
+    rmSync(dir, { recursive: true })
+  }
+}

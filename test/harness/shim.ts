@@ -1,0 +1,61 @@
+/** Drives a shim without containerd: the start call, then the task API straight over ttrpc, with a real events socket. */
+import { execFile } from 'node:child_process'
+import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { promisify } from 'node:util'
+import { shimBinary } from './host.ts'
+
+const exec = promisify(execFile)
+
+/** A directory that stands for one containerd: the addresses that shims are told. */
+export class Daemon implements Disposable {
+  readonly dir = mkdtempSync(join(tmpdir(), 'berth-shim-'))
+  readonly address = join(this.dir, 'containerd.sock')
+  readonly namespace = 'test'
+  readonly binary: string
+
+  constructor(binary: string = shimBinary) {
+    this.binary = binary
+  }
+
+  bundle(id: string): string {
+    const dir = join(this.dir, id)
+    mkdirSync(join(dir, 'rootfs'), { recursive: true, mode: 0o700 })
+    return dir
+  }
+
+  #call(id: string, verb: string) {
+    const args = ['-namespace', this.namespace, '-address', this.address, '-publish-binary', '/bin/false', '-id', id]
+    const bundle = join(this.dir, id)
+    return exec(this.binary, [...args, ...(verb === 'delete' ? ['-bundle', bundle] : []), verb], {
+      cwd: bundle,
+      env: { TTRPC_ADDRESS: `${this.address}.ttrpc` },
+      encoding: 'buffer',
+    })
+  }
+
+  /** The start call; the path of the shim's socket. */
+  async start(id: string): Promise<string> {
+    const { stdout } = await this.#call(id, 'start')
+    return stdout.toString().trim().replace('unix://', '')
+  }
+
+  async delete(id: string): Promise<void> {
+    await this.#call(id, 'delete')
+  }
+
+  /** Ends the shim of this container as its owner would: by SIGTERM. */
+  async stop(id: string): Promise<void> {
+    for (const entry of readdirSync('/proc')) {
+      if (!/^\d+$/.test(entry)) continue
+      const args = readFileSync(`/proc/${entry}/cmdline`, { encoding: 'utf8', flag: 'r' }).split('\0')
+      if (args[0] === 'berth-monitor' && args.includes(`id=${id}`) && args.includes(`address=${this.address}`))
+        process.kill(Number(entry), 'SIGTERM')
+    }
+  }
+
+  [Symbol.dispose](): void {
+    rmSync(this.dir, { recursive: true, force: true })
+  }
+}

@@ -1,0 +1,57 @@
+/** 1,000 task lives, 10 at a time, while the controller is killed at random moments: nothing but time is lost. */
+import assert from 'node:assert/strict'
+import { describe, it } from 'node:test'
+import { notHere } from '../harness/bundle.ts'
+import { controllerPids, leftOver, snapshot, until } from '../harness/host.ts'
+import { atATime, eventsSocket, Image, Task } from '../harness/life.ts'
+import { Daemon } from '../harness/shim.ts'
+
+const LIVES = Number(process.env.LIVES ?? 1000)
+
+describe('kills', { skip: notHere }, () => {
+  it(`${LIVES} lives under SIGKILL of the controller every 60 to 250 ms`, async (t) => {
+    const before = snapshot()
+    using daemon = new Daemon()
+    using image = new Image()
+    const config = image.config([])
+    const events = eventsSocket(daemon)
+    let kills = 0
+    let done = false
+    const killer = (async () => {
+      while (!done) {
+        await new Promise((resolve) => setTimeout(resolve, 60 + Math.random() * 190))
+        for (const pid of controllerPids())
+          try {
+            process.kill(pid, 'SIGKILL')
+            kills++
+          } catch {
+            // it left by itself
+          }
+      }
+    })()
+    const begin = performance.now()
+    try {
+      await atATime(LIVES, 10, async (i) => {
+        const code = i % 100
+        const task = await Task.start(daemon, `k${i}`, {
+          ...config,
+          process: { ...config.process, args: ['/bin/sh', '-c', `exit ${code}`] },
+        })
+        assert.equal(await task.live(daemon, image), code)
+      })
+    } finally {
+      done = true
+      await killer
+      events.close()
+    }
+    const seconds = (performance.now() - begin) / 1000
+    t.diagnostic(`${LIVES} lives, ${kills} kills, ${(LIVES / seconds).toFixed(1)} lives a second`)
+    for (const topic of ['create', 'start', 'exit', 'delete'])
+      assert.ok(events.topics.filter((x) => x === `/tasks/${topic}`).length >= LIVES, topic)
+    let left: string[] = []
+    await until('nothing left', () => {
+      left = leftOver(before)
+      return left.length === 0
+    }).catch(() => assert.deepEqual(left, []))
+  })
+})

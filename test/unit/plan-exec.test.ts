@@ -1,0 +1,104 @@
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { parseCpuList } from '../../src/plan/affinity.ts'
+import { compileExec, type ExecInput } from '../../src/plan/exec.ts'
+import { factsPlan, readFacts } from '../../src/plan/facts.ts'
+import { REPORTS } from '../../src/plan/ops.ts'
+import type { Process } from '../../src/spec/types.ts'
+import { all, facts, inside, MOUNTINFO, names, OWN, one, plainSpec } from './plan-fixture.ts'
+
+const input = (change: Partial<Process> = {}): ExecInput => ({
+  id: 'c1',
+  key: 'exec-1',
+  process: { user: { uid: 0, gid: 0 }, cwd: '/', args: ['ps'], noNewPrivileges: true, ...change },
+  initPid: 77,
+  initStart: 1234n,
+  spec: plainSpec(),
+  cgroupPaths: ['/sys/fs/cgroup/pids/berth/c1'],
+  facts: facts(),
+  stdio: [0, 1, 2],
+  preserveFds: 0,
+  afterTerminal: [],
+  arch: 'x86_64',
+})
+
+test('exec: namespaces are opened, then believed, then joined', () => {
+  const plan = compileExec(input())
+  const paths = all(plan, 'open').map(({ path }) => path)
+  assert.deepEqual(
+    paths,
+    ['pid', 'net', 'ipc', 'uts', 'mnt'].map((name) => `/proc/77/ns/${name}`),
+  )
+  assert.deepEqual(names(plan).slice(paths.length), ['kill', 'clone', 'resume'])
+  const check = one(plan, 'kill')
+  assert.deepEqual([check.pid, check.start, check.signal, check.flags], [77, 1234n, 0, 0])
+  const clone = one(plan, 'clone')
+  assert.deepEqual([clone.join, clone.flags, clone.cgroups], [[40], 0n, ['/sys/fs/cgroup/pids/berth/c1']])
+  const nstypes = all(inside(plan), 'setns').map(({ nstype }) => nstype)
+  assert.equal(nstypes.at(-1), 0x20000)
+  assert.equal(one(plan, 'resume').until, REPORTS.exec)
+  assert.ok(!names(inside(plan)).includes('park'))
+  assert.equal(names(inside(plan)).at(-1), 'exec')
+})
+
+test('exec: the score before the namespaces, a terminal that is no console', () => {
+  const plan = inside(compileExec(input({ oomScoreAdj: 5, terminal: true })))
+  const order = names(plan)
+  assert.ok(order.indexOf('oom-score') < order.indexOf('setns'))
+  assert.equal(one(plan, 'terminal').console, 0)
+})
+
+test('exec: without capabilities of its own it has none', () => {
+  const { permitted, bounding } = one(inside(compileExec(input())), 'caps')
+  assert.deepEqual([permitted, bounding], [0n, 0n])
+})
+
+test('exec: CPU affinity', () => {
+  const plan = inside(compileExec(input({ execCPUAffinity: { initial: '0', final: '1-2' } })))
+  assert.deepEqual(
+    all(plan, 'affinity').map(({ mask }) => mask[0]),
+    [1, 6],
+  )
+  assert.throws(() => compileExec(input({ execCPUAffinity: { final: '2-1' } })), {
+    pointer: '/process/execCPUAffinity/final',
+  })
+})
+
+test('CPU lists', () => {
+  assert.deepEqual(parseCpuList('0-3,9'), Uint8Array.from([15, 2, 0, 0, 0, 0, 0, 0]))
+  assert.equal(parseCpuList('64')?.length, 16)
+  for (const bad of ['', 'x', '1-', '-1', '3-1', '99999', '0-9999', '1,,2'])
+    assert.equal(parseCpuList(bad), undefined, bad)
+})
+
+test('facts: from what the operations read', () => {
+  const files: Readonly<Record<string, string>> = {
+    '/proc/self/mountinfo': `${MOUNTINFO.hybrid}\n50 23 0:9 / /sys/fs/selinux rw - selinuxfs selinuxfs rw`,
+    '/proc/self/cgroup': OWN,
+    '/proc/sys/kernel/osrelease': '6.1.0-test\n',
+    '/proc/sys/kernel/cap_last_cap': '40\n',
+    '/proc/self/status': 'Name:\tx\nCapPrm:\t000001ffffffffff\nCapEff:\t0\nCapBnd:\t000001fffeffffff\n',
+    '/sys/module/apparmor/parameters/enabled': 'Y\n',
+    '/proc/kcore': 'stat',
+  }
+  const text = (index: number) => {
+    const op = factsPlan[index]
+    return op?.op === 'read' || op?.op === 'stat' ? files[op.path] : undefined
+  }
+  const results = {
+    text,
+    bytes: (index: number) => {
+      const found = text(index)
+      return found === undefined ? undefined : Buffer.from(found)
+    },
+    u32: () => 0,
+    u64: () => 0n,
+    nested: () => results,
+  }
+  const read = readFacts(results)
+  assert.equal(read.cgroup.mode, 'hybrid')
+  assert.deepEqual(
+    [read.kernel, read.lastCap, read.permitted, read.boundingSet, read.apparmor, read.selinux, read.kcore],
+    ['6.1.0-test', 40, 0x1ffffffffffn, 0x1fffeffffffn, true, true, true],
+  )
+})

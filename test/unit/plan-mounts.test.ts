@@ -1,0 +1,140 @@
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { cgroupDirs } from '../../src/cgroup/path.ts'
+import { describeOptions, MOUNT_OPTIONS, parseMountOptions } from '../../src/plan/mount-options.ts'
+import { planMounts } from '../../src/plan/mounts.ts'
+import { MOUNT_FLAGS } from '../../src/plan/ops.ts'
+import type { Mount } from '../../src/spec/types.ts'
+import { all, layout, one, plainSpec } from './plan-fixture.ts'
+
+const plan = (mounts: readonly Mount[], mode: 'hybrid' | 'unified' = 'hybrid') =>
+  planMounts({
+    bundle: '/bundle',
+    spec: plainSpec({ mounts }),
+    cgroups: cgroupDirs(layout(mode), '/berth/x'),
+    unified: mode === 'unified',
+    ownNetwork: true,
+  })
+const mountOf = (mount: Mount) => one(plan([mount]).ops, 'mount-in')
+
+// runtime-spec 1.3, config.md, "Linux mount options".
+const SPECIFIED = `async atime bind defaults dev diratime dirsync exec iversion lazytime loud mand noatime nodev nodiratime noexec
+  noiversion nolazytime nomand norelatime nostrictatime nosuid nosymfollow private ratime rbind rdev rdiratime relatime remount rexec
+  rnoatime rnodev rnodiratime rnoexec rnorelatime rnostrictatime rnosuid rnosymfollow ro rprivate rrelatime rro rrw rshared rslave
+  rstrictatime rsuid rsymfollow runbindable rw shared silent slave strictatime suid symfollow sync tmpcopyup unbindable idmap ridmap`
+
+test('every option of the specification is known', () => {
+  for (const option of SPECIFIED.split(/\s+/)) assert.ok(MOUNT_OPTIONS.includes(option), option)
+})
+
+test('options: attributes, superblock, propagation, data', () => {
+  const parsed = parseMountOptions(['nosuid', 'strictatime', 'mode=755', 'size=65536k', 'sync', 'rslave'])
+  assert.equal(parsed.attrSet, 0x2n | 0x20n)
+  assert.equal(parsed.attrClear, 0x70n)
+  assert.equal(parsed.sbFlags, 0x10n)
+  assert.equal(parsed.propagation, 0x80000n | 0x4000n)
+  assert.equal(parsed.data, 'mode=755,size=65536k')
+})
+
+test('options: the later one wins', () => {
+  assert.equal(parseMountOptions(['ro', 'rw']).readonly, false)
+  assert.equal(parseMountOptions(['rw', 'ro']).readonly, true)
+  assert.equal(parseMountOptions(['rw', 'ro']).sbFlags, 1n)
+  assert.deepEqual(
+    [parseMountOptions(['suid', 'nosuid']).attrSet, parseMountOptions(['suid', 'nosuid']).attrClear],
+    [2n, 0n],
+  )
+  assert.equal(parseMountOptions(['private', 'rshared']).propagation, 0x100000n | 0x4000n)
+  assert.equal(parseMountOptions(['rbind', 'bind']).recursive, false)
+})
+
+test('options: those of the whole tree', () => {
+  const parsed = parseMountOptions(['rro', 'rnosuid', 'rexec', 'rnoatime'])
+  assert.equal(parsed.recAttrSet, 0x1n | 0x2n | 0x10n)
+  assert.equal(parsed.recAttrClear, 0x8n | 0x70n)
+  assert.equal(parsed.attrSet, 0n)
+  assert.equal(parsed.readonly, false)
+})
+
+test('options: shown again', () => {
+  const parsed = parseMountOptions(['rbind', 'ro', 'nosuid', 'exec', 'rnodev', 'rprivate', 'strictatime'])
+  assert.deepEqual(
+    describeOptions(parsed).split(',').sort(),
+    ['exec', 'nosuid', 'rnodev', 'ro', 'rprivate', 'strictatime'].sort(),
+  )
+})
+
+test('bind: by type or by option, source relative to the bundle', () => {
+  const mount = mountOf({ destination: '/data', type: 'none', source: 'data', options: ['rbind', 'ro', 'mode=1'] })
+  assert.equal(mount.type, 'bind')
+  assert.equal(mount.source, '/bundle/data')
+  assert.equal(mount.flags, MOUNT_FLAGS.makeTarget | MOUNT_FLAGS.recursive)
+  assert.equal(mount.sbFlags, 0n)
+  assert.equal(mount.attrSet, 1n)
+  assert.equal(mount.options, '')
+  assert.equal(mountOf({ destination: 'rel', type: 'bind', source: '/x' }).target, '/rel')
+  assert.equal(mount.pointer, '/mounts/0')
+})
+
+test('a read-only tmpfs becomes that last, other file systems at once', () => {
+  const late = plan([{ destination: '/run', type: 'tmpfs', source: 'tmpfs', options: ['ro', 'nodev', 'tmpcopyup'] }])
+  const tmpfs = one(late.ops, 'mount-in')
+  assert.deepEqual([tmpfs.sbFlags, tmpfs.attrSet], [0n, 4n])
+  assert.equal(tmpfs.flags & MOUNT_FLAGS.copyUp, MOUNT_FLAGS.copyUp)
+  assert.deepEqual(late.lateReadonly, [{ path: '/run', pointer: '/mounts/0' }])
+  const sysfs = mountOf({ destination: '/sys', type: 'sysfs', source: 'sysfs', options: ['ro'] })
+  assert.deepEqual([sysfs.sbFlags, sysfs.attrSet], [1n, 1n])
+  assert.equal(sysfs.flags, MOUNT_FLAGS.makeTarget | MOUNT_FLAGS.noSymlink)
+})
+
+test('cgroup: the directories of the container on v1, a cgroup2 on v2', () => {
+  const mount: Mount = { destination: '/sys/fs/cgroup', type: 'cgroup', source: 'cgroup', options: ['ro', 'nosuid'] }
+  const v1 = one(plan([mount]).ops, 'mount-cgroups')
+  assert.equal(v1.readonly, 1)
+  assert.ok(v1.names.includes('systemd') && !v1.names.includes('unified'))
+  assert.equal(v1.dirs[v1.names.indexOf('memory')], '/sys/fs/cgroup/memory/berth/x')
+  assert.deepEqual(v1.links, ['cpu=cpu,cpuacct', 'cpuacct=cpu,cpuacct'])
+  const v2 = one(plan([mount], 'unified').ops, 'mount-in')
+  assert.equal(v2.type, 'cgroup2')
+  assert.equal(all(plan([mount], 'unified').ops, 'mount-cgroups').length, 0)
+})
+
+test('a label is data of the file systems that take it', () => {
+  const labelled = planMounts({
+    bundle: '/bundle',
+    spec: plainSpec({
+      mounts: [
+        { destination: '/tmp', type: 'tmpfs', options: ['size=1m'] },
+        { destination: '/proc', type: 'proc' },
+      ],
+      linux: { mountLabel: 'u:r:t:s0:c1,c2' },
+    }),
+    cgroups: [],
+    unified: false,
+    ownNetwork: true,
+  })
+  assert.deepEqual(
+    all(labelled.ops, 'mount-in').map(({ options }) => options),
+    ['size=1m,context="u:r:t:s0:c1,c2"', ''],
+  )
+})
+
+test('mounts that are refused, with their place', () => {
+  const refused = (mount: Mount, text: RegExp) =>
+    assert.throws(
+      () => plan([{ destination: '/x', type: 'tmpfs' }, mount]),
+      (error: Error & { pointer?: string }) => error.pointer === '/mounts/1' && text.test(error.message),
+    )
+  refused(
+    { destination: '/proc/sys', type: 'bind', source: '/x' },
+    /mounts\[1\]: destination "\/proc\/sys" is inside \/proc/,
+  )
+  refused({ destination: '/proc/../proc/sys/kernel', type: 'tmpfs' }, /inside \/proc/)
+  refused({ destination: '/proc', type: 'bind', source: '/x' }, /can only be a procfs/)
+  refused({ destination: '/', type: 'tmpfs' }, /the root itself/)
+  refused({ destination: '/a' }, /neither a type/)
+  refused({ destination: '/a', type: 'bind' }, /without a source/)
+  refused({ destination: '/a', type: 'bind', source: '/a', options: ['idmap'] }, /idmapped/)
+  plan([{ destination: '/proc/uptime', type: 'bind', source: '/lxcfs/uptime' }])
+  plan([{ destination: '/proc', type: 'bind', source: '/proc' }])
+})
