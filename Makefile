@@ -24,7 +24,8 @@ all: bin/berth bin/containerd-shim-berth-v2 dist/controller.js dist/node
 
 # ---- what npm gives ----------------------------------------------------------------------------------------------
 node_modules/.done: package.json package-lock.json
-	npm ci --no-audit --no-fund --loglevel=error
+	# not `npm ci`: it wants the lock file to name optional packages of platforms that a mirror may not carry
+	npm install --no-audit --no-fund --loglevel=error
 	touch $@
 
 # ---- generated sources -------------------------------------------------------------------------------------------

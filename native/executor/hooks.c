@@ -168,9 +168,11 @@ static int run_hook_process(struct executor *ex, const struct op_hook *op, struc
 
 int run_hook(struct executor *ex, const struct op_hook *op, struct buf *result) {
   (void)result;
-  char *fallback[] = {(char *)(uintptr_t)op->path, NULL};
+  /* Of what is in the plan the child sees nothing. */
+  _cleanup_free_ char *path = strdup(op->path);
+  char *fallback[] = {path, NULL};
   _cleanup_free_ char **argv = vector_of(op->args), **envp = vector_of(op->env);
-  if (argv == NULL || envp == NULL) return fail_sys(&ex->fail, "malloc", op->path);
+  if (path == NULL || argv == NULL || envp == NULL) return fail_sys(&ex->fail, "malloc", op->path);
   _cleanup_fd_ int input = input_of(ex, op->stdin);
   if (input < 0) return -1;
   int pipes[3][2];
@@ -184,7 +186,7 @@ int run_hook(struct executor *ex, const struct op_hook *op, struct buf *result) 
     return -1;
   }
   struct output out = {.fd = pipes[0][0]}, err = {.fd = pipes[1][0]};
-  struct hook hook = {.path = op->path, .argv = op->args.count == 0 ? fallback : argv, .envp = envp,
+  struct hook hook = {.path = path, .argv = op->args.count == 0 ? fallback : argv, .envp = envp,
                       .input = input, .output = pipes[0][1], .error = pipes[1][1], .report = pipes[2][1]};
   int done = run_hook_process(ex, op, &hook, &out, &err, pipes[2][0]);
   int left[] = {out.fd, err.fd, pipes[2][0], hook.output, hook.error, hook.report};

@@ -76,17 +76,10 @@ static void job_ended(void *context, const struct buf *outcome) {
 
 static void run_inline(struct peer *p, struct span plan) {
   struct buf outcome = {0};
-  /* The input is hidden from children, but hooks take their arguments from the plan; a cloned init unmaps this copy. */
-  struct buf copy = {0};
   inline_peer = p;
-  int ran = buf_append(&copy, plan.data, plan.len);
-  p->executor->unwanted = copy.data;
-  p->executor->unwanted_len = copy.cap;
-  if (ran == 0) ran = executor_run(p->executor, copy.data, copy.len, &outcome);
-  if (ran < 0) outcome_failed(&outcome, "mmap", ENOMEM, "no memory for the outcome");
+  if (executor_run(p->executor, plan.data, plan.len, &outcome) < 0)
+    outcome_failed(&outcome, "mmap", ENOMEM, "no memory for the outcome");
   inline_peer = NULL;
-  p->executor->unwanted = NULL;
-  buf_free(&copy);
   send_outcome(p, &outcome);
   buf_free(&outcome);
 }

@@ -156,7 +156,7 @@ const createPlan = (env: Env, { id, bundle, rootfs }: Request, compiled: Compile
       op: 'write',
       path: undoFile(env, id),
       data: [encodePlan(undo)],
-      flags: WRITE_FLAGS.create | WRITE_FLAGS.excl,
+      flags: WRITE_FLAGS.create | WRITE_FLAGS.excl | WRITE_FLAGS.atomic,
       mode: 0o600,
     },
     ...rootfsPlan(rootfs, root),

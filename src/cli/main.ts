@@ -18,6 +18,7 @@ const GLOBAL_FLAGS: Flags = {
   criu: { type: 'string', describe: 'accepted for compatibility' },
   'systemd-cgroup': { type: 'boolean', describe: 'cgroupsPath is of the form slice:prefix:name' },
   rootless: { type: 'string', describe: 'accepted for compatibility: true, false or auto' },
+  'no-controller': { type: 'boolean', describe: 'use a controller of this command alone' },
   version: { type: 'boolean', alias: 'v', describe: 'print the version' },
 }
 

@@ -73,7 +73,8 @@ export const createContainer = async (
   try {
     await step('prepare', [
       { op: 'write', path: paths.config, data: [config], flags: WRITE_FLAGS.create | WRITE_FLAGS.excl, mode: 0o600 },
-      { op: 'write', path: paths.undo, data: [undo], flags: WRITE_FLAGS.create | WRITE_FLAGS.excl, mode: 0o600 },
+      // whole or not at all: a torn plan could remove nothing
+      { op: 'write', path: paths.undo, data: [undo], flags: WRITE_FLAGS.create | WRITE_FLAGS.atomic, mode: 0o600 },
     ])
     const { init, monitor, created } = await park(step, compiled, paths)
     const state: ContainerState = {

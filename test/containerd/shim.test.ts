@@ -1,6 +1,6 @@
 /** The shim without containerd, over the real socket: traps 4, 5, 9 and 15, and the order of events. */
 import assert from 'node:assert/strict'
-import { cpSync, mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
+import { cpSync, mkdirSync, mkdtempSync, realpathSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, describe, it } from 'node:test'
@@ -20,7 +20,7 @@ function installWith(controller: string): string {
   mkdirSync(join(dir, 'dist'))
   cpSync(join(root, 'bin/berth'), join(dir, 'bin/berth'))
   symlinkSync('berth', join(dir, 'bin/containerd-shim-berth-v2'))
-  cpSync(join(root, 'dist/node'), join(dir, 'dist/node'), { dereference: true })
+  cpSync(realpathSync(join(root, 'dist/node')), join(dir, 'dist/node'))
   writeFileSync(join(dir, 'dist/controller.js'), controller)
   return dir
 }

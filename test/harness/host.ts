@@ -6,7 +6,7 @@ export const root = resolve(import.meta.dirname, '../..')
 export const binary = join(root, 'bin/berth')
 export const shimBinary = join(root, 'bin/containerd-shim-berth-v2')
 
-/** Processes that run our binary (or the controller), by pid. */
+/** Processes that run our binary (or the controller), by pid. Zombies that process 1 has yet to reap are none of ours any more. */
 export function ourProcesses(): { pid: number; name: string; state: string }[] {
   const found = []
   for (const entry of readdirSync('/proc')) {
@@ -15,6 +15,8 @@ export function ourProcesses(): { pid: number; name: string; state: string }[] {
       const stat = readFileSync(`/proc/${entry}/stat`, 'utf8')
       const name = stat.slice(stat.indexOf('(') + 1, stat.lastIndexOf(')'))
       const state = stat.slice(stat.lastIndexOf(')') + 2, stat.lastIndexOf(')') + 3)
+      const parent = Number(stat.slice(stat.lastIndexOf(')') + 4).split(' ')[0])
+      if (state === 'Z' && parent === 1) continue
       const exe = state === 'Z' ? '' : readlinkSync(`/proc/${entry}/exe`)
       if (/^(berth|containerd-shim-berth)/.test(name) || /\/berth( \(deleted\))?$/.test(exe))
         found.push({ pid: Number(entry), name, state })

@@ -39,7 +39,10 @@ export function run(
  * Runs berth with its output in files: a container that it leaves behind has the same descriptors, so that pipes would not
  * reach EOF before the container's end.
  */
-export async function berth(args: readonly string[], options: SpawnOptions & { input?: string } = {}): Promise<Finished> {
+export async function berth(
+  args: readonly string[],
+  options: SpawnOptions & { input?: string } = {},
+): Promise<Finished> {
   const dir = mkdtempSync(join(tmpdir(), 'berth-output-'))
   const out = openSync(join(dir, 'out'), 'w')
   const err = openSync(join(dir, 'err'), 'w')

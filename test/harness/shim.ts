@@ -28,11 +28,13 @@ export class Daemon implements Disposable {
   #call(id: string, verb: string) {
     const args = ['-namespace', this.namespace, '-address', this.address, '-publish-binary', '/bin/false', '-id', id]
     const bundle = join(this.dir, id)
-    return exec(this.binary, [...args, ...(verb === 'delete' ? ['-bundle', bundle] : []), verb], {
+    const running = exec(this.binary, [...args, ...(verb === 'delete' ? ['-bundle', bundle] : []), verb], {
       cwd: bundle,
       env: { TTRPC_ADDRESS: `${this.address}.ttrpc` },
       encoding: 'buffer',
     })
+    running.child.stdin?.end() // containerd gives the options or nothing, and then EOF
+    return running
   }
 
   /** The start call; the path of the shim's socket. */

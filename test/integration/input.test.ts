@@ -26,7 +26,7 @@ async function refused(args: readonly string[], code: number, says: RegExp): Pro
 
 describe('bad input', { skip: notHere }, () => {
   it('no bundle', () => refused(['create', '--bundle', '/nowhere', id], 1, /\/nowhere/))
-  it('no id', () => refused(['create'], 2, /id/))
+  it('no id', () => refused(['create'], 2, /ID/))
   it('an unknown verb', () => refused(['frobnicate'], 2, /frobnicate/))
   it('an unknown flag', () => refused(['create', '--frobnicate', id], 2, /frobnicate/))
   it('an unknown container', () => refused(['start', `${id}-none`], 1, /does not exist/))

@@ -147,7 +147,7 @@ describe('lifecycle', { skip: notHere }, () => {
   })
 
   it('writes the pid file and kills every process with --all', async () => {
-    using bundle = new Bundle(['/bin/sh', '-c', 'sleep 1000 & sleep 1000'])
+    using bundle = new Bundle(['/bin/sh', '-c', 'sleep 1000 & sleep 1000 & wait'])
     const pidFile = `${bundle.dir}/pid`
     await berth(['create', '--bundle', bundle.dir, '--pid-file', pidFile, id])
     assert.equal(Number(readFileSync(pidFile, 'utf8')), (await state()).pid)

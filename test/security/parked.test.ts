@@ -10,13 +10,19 @@ import { berth } from '../harness/run.ts'
 const id = `park-${process.pid}`
 const state = async (name = id) => JSON.parse((await berth(['state', name])).stdout)
 const links = (pid: number) =>
-  readdirSync(`/proc/${pid}/fd`).map((fd) => [Number(fd), readlinkSync(`/proc/${pid}/fd/${fd}`)] as const)
+  readdirSync(`/proc/${pid}/fd`)
+    .map((fd) => [Number(fd), readlinkSync(`/proc/${pid}/fd/${fd}`)] as const)
+    .sort(([a], [b]) => a - b)
 const field = (pid: number, name: string) =>
   new RegExp(`^${name}:\\s*(.*)$`, 'm').exec(readFileSync(`/proc/${pid}/status`, 'utf8'))?.[1]
 /** Monitors that are there now and were not before. */
 const newMonitors = (before: Set<string>) =>
   ourProcesses().filter(
-    ({ pid, name, state }) => name === 'berth-monitor' && !before.has(`process ${pid} ${name} ${state}`),
+    ({ pid, name, state }) =>
+      !before.has(`process ${pid} ${name} ${state}`) &&
+      readFileSync(`/proc/${pid}/cmdline`, 'utf8').startsWith('berth-monitor') &&
+      // a parked init looks the same, but for its namespaces
+      !field(pid, 'NSpid')?.includes('\t'),
   )
 
 /** Creates a container whose stdio are pipes, as an engine does, with descriptors of the caller left open. */
