@@ -19,8 +19,8 @@
 /* How long to keep trying to reach a controller, and how often, before what waits is given up (trap 5). */
 #define CONNECT_TRIES 60
 #define CONNECT_RETRY_MS 100
-#define STRIKES_OWN 2   /* from here a request gets a controller of its own */
-#define STRIKES_LAST 3  /* from here it gets a fixed error */
+#define STRIKES_OWN 2  /* from here a request gets a controller of its own */
+#define STRIKES_LAST 6 /* from here it gets a fixed error: whoever kills every controller in sight hits those of one request too */
 
 enum to_controller { MSG_HELLO = 1, MSG_REQUEST = 2, MSG_OUTCOME = 3, MSG_REFUSED = 4 };
 enum from_controller { MSG_WELCOME = 1, MSG_STEP = 2, MSG_COMMIT = 3 };
@@ -251,7 +251,7 @@ static void break_link(struct link *l) {
     if (r->link != l) continue;
     r->link = NULL;
     for (struct step *s = r->steps; s; s = s->next) s->asked = false;
-    if (!r->parked && ++r->strikes >= STRIKES_LAST) give_up(a, r, "three controllers ended while they served this request");
+    if (!r->parked && ++r->strikes >= STRIKES_LAST) give_up(a, r, "every controller ended while it served this request");
   }
 }
 

@@ -23,7 +23,7 @@ struct agent_owner {
   void (*run_step)(void *owner, uint64_t request, const char *step, const uint8_t *plan, size_t len);
   /* The answer of a request; it is gone after this. */
   void (*answer)(void *owner, uint64_t request, const uint8_t *payload, size_t len);
-  /* No controller could answer it (each of three died over it, or none starts): a fixed error is due. `why` is one line. */
+  /* No controller could answer it (each of several died over it, or none starts): a fixed error is due. `why` is one line. */
   void (*give_up)(void *owner, uint64_t request, const char *why);
   /* Parts of a commit that are not answers; NULL where the owner has no use for them. */
   void (*record)(void *owner, uint64_t seq, const uint8_t *record, size_t len);

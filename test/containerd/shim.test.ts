@@ -64,7 +64,7 @@ describe('shim', { skip: notHere }, () => {
           } catch {
             // it has ended
           }
-      }, 20 + delay)
+      }, 60 + delay)
       const stop = setTimeout(() => clearInterval(killer), 400)
       assert.equal(await task.live(daemon, image), 3)
       clearTimeout(stop)

@@ -55,16 +55,17 @@ function namesIn(dir: string): string[] {
   }
 }
 
-/** Namespaces of all processes, as `type:[inode]`. */
+/** Namespaces of all processes that are no zombies, as `type:[inode]`. */
 function namespaces(): string[] {
   const found = new Set<string>()
   for (const entry of readdirSync('/proc')) {
     if (!/^\d+$/.test(entry)) continue
-    for (const type of ['net', 'mnt', 'pid', 'ipc', 'uts']) {
+    for (const type of ['mnt', 'net', 'pid', 'ipc', 'uts']) {
       try {
+        // a zombie has no mount namespace any more, but still shows others until its parent has reaped it
         found.add(readlinkSync(`/proc/${entry}/ns/${type}`))
       } catch {
-        // it has ended while we looked
+        break // a zombie, or it has ended while we looked
       }
     }
   }
@@ -100,7 +101,12 @@ export function leftOver(before: Set<string>, controllers: readonly number[] = c
         // it has ended
       }
   return [...snapshot()].filter(
-    (thing) => !before.has(thing) && !theirs.has(thing) && !/^file \/run\/berth\/\.(controller|shim)$/.test(thing),
+    (thing) =>
+      !before.has(thing) &&
+      !theirs.has(thing) &&
+      !/^file \/run\/berth\/\.(controller|shim)$/.test(thing) &&
+      // the parent that containerd names after its namespace; runc leaves it too
+      !/^cgroup \/sys\/fs\/cgroup\/[^/]+\/default$/.test(thing),
   )
 }
 

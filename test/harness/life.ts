@@ -62,7 +62,11 @@ export class Task {
     mkdirSync(bundle, { recursive: true })
     writeFileSync(
       join(bundle, 'config.json'),
-      JSON.stringify({ ...config, root: { path: 'rootfs' }, linux: { ...config.linux, cgroupsPath: `/test/${id}` } }),
+      JSON.stringify({
+        ...config,
+        root: { path: 'rootfs' },
+        linux: { ...config.linux, cgroupsPath: `/berth-test-${id}` },
+      }),
     )
     return new Task(id, bundle, await Client.connect(await daemon.start(id)))
   }
