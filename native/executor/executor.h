@@ -34,7 +34,7 @@ struct effects {
   int (*give)(void *home, const char *name, int fd);
   /* Launcher: a descriptor that was given; ownership passes to the caller. -1 where there is none. */
   int (*take)(void *home, const char *name);
-  /* Monitor: blocks until the pumps under `name` ended. 1, 0 when time ran out, -1. */
+  /* Monitor: blocks until the pumps under `name` have nothing to move. 1, 0 when time ran out, -1. */
   int (*drain)(void *home, const char *name, uint32_t timeout_ms);
   void *home;
 };

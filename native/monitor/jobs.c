@@ -72,15 +72,15 @@ static void answer_drain(struct job *j, uint8_t drained) {
 
 static void drain_timed_out(struct timer *t) { answer_drain((struct job *)((char *)t - offsetof(struct job, drain_timer)), 0); }
 
-static void pump_ended(void) {
+static void pump_idle(void) {
   for (struct job *j = jobs; j; j = j->next)
-    if (j->draining && !pump_running(j->draining)) answer_drain(j, 1);
+    if (j->draining && !pump_busy(j->draining)) answer_drain(j, 1);
 }
 
 static void start_drain(struct job *j, const char *name, uint32_t ms) {
   free(j->draining);
   j->draining = strdup(name);
-  if (!j->draining || !pump_running(name)) answer_drain(j, 1);
+  if (!j->draining || !pump_busy(name)) answer_drain(j, 1);
   else timer_set(&j->drain_timer, ms);
 }
 
@@ -102,7 +102,7 @@ static bool apply(struct job *j, const uint8_t *data, size_t len, int *fds, size
     case REPORT_DROP:
       pump_drop(name);
       held_drop(name);
-      pump_ended();
+      pump_idle();
       return true;
     case REPORT_PUMP: return pump_start(name, fd_steal(&fds[0]), fd_steal(&fds[1])) == 0;
     case REPORT_PROCESS: {
@@ -192,7 +192,7 @@ int job_start(const uint8_t *plan, size_t len, job_done done, void *context) {
     return -1;
   }
   exits_ignore(pid);
-  pump_on_end(pump_ended);
+  pump_on_idle(pump_idle);
   j->next = jobs;
   jobs = j;
   return 0;

@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
@@ -26,13 +27,16 @@ struct pump {
 };
 
 static struct pump *pumps;
-static void (*on_end)(void);
+static void (*on_idle)(void);
 
-void pump_on_end(void (*ended)(void)) { on_end = ended; }
+void pump_on_idle(void (*idle)(void)) { on_idle = idle; }
 
-bool pump_running(const char *name) {
-  for (struct pump *p = pumps; p; p = p->next)
-    if (held_under(p->name, name)) return true;
+bool pump_busy(const char *name) {
+  for (struct pump *p = pumps; p; p = p->next) {
+    if (!held_under(p->name, name)) continue;
+    struct pollfd source = {.fd = p->from.fd, .events = POLLIN};
+    if (p->at < p->len || poll(&source, 1, 0) != 0) return true;
+  }
   return false;
 }
 
@@ -60,7 +64,7 @@ static void pump_free(struct pump *p) {
 
 static void pump_end(struct pump *p) {
   pump_free(p);
-  if (on_end) on_end();
+  if (on_idle) on_idle();
 }
 
 /* Moves what can be moved now; false when the pump has ended. */
@@ -83,6 +87,7 @@ static bool pump_move(struct pump *p) {
     if (n < 0 && errno == EAGAIN) {
       watch(&p->to, &p->to_watched, false, 0);
       watch(&p->from, &p->from_watched, true, EPOLLIN);
+      if (on_idle) on_idle();
       return true;
     }
     if (n <= 0) { /* EOF; EIO is a terminal whose last peer has closed */

@@ -9,9 +9,10 @@
 int pump_start(const char *name, int from, int to);
 /* Ends the pumps under `name`; what a pipe still holds is lost. */
 void pump_drop(const char *name);
-/* Whether a pump under `name` still runs. */
-bool pump_running(const char *name);
-/* Called after a pump has ended by itself. */
-void pump_on_end(void (*ended)(void));
+/* Whether a pump under `name` has bytes to move now. One whose source is open but empty has not: some background child of a
+ * process that has ended may hold it for ever (trap 7). */
+bool pump_busy(const char *name);
+/* Called whenever a pump may have stopped being busy. */
+void pump_on_idle(void (*idle)(void));
 
 #endif

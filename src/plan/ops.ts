@@ -163,7 +163,7 @@ export const OPS = {
   give: op(41, { slot: 'slot', name: 'str' }),
   /** Launcher: puts a descriptor that a `remote` gave under `name` into a slot. */
   take: op(42, { name: 'str', slot: 'slot' }),
-  /** Waits until the pumps under this name have reached EOF, at most `timeoutMs`. Result: u32 1 if they have, 0 if time ran out. */
+  /** Waits until the pumps under this name have moved all there is to move, at most `timeoutMs`. Result: u32 1 if they have, 0 if time ran out. */
   drain: op(43, { name: 'str', timeoutMs: 'u32' }),
   /** v1: cpuset.cpus and cpuset.mems of the cgroup directory, where empty, are copied from its parent's (nothing can join before). */
   'cpuset-inherit': op(44, { path: 'str' }),

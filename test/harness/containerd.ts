@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
 import { root, shimBinary } from './host.ts'
-import { type Finished, run } from './run.ts'
+import { type Finished, type RunOptions, run } from './run.ts'
 
 const matrix = join(root, 'test/containerd/matrix')
 const exec = promisify(execFile)
@@ -42,8 +42,13 @@ export class Containerd implements AsyncDisposable {
     return join(this.dir, 'c.sock')
   }
 
-  ctr(args: readonly string[], options: { input?: string } = {}): Promise<Finished> {
+  ctr(args: readonly string[], options: RunOptions = {}): Promise<Finished> {
     return run(join(this.dir, 'pkg/usr/bin/ctr'), ['-a', this.socket, ...args], options)
+  }
+
+  /** The same as a line for a shell; arguments have to be quoted by the caller. */
+  ctrCommand(args: readonly string[]): string {
+    return [join(this.dir, 'pkg/usr/bin/ctr'), '-a', this.socket, ...args].join(' ')
   }
 
   async restart(): Promise<void> {

@@ -12,18 +12,21 @@ export interface Finished {
   readonly stderr: string
 }
 
+export type RunOptions = SpawnOptions & {
+  readonly input?: string
+  /** Ends standard input once this holds of the output so far; else it ends right behind the input. */
+  readonly endWhen?: (stdout: string) => boolean
+}
+
 /** Resolves once the program has ended and its output has reached EOF. */
-export function run(
-  file: string,
-  args: readonly string[],
-  options: SpawnOptions & { input?: string } = {},
-): Promise<Finished> {
+export function run(file: string, args: readonly string[], options: RunOptions = {}): Promise<Finished> {
   return new Promise((resolve, reject) => {
     const child = spawn(file, args, { stdio: ['pipe', 'pipe', 'pipe'], ...options })
     let stdout = ''
     let stderr = ''
     child.stdout?.setEncoding('utf8').on('data', (text) => {
       stdout += text
+      if (options.endWhen?.(stdout)) child.stdin?.end()
     })
     child.stderr?.setEncoding('utf8').on('data', (text) => {
       stderr += text
@@ -31,7 +34,8 @@ export function run(
     child.on('error', reject)
     child.on('close', (code, signal) => resolve({ code, signal, stdout, stderr }))
     child.stdin?.on('error', () => {})
-    child.stdin?.end(options.input ?? '')
+    child.stdin?.write(options.input ?? '')
+    if (options.endWhen === undefined) child.stdin?.end()
   })
 }
 
@@ -39,10 +43,7 @@ export function run(
  * Runs berth with its output in files: a container that it leaves behind has the same descriptors, so that pipes would not
  * reach EOF before the container's end.
  */
-export async function berth(
-  args: readonly string[],
-  options: SpawnOptions & { input?: string } = {},
-): Promise<Finished> {
+export async function berth(args: readonly string[], options: RunOptions = {}): Promise<Finished> {
   const dir = mkdtempSync(join(tmpdir(), 'berth-output-'))
   const out = openSync(join(dir, 'out'), 'w')
   const err = openSync(join(dir, 'err'), 'w')

@@ -132,9 +132,10 @@ describe('parked', { skip: notHere }, () => {
     const before = snapshot()
     for (let i = 0; i < 40; i++) {
       const child = spawn(binary, ['create', '--bundle', bundle.dir, id])
+      const ended = new Promise((resolve) => child.on('exit', resolve))
       await new Promise((resolve) => setTimeout(resolve, i))
       child.kill('SIGKILL')
-      await new Promise((resolve) => child.on('exit', resolve))
+      await ended
       const done = await berth(['delete', '--force', id])
       assert.equal(done.code, 0, done.stderr)
       let left: string[] = []
