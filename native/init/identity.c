@@ -103,15 +103,24 @@ static int set_ambient(struct executor *ex, uint64_t ambient) {
 }
 
 /* All five sets exactly as asked, less what this process does not have to give (S11). */
+/* All that is permitted comes into force, and is what `has` says. */
+static int raise_all(struct executor *ex, struct sets *has) {
+  if (get_sets(ex, has) != 0) return -1;
+  if (has->effective == has->permitted) return 0;
+  has->effective = has->permitted;
+  return put_sets(ex, has);
+}
+
+int identity_raise(struct executor *ex) {
+  struct sets has = {0};
+  return raise_all(ex, &has);
+}
+
 int run_caps(struct executor *ex, const struct op_caps *op, struct buf *result) {
   (void)result;
   struct sets has = {0};
-  if (get_sets(ex, &has) != 0) return -1;
   /* A user other than root has kept them as permitted only; dropping from the bounding set takes CAP_SETPCAP in force. */
-  if (has.effective != has.permitted) {
-    has.effective = has.permitted;
-    if (put_sets(ex, &has) != 0) return -1;
-  }
+  if (raise_all(ex, &has) != 0) return -1;
   uint64_t bounding;
   if (limit_bounding(ex, op->bounding, &bounding) != 0) return -1;
   struct sets wants = {.permitted = op->permitted & has.permitted};

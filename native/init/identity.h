@@ -11,4 +11,7 @@ int identity_hide(struct executor *ex);
  * own a file. Stays as it is where root is not mapped, or where this is no new namespace. 0 or -1 (fail set). */
 int identity_root(struct executor *ex);
 
+/* Brings every capability into force that a change of user has left permitted only; `caps` follows and sets them as asked. */
+int identity_raise(struct executor *ex);
+
 #endif

@@ -6,11 +6,13 @@
 #include <stdint.h>
 #include <stdio.h>
 #include <sys/personality.h>
+#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
 #include "../executor/executor.h"
+#include "identity.h"
 #include "ops.gen.h"
 
 /* Of <linux/ioprio.h>, which older headers do not have. */
@@ -72,5 +74,7 @@ int run_seccomp(struct executor *ex, const struct op_seccomp *op, struct buf *re
     return fail_msg(&ex->fail, EINVAL, "seccomp", "not a program of 1 to %d instructions", BPF_MAXINSNS);
   /* Read by the kernel only, which does not care how it is aligned. */
   struct sock_fprog program = {.len = (unsigned short)count, .filter = (struct sock_filter *)(uintptr_t)op->program.data};
+  /* Without no_new_privs it takes CAP_SYS_ADMIN in force (seccomp(2)). */
+  if (prctl(PR_GET_NO_NEW_PRIVS, 0, 0, 0, 0) == 0 && identity_raise(ex) != 0) return -1;
   return syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, op->flags, &program) == 0 ? 0 : fail_sys(&ex->fail, "seccomp", "filter");
 }

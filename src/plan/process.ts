@@ -146,8 +146,9 @@ export const deniesSetgroups = (namespaces: Namespaces, facts: HostFacts): boole
  * - limits and labels while nothing is given up yet;
  * - the bounding set before the user, who may lack CAP_SETPCAP;
  * - the working directory before the user too: it may be one that only root can enter, and its check comes with it;
- * - without no_new_privs a filter can only be installed with CAP_SYS_ADMIN, so before the user; with it as the very last;
- * - the program as the user, who must be allowed to execute it; after `close-fds` nothing needs a descriptor.
+ * - the program as the user, who must be allowed to execute it; after `close-fds` nothing needs a descriptor;
+ * - the filter as the very last; without no_new_privs it takes CAP_SYS_ADMIN, so then before the capabilities (the change of user
+ *   keeps them permitted), and nothing else comes behind it: old profiles know few of the system calls of today.
  */
 export const planIdentity = (context: ProcessContext): { ops: readonly Op[]; warnings: readonly string[] } => {
   const { process, spec, namespaces, facts } = context
@@ -164,6 +165,10 @@ export const planIdentity = (context: ProcessContext): { ops: readonly Op[]; war
     throw new BerthError('unsupported', 'process.user.additionalGids: groups can not be set in this user namespace', {
       pointer: '/process/user/additionalGids',
     })
+  const program: readonly Op[] = [
+    { op: 'find-exec', name, path: pathOf(process), pointer: '/process/args' },
+    { op: 'close-fds', preserve: context.preserveFds, pointer: '/process' },
+  ]
   const ops: Op[] = [
     ...planScheduling(process),
     ...planPersonality(spec),
@@ -173,7 +178,6 @@ export const planIdentity = (context: ProcessContext): { ops: readonly Op[]; war
     { op: 'chdir', path: process.cwd, flags: 0, pointer: '/process/cwd' },
     ...planRlimits(process.rlimits),
     { op: 'caps-bounding', bounding: sets.bounding, pointer: '/process/capabilities' },
-    ...(noNewPrivileges ? [] : filter.ops),
     {
       op: 'user',
       uid: user.uid,
@@ -182,11 +186,14 @@ export const planIdentity = (context: ProcessContext): { ops: readonly Op[]; war
       setgroups: setgroups ? 1 : 0,
       pointer: '/process/user',
     },
-    { op: 'caps', ...sets, pointer: '/process/capabilities' },
-    ...(noNewPrivileges ? [{ op: 'no-new-privs', pointer: '/process/noNewPrivileges' } as const] : []),
-    { op: 'find-exec', name, path: pathOf(process), pointer: '/process/args' },
-    { op: 'close-fds', preserve: context.preserveFds, pointer: '/process' },
-    ...(noNewPrivileges ? filter.ops : []),
+    ...(noNewPrivileges
+      ? ([
+          { op: 'caps', ...sets, pointer: '/process/capabilities' },
+          { op: 'no-new-privs', pointer: '/process/noNewPrivileges' },
+          ...program,
+          ...filter.ops,
+        ] as const)
+      : ([...program, ...filter.ops, { op: 'caps', ...sets, pointer: '/process/capabilities' }] as const)),
   ]
   return { ops, warnings: [...warnings, ...filter.warnings] }
 }

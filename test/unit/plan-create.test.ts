@@ -86,7 +86,7 @@ test('the filter: last with no_new_privs, before the user without', () => {
   inOrder(late, 'no-new-privs', 'close-fds', 'seccomp', 'park')
   const spec = { ...withProcess({ noNewPrivileges: false }), linux: { ...plainSpec().linux, seccomp: FILTER } }
   const early = names(inside(compile(spec).create))
-  inOrder(early, 'caps-bounding', 'seccomp', 'user', 'caps', 'close-fds', 'park')
+  inOrder(early, 'caps-bounding', 'user', 'find-exec', 'close-fds', 'seccomp', 'caps', 'park')
   assert.ok(!early.includes('no-new-privs'))
 })
 

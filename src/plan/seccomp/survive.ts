@@ -20,7 +20,6 @@ export interface Need {
 
 const FD = 3n
 const POINTER = 0x7ffc00001000n
-const AT_FDCWD = 0xffffff9cn
 
 const need = (name: string, ...calls: bigint[][]): Need => ({ name, calls: calls.length > 0 ? calls : [[]] })
 
@@ -37,20 +36,11 @@ const PR_SET_KEEPCAPS = 8n
 const PR_CAPBSET_READ = 23n
 const PR_CAPBSET_DROP = 24n
 const PR_CAP_AMBIENT = 47n
-const F_SETFD = 2n
-const F_DUPFD_CLOEXEC = 1030n
-const AT_EACCESS = 0x200n
-const UINT_MAX = 0xffffffffn
-const USER = 1000n
 
-/**
- * Without no_new_privs the filter has to come before the privilege to load it goes: the user, the capabilities, the search for the program and
- * the descriptors then follow.
- */
+/** Without no_new_privs it takes a capability to load the filter, so the capabilities follow it. */
 export const AFTER_EARLY_FILTER: readonly Need[] = [
   need(
     'prctl',
-    [PR_SET_KEEPCAPS, 1n],
     [PR_SET_KEEPCAPS, 0n],
     [PR_SET_DUMPABLE, 0n],
     [PR_CAPBSET_READ, 0n],
@@ -58,16 +48,8 @@ export const AFTER_EARLY_FILTER: readonly Need[] = [
     [PR_CAP_AMBIENT, 4n, 0n],
     [PR_CAP_AMBIENT, 2n, 0n],
   ),
-  need('setgroups', [1n, POINTER]),
-  need('setresgid', [0n, 0n, 0n], [USER, USER, USER]),
-  need('setresuid', [0n, 0n, 0n], [USER, USER, USER]),
   need('capget', [POINTER, POINTER]),
   need('capset', [POINTER, POINTER]),
-  need('fcntl', [FD, F_DUPFD_CLOEXEC, FD], [FD, F_SETFD, 0n]),
-  need('close', [FD]),
-  need('close_range', [FD, UINT_MAX, 0n]),
-  need('newfstatat', [AT_FDCWD, POINTER, POINTER, 0n]),
-  { ...need('faccessat2', [AT_FDCWD, POINTER, 1n, AT_EACCESS]), enosysOk: true },
   ...AFTER_FILTER,
 ]
 
