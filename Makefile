@@ -41,8 +41,8 @@ GENERATED := build/gen/ops.gen.h src/spec/validate.gen.js shim/proto/messages.ge
 
 # One id for launcher, monitor, init and controller: the hash of everything they are made from.
 build/build-id: $(C_SOURCES) $(C_HEADERS) $(TS_SOURCES) $(SCHEMAS) $(GENERATED) package-lock.json
-	mkdir -p build
-	cat $(sort $^) | sha256sum | cut -c1-16 >$@
+	@mkdir -p build
+	@cat $(sort $^) | sha256sum | cut -c1-16 >$@
 
 # ---- C -----------------------------------------------------------------------------------------------------------
 build/native/%.o: native/%.c $(C_HEADERS) build/gen/ops.gen.h build/build-id
@@ -67,6 +67,11 @@ build/san/native/%.o: native/%.c $(C_HEADERS) build/gen/ops.gen.h build/build-id
 build/san/gen/%.o: build/gen/%.c $(C_HEADERS)
 	@mkdir -p $(@D)
 	@$(CC) -std=gnu11 -O1 -g $(WARNINGS) $(SANITIZE) $(DEFINES) -c $< -o $@
+build/san/bin/berth: $(SAN_OBJECTS) dist/controller.js dist/node
+	@mkdir -p $(@D)
+	@$(CC) -g $(SANITIZE) test/sanitize/options.c $(SAN_OBJECTS) -o $@
+	@ln -sfn berth build/san/bin/containerd-shim-berth-v2
+	@rm -rf build/san/dist && cp -r dist build/san/dist && ln -sfn ../../../$(NODE) build/san/dist/node
 build/san/fuzz-%: test/fuzz/%.c $(filter-out build/san/native/launcher/main.o,$(SAN_OBJECTS))
 	@$(CC) -std=gnu11 -O1 -g $(WARNINGS) $(SANITIZE) -Ibuild/gen -Inative $^ -o $@
 

@@ -36,8 +36,7 @@ static int read_stdin(struct buf *in) {
   }
 }
 
-/* Makes a directory and those above it, 0700. */
-static int make_dirs(const char *path) {
+static int make_dirs_once(const char *path) {
   char part[PATH_MAX];
   snprintf(part, sizeof part, "%s", path);
   for (char *slash = strchr(part + 1, '/'); slash; slash = strchr(slash + 1, '/')) {
@@ -46,6 +45,15 @@ static int make_dirs(const char *path) {
     *slash = '/';
   }
   return mkdir(part, 0700) < 0 && errno != EEXIST ? -1 : 0;
+}
+
+#define MAKE_TRIES 100
+
+/* Makes a directory, 0700, and those above it. Again where the end of another container takes an empty one away meanwhile. */
+static int make_dirs(const char *path) {
+  for (int tries = 1; make_dirs_once(path) < 0; tries++)
+    if (errno != ENOENT || tries == MAKE_TRIES) return -1;
+  return 0;
 }
 
 /* The listening socket, or -1: EEXIST where a shim answers on that path already. */

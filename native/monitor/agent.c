@@ -19,8 +19,11 @@
 /* How long to keep trying to reach a controller, and how often, before what waits is given up (trap 5). */
 #define CONNECT_TRIES 60
 #define CONNECT_RETRY_MS 100
-#define STRIKES_OWN 2  /* from here a request gets a controller of its own */
-#define STRIKES_LAST 6 /* from here it gets a fixed error: whoever kills every controller in sight hits those of one request too */
+/* Strikes of a request since it last got a step further: from STRIKES_OWN on it gets a controller of its own, so that others no longer
+ * suffer from it; from STRIKES_LAST on a fixed error. Far enough apart that a request outlives somebody who kills every controller
+ * as fast as they boot: own ones boot no faster. */
+#define STRIKES_OWN 12
+#define STRIKES_LAST 18
 
 enum to_controller { MSG_HELLO = 1, MSG_REQUEST = 2, MSG_OUTCOME = 3, MSG_REFUSED = 4 };
 enum from_controller { MSG_WELCOME = 1, MSG_STEP = 2, MSG_COMMIT = 3 };
@@ -285,6 +288,7 @@ void agent_outcome(struct agent *a, uint64_t request, const char *step, const ui
   struct step *s = r ? journal_find(r, step, journal_hash(plan, plan_len)) : NULL;
   if (!s) return; /* its request was answered while it ran */
   s->done = true;
+  r->strikes = 0; /* what ended those controllers was not this request's doing, or is behind it */
   if (buf_append(&s->outcome, outcome, len) < 0) { /* no memory for it: the request can only be given up */
     give_up(a, r, "out of memory");
     return;

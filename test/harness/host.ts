@@ -3,8 +3,10 @@ import { readdirSync, readFileSync, readlinkSync } from 'node:fs'
 import { join, resolve } from 'node:path'
 
 export const root = resolve(import.meta.dirname, '../..')
-export const binary = join(root, 'bin/berth')
-export const shimBinary = join(root, 'bin/containerd-shim-berth-v2')
+/** BERTH_BIN: another directory with the programs to test, `dist` beside it. */
+const bin = process.env.BERTH_BIN ?? join(root, 'bin')
+export const binary = join(bin, 'berth')
+export const shimBinary = join(bin, 'containerd-shim-berth-v2')
 
 /** Processes that run our binary (or the controller), by pid. Zombies that process 1 has yet to reap are none of ours any more. */
 export function ourProcesses(): { pid: number; name: string; state: string }[] {
@@ -117,7 +119,7 @@ export function controllerPids(): number[] {
     if (!/^\d+$/.test(entry)) continue
     try {
       const args = readFileSync(`/proc/${entry}/cmdline`, 'utf8').split('\0')
-      if (args.includes(join(root, 'dist/controller.js'))) pids.push(Number(entry))
+      if (args.includes(resolve(bin, '../dist/controller.js'))) pids.push(Number(entry))
     } catch {
       // it has ended while we looked
     }

@@ -71,7 +71,11 @@ export class Task {
     return new Task(id, bundle, await Client.connect(await daemon.start(id)))
   }
 
+  /** The last method that was called. */
+  last = ''
+
   call(method: string, payload: Uint8Array): Promise<Uint8Array> {
+    this.last = method
     return this.client.call(SERVICE, method, payload)
   }
 

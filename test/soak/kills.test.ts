@@ -11,8 +11,8 @@ const LIVES = Number(process.env.LIVES ?? 1000)
 describe('kills', { skip: notHere }, () => {
   it(`${LIVES} lives under SIGKILL of the controller every 60 to 250 ms`, async (t) => {
     const before = snapshot()
-    using daemon = new Daemon()
-    using image = new Image()
+    const daemon = new Daemon()
+    const image = new Image()
     const config = image.config([])
     const events = eventsSocket(daemon)
     let kills = 0
@@ -37,7 +37,12 @@ describe('kills', { skip: notHere }, () => {
           ...config,
           process: { ...config.process, args: ['/bin/sh', '-c', `exit ${code}`] },
         })
-        assert.equal(await task.live(daemon, image), code)
+        assert.equal(
+          await task.live(daemon, image).catch((error) => {
+            throw new Error(`${task.id}: ${task.last}: ${error.message}`)
+          }),
+          code,
+        )
       })
     } finally {
       done = true

@@ -15,8 +15,8 @@ const privateKb = (pid: number) =>
 
 describe('residue', { skip: notHere }, () => {
   it('500 lives', async (t) => {
-    using daemon = new Daemon()
-    using image = new Image()
+    const daemon = new Daemon()
+    const image = new Image()
     const events = eventsSocket(daemon)
     const config = image.config(['/bin/true'])
     // A pod whose shim stays for all of it, and in which other containers live and die.

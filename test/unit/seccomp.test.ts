@@ -453,7 +453,7 @@ describe('seccomp and the parked init', () => {
   test('what is missing is named', () => {
     const profile = only([allow(['read', 'write', 'exit'])])
     assert.deepEqual(survive(profile, true), { blocked: ['execve'], degraded: ['exit_group'] })
-    assert(survive(profile, false).blocked.includes('setresuid'))
+    assert(survive(profile, false).blocked.includes('capset'))
     const denied: Seccomp = {
       defaultAction: 'SCMP_ACT_ALLOW',
       syscalls: [
