@@ -6,10 +6,12 @@
 #include <linux/capability.h>
 #include <linux/securebits.h>
 #include <sched.h>
+#include <stdbool.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mount.h>
 #include <sys/personality.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
@@ -21,6 +23,7 @@
 #include "../common/fd.h"
 #include "../common/sys.h"
 #include "confine_root.h"
+#include "run_dir.h"
 
 #define LOG_LIMIT (1 << 20)
 #define NAMESPACES (CLONE_NEWNS | CLONE_NEWNET | CLONE_NEWPID | CLONE_NEWIPC | CLONE_NEWUTS | CLONE_NEWCGROUP)
@@ -103,22 +106,31 @@ static void drop_privileges(void) {
   if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0) die("no_new_privs");
 }
 
-/* 1 with namespaces of our own, 0 where this user may not have them. */
-static int own_namespaces(void) {
+/* False where this user may not have them. */
+static bool own_namespaces(void) {
   unsigned uid = geteuid(), gid = getegid();
-  if (unshare(NAMESPACES) == 0) return 1;
-  if (unshare(CLONE_NEWUSER | NAMESPACES) < 0) return 0;
+  if (unshare(NAMESPACES) == 0) return true;
+  if (unshare(CLONE_NEWUSER | NAMESPACES) < 0) return false;
   char map[64];
   write_file("/proc/self/setgroups", "deny");
   snprintf(map, sizeof map, "%u %u 1", uid, uid);
   write_file("/proc/self/uid_map", map);
   snprintf(map, sizeof map, "%u %u 1", gid, gid);
   write_file("/proc/self/gid_map", map);
-  return 1;
+  return true;
 }
 
-static _Noreturn void run_node(const struct install *in, const char *mode, const char *scratch, const char *idle, int confined) {
-  if (confined && confine_root(in, scratch) < 0) die(confine_root_failed());
+static _Noreturn void run_node(const struct install *in, const char *mode, const char *scratch, const char *idle, bool namespaces,
+                               bool of_host) {
+  if (namespaces && confine_root(in, scratch) < 0) {
+    /* What an unprivileged user may mount depends on the host (mounts that are locked, say). Its controller has no more rights than
+     * its caller in any case, and goes on; that of the host's root does not. */
+    if (of_host) die(confine_root_failed());
+    dprintf(2, "berth: controller: no root file system of its own: %s: %s\n", confine_root_failed(), strerror(errno));
+    (void)umount2(scratch, MNT_DETACH);
+    if (chdir("/") < 0) die("/");
+  }
+  if (!namespaces) dprintf(2, "berth: controller: no namespaces of its own: not permitted here\n");
   drop_privileges();
   char *argv[] = {"berth-controller", (char *)(uintptr_t)in->controller, (char *)(uintptr_t)mode, "3", "--idle", (char *)(uintptr_t)idle, NULL};
   char *env[] = {"PATH=", "HOME=/", "LANG=C.UTF-8", NULL};
@@ -153,9 +165,10 @@ int confine_start(const struct install *in, const char *mode, int socket, const 
       _exit(1);
     leave_cgroups();
     reset_attributes();
-    int confined = own_namespaces();
+    bool of_host = geteuid() == 0 && initial_user_namespace();
+    bool namespaces = own_namespaces();
     pid_t second = fork(); /* the first process of the new pid namespace */
-    if (second == 0) run_node(in, mode, scratch, idle, confined);
+    if (second == 0) run_node(in, mode, scratch, idle, namespaces, of_host);
     _exit(second < 0 ? 1 : 0);
   }
   int status;

@@ -78,6 +78,7 @@ static uint64_t field(struct wire *w, struct text *value) {
   *value = (struct text){"", 0};
   if (w->bad || w->at >= w->end) return 0;
   uint64_t tag = varint(w), skip = 0;
+  if (tag >> 3 == 0) w->bad = true; /* no field has this number */
   switch (tag & 7) {
     case 0: (void)varint(w); break;
     case 1: skip = 8; break;

@@ -26,6 +26,10 @@ struct place {
   char socket[PATH_MAX + 64], lock[PATH_MAX + 64], log[PATH_MAX + 64];
 };
 
+static char looked_at[PATH_MAX + 64];
+
+const char *controller_place(void) { return looked_at; }
+
 static unsigned long long inode_of(const char *path) {
   struct stat st;
   return stat(path, &st) == 0 ? (unsigned long long)st.st_ino : 0;
@@ -33,6 +37,7 @@ static unsigned long long inode_of(const char *path) {
 
 static int make_dir(const char *path) {
   struct stat st;
+  snprintf(looked_at, sizeof looked_at, "%s", path);
   if (mkdir(path, 0700) < 0 && errno != EEXIST) return -1;
   if (lstat(path, &st) < 0) return -1;
   /* Somebody else's directory could hold somebody else's socket. */
@@ -59,6 +64,7 @@ static int find_place(struct place *p, const struct install *in) {
   snprintf(p->socket, sizeof p->socket, "%s/controller-%.16s.sock", p->dir, key);
   snprintf(p->lock, sizeof p->lock, "%s/controller-%.16s.lock", p->dir, key);
   snprintf(p->log, sizeof p->log, "%s/controller-%.16s.log", p->dir, key);
+  snprintf(looked_at, sizeof looked_at, "%s", p->log);
   return 0;
 }
 

@@ -2,15 +2,34 @@
 #include "install.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
+#include "../common/fd.h"
+
 static int missing(char *why, unsigned size, const char *path) {
   int error = errno;
   snprintf(why, size, "%s is missing or can't be used (%s): build or install berth again", path, strerror(error));
   errno = error;
+  return -1;
+}
+
+/* A controller of another build would refuse to serve this one, request after request (trap 5). Where nothing is written down, that
+ * handshake is what tells. */
+static int check_build(const char *dist, char *why, unsigned size) {
+  char path[PATH_MAX + 16], text[64];
+  snprintf(path, sizeof path, "%s/build-id", dist);
+  _cleanup_fd_ int fd = open(path, O_RDONLY | O_CLOEXEC);
+  ssize_t n = fd < 0 ? -1 : read(fd, text, sizeof text - 1);
+  if (n < 0) return errno == ENOENT ? 0 : missing(why, size, path);
+  text[n] = 0;
+  text[strcspn(text, "\n")] = 0;
+  if (!strcmp(text, BUILD_ID)) return 0;
+  snprintf(why, size, "%s is of build \"%s\", this program of \"%s\": build or install berth again", dist, text, BUILD_ID);
+  errno = ENOEXEC;
   return -1;
 }
 
@@ -49,5 +68,5 @@ int install_find(struct install *in, char *why, unsigned why_size) {
   if (join(link, in->dist, "node") < 0 || join(in->controller, in->dist, "controller.js") < 0) return missing(why, why_size, in->dist);
   if (!realpath(link, in->node) || access(in->node, X_OK) < 0) return missing(why, why_size, link);
   if (access(in->controller, R_OK) < 0) return missing(why, why_size, in->controller);
-  return 0;
+  return check_build(in->dist, why, why_size);
 }

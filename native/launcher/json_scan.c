@@ -41,9 +41,11 @@ static int hex4(struct json *j) {
   return v;
 }
 
-/* A \u escape, with the second half of a surrogate pair; -1 where it is none. A lone surrogate is U+FFFD. */
+/* A \u escape, with the second half of a surrogate pair; -1 where it is none. A lone surrogate is U+FFFD, and so is U+0000: a key or
+ * a value must not look like a shorter one to who takes it for a C string. */
 static int32_t escaped(struct json *j) {
   int32_t c = hex4(j);
+  if (c == 0) return 0xfffd;
   if (c < 0xd800 || c > 0xdfff) return c;
   if (c < 0xdc00 && j->end - j->at >= 6 && j->at[0] == '\\' && j->at[1] == 'u') {
     struct json ahead = *j;
@@ -70,7 +72,7 @@ static size_t utf8(int32_t c, char out[4]) {
 
 /* Decodes the string at the cursor into `out` (room for what is left of the text is enough), or only steps over it. */
 static bool string(struct json *j, char *out, size_t size) {
-  size_t n = 0;
+  size_t n = 0, kept = 0; /* what is decoded, and what of it has found room */
   if (!take(j, '"')) return false;
   while (j->at < j->end && *j->at != '"') {
     char bytes[4];
@@ -92,10 +94,13 @@ static bool string(struct json *j, char *out, size_t size) {
       }
       len = utf8(code, bytes);
     }
-    if (out && n + len < size) memcpy(out + n, bytes, len);
+    if (out && n == kept && n + len < size) {
+      memcpy(out + n, bytes, len);
+      kept += len;
+    }
     n += len;
   }
-  if (out && size) out[n < size ? n : size - 1] = 0;
+  if (out && size) out[kept] = 0;
   if (!take(j, '"')) j->bad = true;
   return !j->bad;
 }

@@ -1,11 +1,24 @@
 /* One static program; what it is called decides what it is. */
+#include <fcntl.h>
+#include <stdbool.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "../monitor/monitor.h"
 #include "command.h"
 #include "shim.h"
 
+/* A caller may have closed some of 0 to 2. What this process opens must not take their place: it would become the container's, or
+ * what is meant for a person would be written into it. False where not even that can be had. */
+static bool fill_stdio(void) {
+  int fd;
+  do fd = open("/dev/null", O_RDWR);
+  while (fd >= 0 && fd < 3);
+  return fd >= 3 && close(fd) == 0;
+}
+
 int main(int argc, char **argv) {
+  if (!fill_stdio()) return 1;
   const char *name = argc > 0 && argv[0] ? argv[0] : "";
   const char *slash = strrchr(name, '/');
   if (slash) name = slash + 1;

@@ -68,8 +68,7 @@ struct shim_call shim_call_parse(int argc, char **argv) {
   return c;
 }
 
-static int path_of(char path[PATH_MAX], int n) {
-  (void)path;
+static int path_of(int n) {
   if (n > 0 && n < PATH_MAX) return 0;
   errno = ENAMETOOLONG;
   return -1;
@@ -79,29 +78,36 @@ int shim_state_dir(const struct shim_call *c, char path[PATH_MAX]) {
   char run[PATH_MAX], hash[65];
   if (run_dir(run) < 0) return -1;
   sha256_hex(c->address, strlen(c->address), hash);
-  return path_of(path, snprintf(path, PATH_MAX, "%s/.shim/%.16s/%s", run, hash, c->namespace));
+  return path_of(snprintf(path, PATH_MAX, "%s/.shim/%.16s/%s", run, hash, c->namespace));
 }
 
-/* The address as filepath.Join leaves it: no double slashes, no trailing one. containerd gives absolute, clean paths. */
-static void append_clean(char *out, size_t size, const char *part) {
-  size_t n = strlen(out);
-  for (; *part && n + 1 < size; part++) {
-    if (*part == '/' && (n > 0 && out[n - 1] == '/')) continue;
-    out[n++] = *part;
+/* In place, what Go's filepath.Clean does: no empty or `.` component, none that a `..` takes back. */
+static void clean(char *path) {
+  bool rooted = *path == '/';
+  char *base = path + rooted, *out = base, *floor = base; /* below `floor` are leading `..` */
+  for (const char *in = base; *in;) {
+    size_t n = strcspn(in, "/");
+    if (n == 2 && in[0] == '.' && in[1] == '.' && (out > floor || rooted)) {
+      while (out > floor && *--out != '/') {}
+    } else if (n > 0 && !(n == 1 && in[0] == '.')) {
+      if (out > base) *out++ = '/';
+      memmove(out, in, n);
+      out += n;
+      if (n == 2 && out[-1] == '.' && out[-2] == '.') floor = out;
+    }
+    in += n;
+    in += *in == '/';
   }
-  while (n > 1 && out[n - 1] == '/') n--;
-  out[n] = 0;
+  *out = 0;
 }
 
-int shim_socket_path(const struct shim_call *c, const char *dir, const char *group, char path[PATH_MAX]) {
-  char joined[PATH_MAX] = "", hash[65];
-  append_clean(joined, sizeof joined, c->address);
-  if (*joined) append_clean(joined, sizeof joined - 1, "/");
-  size_t n = strlen(joined);
-  int m = snprintf(joined + n, sizeof joined - n, "%s%s/%s", n ? "/" : "", c->namespace, group);
-  if (m < 0 || (size_t)m >= sizeof joined - n) return path_of(path, -1);
-  sha256_hex(joined, strlen(joined), hash);
-  return path_of(path, snprintf(path, PATH_MAX, "%s/%s", dir, hash));
+int shim_socket_name(const struct shim_call *c, const char *group, char name[65]) {
+  char joined[PATH_MAX];
+  const char *slash = *c->address ? "/" : "";
+  if (path_of(snprintf(joined, sizeof joined, "%s%s%s/%s", c->address, slash, c->namespace, group)) < 0) return -1;
+  clean(joined);
+  sha256_hex(joined, strlen(joined), name);
+  return 0;
 }
 
 char *shim_group(const struct shim_call *c, char **problem) {

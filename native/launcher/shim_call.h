@@ -14,8 +14,8 @@ struct shim_call {
 struct shim_call shim_call_parse(int argc, char **argv);
 /* Where the shim's state lies: /run/berth/.shim/HASH/NAMESPACE, HASH from containerd's address (trap 11). 0 or -1. */
 int shim_state_dir(const struct shim_call *, char path[PATH_MAX]);
-/* The socket of a group in `dir`, named as the reference names it. 0 or -1. */
-int shim_socket_path(const struct shim_call *, const char *dir, const char *group, char path[PATH_MAX]);
+/* The file name of a group's socket, as the reference names it: 64 hex digits. 0 or -1. */
+int shim_socket_name(const struct shim_call *, const char *group, char name[65]);
 /* The group of the container in the current directory's config.json, to be freed; its id where it has none or there is no such
  * file. NULL with errno. */
 char *shim_group(const struct shim_call *, char **problem);

@@ -3,14 +3,11 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/socket.h>
 #include <sys/stat.h>
-#include <sys/un.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -19,6 +16,7 @@
 #include "../executor/executor.h"
 #include "containerd.h"
 #include "ops.gen.h"
+#include "shim_socket.h"
 
 /* A small text file; "" where it can't be read. */
 static void read_text(const char *dir, const char *name, char *out, size_t size) {
@@ -77,26 +75,33 @@ static void run_one(uint16_t code, const char *path, uint32_t flags) {
   if (buf_str(&payload, path) == 0 && buf_u32(&payload, flags) == 0 && begin_plan(&plan, code, &payload) == 0) run(plan.data, plan.len);
 }
 
-/* Whether nobody answers on the socket any more. */
-static bool dead(const char *path) {
-  struct sockaddr_un at = {.sun_family = AF_UNIX};
-  if (strlen(path) >= sizeof at.sun_path) return false;
-  strcpy(at.sun_path, path);
-  _cleanup_fd_ int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-  return fd >= 0 && connect(fd, (struct sockaddr *)&at, sizeof at) < 0 && errno == ECONNREFUSED;
+/* The socket of the group, where the shim died before it could remove it: beside those of the reference, or where containerd had
+ * asked for it, which `address` in the bundle tells. Another shim of the group may live: then it answers, and keeps it. */
+static void remove_socket(const struct shim_call *c) {
+  char text[PATH_MAX], name[65];
+  char *problem;
+  _cleanup_free_ char *group = shim_group(c, &problem);
+  if (shim_socket_name(c, group ? group : c->id, name) < 0) return;
+  shim_socket_remove_dead(SHIM_SOCKETS, name);
+  read_text(".", "address", text, sizeof text);
+  text[strcspn(text, "\n")] = 0;
+  char *slash = strrchr(text, '/');
+  if (!slash || strncmp(text, "unix:///", 8) || strcmp(slash + 1, name)) return;
+  *slash = 0;
+  shim_socket_remove_dead(text + 7, name);
 }
 
 int shim_delete(const struct shim_call *c) {
-  char base[PATH_MAX], dir[PATH_MAX], path[PATH_MAX], socket[PATH_MAX];
+  char base[PATH_MAX], dir[PATH_MAX], path[PATH_MAX];
   _cleanup_buf_ struct buf out = {0};
   if (shim_state_dir(c, base) < 0 || snprintf(dir, sizeof dir, "%s/%s", base, c->id) >= (int)sizeof dir) return 1;
   struct ended e = how_it_ended(dir);
   if (snprintf(path, sizeof path, "%s/undo", dir) < (int)sizeof path && access(path, F_OK) == 0) run_one(OP_STORED, path, 0);
   if (*c->bundle == '/' && snprintf(path, sizeof path, "%s/rootfs", c->bundle) < (int)sizeof path) run_one(OP_UMOUNT, path, 0);
-  /* Of a shim that died before it could: the directory that its create had begun with, and its socket. */
+  /* Of a shim that died before it could: the directory that its create had begun with. */
   struct stat st;
   if (lstat(dir, &st) == 0) run_one(OP_RMTREE, dir, DIR_MISSING_OK);
-  if (shim_socket_path(c, SHIM_SOCKETS, c->id, socket) == 0 && dead(socket)) (void)unlink(socket);
+  remove_socket(c);
   (void)rmdir(base); /* the namespace's directory, where this was the last container */
   char *slash = strrchr(base, '/');
   if (slash) {
