@@ -106,9 +106,9 @@ check: node_modules/.done $(GENERATED)
 	node_modules/.bin/biome check --error-on-warnings .
 	node_modules/.bin/tsc -p .
 unit: $(GENERATED)
-	$(NODE) --test 'test/unit/**/*.test.ts'
+	$(NODE) --test --test-force-exit 'test/unit/**/*.test.ts'
 integration: all
-	$(NODE) --test --test-concurrency=1 'test/integration/**/*.test.ts' 'test/security/**/*.test.ts' 'test/containerd/**/*.test.ts'
+	$(NODE) --test --test-force-exit --test-timeout=120000 --test-concurrency=1 'test/integration/**/*.test.ts' 'test/security/**/*.test.ts' 'test/containerd/**/*.test.ts'
 conformance: all
 	scripts/conformance
 fuzz: build/san/fuzz-decode build/san/fuzz-containerd
@@ -116,7 +116,7 @@ fuzz: build/san/fuzz-decode build/san/fuzz-containerd
 	build/san/fuzz-containerd 20000
 test: test-deps check unit fuzz integration conformance
 soak: all
-	$(NODE) --test --test-concurrency=1 'test/soak/**/*.test.ts'
+	$(NODE) --test --test-force-exit --test-timeout=900000 --test-concurrency=1 'test/soak/**/*.test.ts'
 bench: all
 	$(NODE) test/bench/bench.ts
 clean:

@@ -16,6 +16,7 @@ export const verb: Verb = {
   usage: '[BUNDLE]',
   flags: {
     json: { type: 'boolean', describe: 'for programs' },
+    policy: { type: 'boolean', describe: 'only the policy, in words' },
     bundle: { type: 'string', alias: 'b', describe: 'directory of the bundle (default: the working directory)' },
     id: { type: 'string', describe: `the container's id (default: ${EXAMPLE_ID})` },
   },
@@ -45,7 +46,9 @@ export const verb: Verb = {
       const members = plans.map(([name, plan]) => `  "${name}": ${planJson(plan).replaceAll('\n', '\n  ')}`)
       return { stdout: `{\n${members.join(',\n')}\n}\n` }
     }
-    const policy = describePolicy(spec, compiled).map((line) => `  ${line}\n`)
+    const words = describePolicy(spec, compiled)
+    if (context.flag('policy')) return { stdout: words.map((line) => `${line}\n`).join('') }
+    const policy = words.map((line) => `  ${line}\n`)
     const parts = plans.filter(([, plan]) => plan.length > 0).map(([name, plan]) => `${name}:\n${explainPlan(plan)}`)
     return { stdout: [`policy:\n${policy.join('')}`, ...parts].join('\n') }
   },

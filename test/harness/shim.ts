@@ -51,7 +51,12 @@ export class Daemon implements Disposable {
   async stop(id: string): Promise<void> {
     for (const entry of readdirSync('/proc')) {
       if (!/^\d+$/.test(entry)) continue
-      const args = readFileSync(`/proc/${entry}/cmdline`, { encoding: 'utf8', flag: 'r' }).split('\0')
+      let args: string[]
+      try {
+        args = readFileSync(`/proc/${entry}/cmdline`, 'utf8').split('\0')
+      } catch {
+        continue // it has ended
+      }
       if (args[0] === 'berth-monitor' && args.includes(`id=${id}`) && args.includes(`address=${this.address}`))
         process.kill(Number(entry), 'SIGTERM')
     }
