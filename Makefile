@@ -36,6 +36,7 @@ build/gen/ops.gen.c: build/gen/ops.gen.h
 src/spec/validate.gen.js: spec-schemas/config.schema.json spec-schemas/process.schema.json scripts/gen-validate.ts node_modules/.done
 	$(NODE) scripts/gen-validate.ts
 shim/proto/messages.gen.js: $(wildcard spec-schemas/*.proto) scripts/gen-proto.ts node_modules/.done
+	@mkdir -p $(@D)
 	$(NODE) scripts/gen-proto.ts
 GENERATED := build/gen/ops.gen.h src/spec/validate.gen.js shim/proto/messages.gen.js
 
