@@ -4,7 +4,7 @@ import { readdirSync, readFileSync } from 'node:fs'
 import { describe, it } from 'node:test'
 import { containerd } from '../../shim/proto/messages.gen.js'
 import { notHere } from '../harness/bundle.ts'
-import { controllerPids, ourProcesses } from '../harness/host.ts'
+import { controllerPids } from '../harness/host.ts'
 import { atATime, eventsSocket, Image, Task } from '../harness/life.ts'
 import { Daemon } from '../harness/shim.ts'
 
@@ -27,6 +27,8 @@ describe('residue', { skip: notHere }, () => {
     })
     await pod.create(image)
     await pod.call('Start', v2.StartRequest.encode({ id: 'pod' }).finish())
+    const connected = await pod.call('Connect', v2.ConnectRequest.encode({ id: 'pod' }).finish())
+    const { shimPid } = v2.ConnectResponse.decode(connected)
     const member = { ...config, annotations: { 'io.kubernetes.cri.sandbox-id': 'pod' } }
     const lives = (from: number, count: number) =>
       atATime(count, 10, async (i) => {
@@ -34,16 +36,13 @@ describe('residue', { skip: notHere }, () => {
         assert.equal(await task.live(daemon, image), 0)
       })
     const measure = () => {
-      const monitor = v2.ConnectResponse
       const [controller] = controllerPids()
       assert.ok(controller)
-      const [shim] = ourProcesses().filter(({ name }) => name.startsWith('berth-monitor'))
-      assert.ok(shim && monitor)
       return {
         controllerFds: descriptors(controller),
         controllerKb: privateKb(controller),
-        monitorFds: descriptors(shim.pid),
-        monitorKb: privateKb(shim.pid),
+        monitorFds: descriptors(shimPid),
+        monitorKb: privateKb(shimPid),
       }
     }
     await lives(0, 50)
