@@ -132,7 +132,7 @@ static _Noreturn void run_node(const struct install *in, const char *mode, const
   }
   if (!namespaces) dprintf(2, "berth: controller: no namespaces of its own: not permitted here\n");
   drop_privileges();
-  char *argv[] = {"berth-controller", (char *)(uintptr_t)in->controller, (char *)(uintptr_t)mode, "3", "--idle", (char *)(uintptr_t)idle, NULL};
+  char *argv[] = {"berth-controller", "--expose-gc", (char *)(uintptr_t)in->controller, (char *)(uintptr_t)mode, "3", "--idle", (char *)(uintptr_t)idle, NULL};
   char *env[] = {"PATH=", "HOME=/", "LANG=C.UTF-8", NULL};
   execve(in->node, argv, env);
   die(in->node);

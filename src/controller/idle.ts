@@ -1,4 +1,4 @@
-/** When a controller goes: after some idle time, or once it has grown too large. */
+/** What a controller does while nobody asks: it gives memory back, then goes; and it goes once it has grown too large. */
 
 import { getHeapStatistics } from 'node:v8'
 
@@ -11,11 +11,20 @@ export const memoryInUse = (): number => {
   return total_physical_size + malloced_memory + external_memory
 }
 
+/** Quiet for this long, and the garbage of the last requests is worth collecting. */
+const COMPACT_MS = 1000
+
+/** Collects all garbage and returns what it took to the kernel; Node is started with --expose-gc for that. */
+export const compact = (): void => {
+  globalThis.gc?.({ type: 'major', execution: 'sync', flavor: 'last-resort' })
+}
+
 export interface IdleOptions {
   readonly idleMs: number
   readonly busy: () => number
   readonly leave: (why: string) => void
   readonly memory?: () => number
+  readonly compact?: () => void
 }
 
 export class Idle {
@@ -35,7 +44,19 @@ export class Idle {
     const quiet = this.#options.busy() === 0
     const memory = this.#memory()
     if (memory > MEMORY_BOUND * (quiet ? 1 : 2)) this.#options.leave(`${Math.round(memory / 1048576)} MiB in use`)
-    else if (quiet) this.#timer = setTimeout(() => this.#options.leave('idle'), this.#options.idleMs)
+    else if (quiet) this.#rest()
+  }
+
+  #rest(): void {
+    const { idleMs, leave } = this.#options
+    if (idleMs <= COMPACT_MS) {
+      this.#timer = setTimeout(() => leave('idle'), idleMs)
+      return
+    }
+    this.#timer = setTimeout(() => {
+      ;(this.#options.compact ?? compact)()
+      this.#timer = setTimeout(() => leave('idle'), idleMs - COMPACT_MS)
+    }, COMPACT_MS)
   }
 
   stop(): void {
