@@ -30,8 +30,9 @@ node_modules/.done: package.json package-lock.json
 
 # ---- generated sources -------------------------------------------------------------------------------------------
 build/gen/ops.gen.h: src/plan/ops.ts scripts/gen-native.ts node_modules/.done
-	mkdir -p build/gen
+	@mkdir -p build/gen
 	$(NODE) scripts/gen-native.ts
+	@touch build/gen/ops.gen.h build/gen/ops.gen.c
 build/gen/ops.gen.c: build/gen/ops.gen.h
 src/spec/validate.gen.js: spec-schemas/config.schema.json spec-schemas/process.schema.json scripts/gen-validate.ts node_modules/.done
 	$(NODE) scripts/gen-validate.ts
@@ -81,8 +82,8 @@ dist/controller.js: $(TS_SOURCES) $(GENERATED) build/build-id scripts/bundle.ts
 	$(NODE) scripts/bundle.ts
 	cp build/build-id dist/build-id
 	echo '{"type":"module"}' >dist/package.json
-dist/node: node_modules/.done
-	mkdir -p dist
+dist/node: | node_modules/.done
+	@mkdir -p dist
 	ln -sfn ../$(NODE) $@
 
 # ---- install -----------------------------------------------------------------------------------------------------

@@ -14,12 +14,15 @@ const runtimes = Object.entries({ berth: binary, crun: '/usr/bin/crun', runc: '/
 )
 const steps = ['create', 'state', 'start', 'kill', 'delete'] as const
 
-using bundle = new Bundle(['/bin/sleep', '1000'])
+// a version that older peers know, too
+using bundle = new Bundle(['/bin/sleep', '1000'], (config) => {
+  config.ociVersion = '1.0.2'
+})
 const times = new Map(runtimes.map(([name]) => [name, Object.fromEntries(steps.map((step) => [step, [] as number[]]))]))
 
 function timed(path: string, args: readonly string[]): number {
   const begin = performance.now()
-  const done = spawnSync(path, args, { stdio: 'ignore' })
+  const done = spawnSync(path, args, { stdio: ['ignore', 'ignore', 2] })
   if (done.status !== 0) throw new Error(`${path} ${args.join(' ')}: exit code ${done.status}`)
   return performance.now() - begin
 }
