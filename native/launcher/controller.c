@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "../common/fd.h"
+#include "../common/peer.h"
 #include "confine.h"
 #include "install.h"
 #include "run_dir.h"
@@ -83,14 +84,7 @@ static int connect_shared(const struct place *p) {
   _cleanup_fd_ int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
   if (fd < 0 || address_of(p, &at) < 0 || connect(fd, (struct sockaddr *)&at, sizeof at) < 0) return -1;
   /* The peer is who called listen: nobody else's controller gets our requests. */
-  struct ucred peer;
-  socklen_t size = sizeof peer;
-  if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &size) < 0) return -1;
-  if (peer.uid != geteuid() && peer.uid != 0) {
-    errno = EPERM;
-    return -1;
-  }
-  return fd_steal(&fd);
+  return peer_check(fd, true) < 0 ? -1 : fd_steal(&fd);
 }
 
 static int listen_shared(const struct place *p) {

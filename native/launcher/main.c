@@ -1,5 +1,6 @@
 /* One static program; what it is called decides what it is. */
 #include <fcntl.h>
+#include <signal.h>
 #include <stdbool.h>
 #include <string.h>
 #include <unistd.h>
@@ -18,7 +19,8 @@ static bool fill_stdio(void) {
 }
 
 int main(int argc, char **argv) {
-  if (!fill_stdio()) return 1;
+  /* Ignored, as some callers leave it, it would take the exits of our own children away. */
+  if (!fill_stdio() || signal(SIGCHLD, SIG_DFL) == SIG_ERR) return 1;
   const char *name = argc > 0 && argv[0] ? argv[0] : "";
   const char *slash = strrchr(name, '/');
   if (slash) name = slash + 1;

@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "../common/fd.h"
+#include "../common/peer.h"
 #include "../common/frame.h"
 #include "self_exec.h"
 
@@ -52,14 +53,7 @@ static int connect_to(const char *path) {
     }
   }
   if (connect(fd, (struct sockaddr *)&to, sizeof to) < 0) return -1;
-  struct ucred peer;
-  socklen_t size = sizeof peer;
-  if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &size) < 0) return -1;
-  if (peer.uid != geteuid() && peer.uid != 0) {
-    errno = EPERM;
-    return -1;
-  }
-  return fd_steal(&fd);
+  return peer_check(fd, true) < 0 ? -1 : fd_steal(&fd);
 }
 
 static int start_own(void) {

@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "../common/frame.h"
+#include "../common/peer.h"
 #include "loop.h"
 #include "ttrpc.h"
 
@@ -212,11 +213,9 @@ static void accept_ready(struct source *s, uint32_t events) {
   (void)events;
   int fd = accept4(s->fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
   if (fd < 0) return;
-  struct ucred peer;
-  socklen_t size = sizeof peer;
   struct client *c = calloc(1, sizeof *c);
   /* As the reference: a peer of the same uid, nobody else. */
-  if (!c || getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &size) < 0 || peer.uid != geteuid()) {
+  if (!c || peer_check(fd, false) < 0) {
     free(c);
     close(fd);
     return;

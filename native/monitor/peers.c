@@ -11,6 +11,7 @@
 
 #include "../common/fd.h"
 #include "../common/frame.h"
+#include "../common/peer.h"
 #include "jobs.h"
 #include "loop.h"
 
@@ -143,10 +144,7 @@ int peers_first(int fd, struct executor *executor) { return add(fd, executor); }
 static void accept_ready(struct source *s, uint32_t events) {
   (void)events;
   _cleanup_fd_ int fd = accept4(s->fd, NULL, NULL, SOCK_CLOEXEC);
-  struct ucred peer;
-  socklen_t size = sizeof peer;
-  if (fd < 0 || getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &size) < 0) return;
-  if (peer.uid == geteuid() || peer.uid == 0) (void)add(fd_steal(&fd), NULL);
+  if (fd >= 0 && peer_check(fd, true) == 0) (void)add(fd_steal(&fd), NULL);
 }
 
 int peers_listen(int fd) {
