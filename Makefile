@@ -19,7 +19,7 @@ SCHEMAS := $(wildcard spec-schemas/*)
 OBJECTS := $(C_SOURCES:native/%.c=build/native/%.o) build/gen/ops.gen.o
 SAN_OBJECTS := $(OBJECTS:build/%=build/san/%)
 
-.PHONY: all install uninstall demo test test-deps check unit integration conformance soak bench fuzz clean
+.PHONY: all install uninstall demo test test-deps check unit integration sanitized conformance soak bench fuzz clean
 all: bin/berth bin/containerd-shim-berth-v2 dist/controller.js dist/node
 
 # ---- what npm gives ----------------------------------------------------------------------------------------------
@@ -111,12 +111,18 @@ unit: $(GENERATED)
 	$(NODE) --test --test-force-exit 'test/unit/**/*.test.ts'
 integration: all
 	$(NODE) --test --test-force-exit --test-timeout=120000 --test-concurrency=1 'test/integration/**/*.test.ts' 'test/security/**/*.test.ts' 'test/containerd/**/*.test.ts'
+# The same with every process under the sanitizers; what they find is in files, for a monitor has nowhere else to say it.
+sanitized: build/san/bin/berth
+	rm -f /tmp/berth-sanitizer.*
+	BERTH_BIN=$(CURDIR)/build/san/bin $(NODE) --test --test-force-exit --test-timeout=120000 --test-concurrency=1 \
+	  test/integration/lifecycle.test.ts test/integration/hooks.test.ts test/containerd/shim.test.ts test/security/parked.test.ts
+	@! ls /tmp/berth-sanitizer.* 2>/dev/null || { cat /tmp/berth-sanitizer.*; exit 1; }
 conformance: all
 	scripts/conformance
 fuzz: build/san/fuzz-decode build/san/fuzz-containerd
 	build/san/fuzz-decode 20000
 	build/san/fuzz-containerd 20000
-test: test-deps check unit fuzz integration conformance
+test: test-deps check unit fuzz integration sanitized conformance
 soak: all
 	$(NODE) --test --test-force-exit --test-timeout=900000 --test-concurrency=1 'test/soak/**/*.test.ts'
 bench: all

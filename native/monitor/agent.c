@@ -104,7 +104,11 @@ static void sweep_links(struct agent *a) {
       continue;
     }
     *p = l->next;
-    if (l->fd >= 0) close(l->fd); /* leaves the epoll set with it */
+    if (l->fd >= 0) {
+      /* Closing is not enough: a forked executor has the same open socket, which would stay in the set. */
+      (void)epoll_ctl(a->epoll, EPOLL_CTL_DEL, l->fd, NULL);
+      close(l->fd);
+    }
     buf_free(&l->in);
     buf_free(&l->out);
     free(l);
