@@ -132,8 +132,9 @@ static _Noreturn void run_node(const struct install *in, const char *mode, const
   }
   if (!namespaces) dprintf(2, "berth: controller: no namespaces of its own: not permitted here\n");
   drop_privileges();
-  char *argv[] = {"berth-controller", "--expose-gc", (char *)(uintptr_t)in->controller, (char *)(uintptr_t)mode, "3", "--idle", (char *)(uintptr_t)idle, NULL};
-  char *env[] = {"PATH=", "HOME=/", "LANG=C.UTF-8", NULL};
+  char *argv[] = {"berth-controller", "--expose-gc", "--max-semi-space-size=2", (char *)(uintptr_t)in->controller, (char *)(uintptr_t)mode, "3", "--idle", (char *)(uintptr_t)idle, NULL};
+  /* Freed memory goes back to the kernel, also what V8's helper threads took. */
+  char *env[] = {"PATH=", "HOME=/", "LANG=C.UTF-8", "MALLOC_ARENA_MAX=1", "MALLOC_TRIM_THRESHOLD_=131072", NULL};
   execve(in->node, argv, env);
   die(in->node);
 }

@@ -1,6 +1,7 @@
 #include "agent.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
@@ -10,12 +11,8 @@
 #include "../common/frame.h"
 #include "../common/reader.h"
 #include "journal.h"
+#include "messages.h"
 
-#ifndef BUILD_ID
-#error "BUILD_ID comes from the Makefile"
-#endif
-
-#define PROTOCOL 1
 /* How long to keep trying to reach a controller, and how often, before what waits is given up (trap 5). */
 #define CONNECT_TRIES 60
 #define CONNECT_RETRY_MS 100
@@ -24,10 +21,6 @@
  * as fast as they boot: own ones boot no faster. */
 #define STRIKES_OWN 12
 #define STRIKES_LAST 18
-
-enum to_controller { MSG_HELLO = 1, MSG_REQUEST = 2, MSG_OUTCOME = 3, MSG_REFUSED = 4 };
-enum from_controller { MSG_WELCOME = 1, MSG_STEP = 2, MSG_COMMIT = 3 };
-enum commit_flags { COMMIT_RECORD = 1, COMMIT_LEAVE = 2 };
 
 /* A connection to a controller: the shared one (own_request 0), or one that serves a single request. */
 struct link {
@@ -95,10 +88,12 @@ static void arm_retry(struct agent *a, uint32_t ms) {
   a->timer_set = timerfd_settime(a->timer, 0, &t, NULL) == 0;
 }
 
-/* Frees what broke; called where no link is in use further up the stack. */
+/* Frees what broke, and what served a request that is answered or parked; called where no link is in use further up the stack. */
 static void sweep_links(struct agent *a) {
   for (struct link **p = &a->links; *p;) {
     struct link *l = *p;
+    struct request *own = l->own_request ? find_request(a, l->own_request) : NULL;
+    if (l->own_request && !l->connecting && (!own || own->parked)) l->broken = true;
     if (!l->broken) {
       p = &l->next;
       continue;
@@ -129,34 +124,16 @@ static void send_out(struct link *l) {
   else update_events(l);
 }
 
-static void send_hello(struct link *l) {
-  struct agent *a = l->agent;
-  size_t at = frame_begin(&l->out, MSG_HELLO);
-  uint32_t n = 0;
-  while (a->context && a->context[n]) n++;
-  bool ok = at != (size_t)-1 && buf_u32(&l->out, PROTOCOL) == 0 && buf_str(&l->out, BUILD_ID) == 0 &&
-            buf_u32(&l->out, a->role) == 0 && buf_u64(&l->out, a->seq) == 0 &&
-            buf_bytes(&l->out, a->record.data, a->record.len) == 0 && buf_u32(&l->out, n) == 0;
-  for (uint32_t i = 0; ok && i < n; i++) ok = buf_str(&l->out, a->context[i]) == 0;
-  if (!ok || frame_end(&l->out, at) < 0) break_link(l);
-}
-
 static void send_request(struct link *l, struct request *r) {
-  size_t at = frame_begin(&l->out, MSG_REQUEST);
-  bool ok = at != (size_t)-1 && buf_u64(&l->out, r->id) == 0 && buf_u32(&l->out, r->kind) == 0 &&
-            buf_u32(&l->out, r->strikes) == 0 && buf_bytes(&l->out, r->body.data, r->body.len) == 0;
   r->link = l;
-  if (!ok || frame_end(&l->out, at) < 0) break_link(l);
+  if (message_request(&l->out, r) < 0) break_link(l);
 }
 
 static void send_outcome(struct request *r, struct step *s) {
   struct link *l = r->link;
   if (!l || l->fd < 0 || l->broken) return;
   s->asked = false;
-  size_t at = frame_begin(&l->out, MSG_OUTCOME);
-  bool ok = at != (size_t)-1 && buf_u64(&l->out, r->id) == 0 && buf_str(&l->out, s->name) == 0 &&
-            buf_bytes(&l->out, s->outcome.data, s->outcome.len) == 0;
-  if (!ok || frame_end(&l->out, at) < 0) break_link(l);
+  if (message_outcome(&l->out, r, s) < 0) break_link(l);
   send_out(l);
 }
 
@@ -170,8 +147,8 @@ static void link_up(struct link *l, int fd) {
     break_link(l);
     return;
   }
-  send_hello(l);
-  for (struct request *r = a->first; r; r = r->next)
+  if (message_hello(&l->out, a->role, a->seq, &a->record, a->context) < 0) break_link(l);
+  for (struct request *r = a->first; r && !l->broken; r = r->next)
     if (wants_controller(r) && !r->link && (l->own_request ? r->id == l->own_request : r->strikes < STRIKES_OWN))
       send_request(l, r);
   send_out(l);
@@ -189,21 +166,13 @@ static void give_up(struct agent *a, struct request *r, const char *why) {
 }
 
 static void connect_failed(struct agent *a, int error) {
-  if (++a->failed_connects < CONNECT_TRIES && error != ENOENT && error != EACCES && error != ENOEXEC) {
+  if (++a->failed_connects < CONNECT_TRIES && error != ENOENT && error != EACCES && error != EPERM && error != ENOEXEC) {
     arm_retry(a, CONNECT_RETRY_MS);
     return;
   }
   a->failed_connects = 0;
   char why[160];
-  size_t n = 0;
-  static const char text[] = "no controller could be started: ";
-  memcpy(why, text, sizeof text - 1);
-  n = sizeof text - 1;
-  const char *e = strerror(error);
-  size_t m = strlen(e);
-  if (m > sizeof why - n - 1) m = sizeof why - n - 1;
-  memcpy(why + n, e, m);
-  why[n + m] = 0;
+  (void)snprintf(why, sizeof why, "no controller could be started: %s", strerror(error));
   for (struct request *r = a->first, *next; r; r = next) {
     next = r->next;
     if (wants_controller(r) && !r->link) give_up(a, r, why);
@@ -307,72 +276,51 @@ void agent_outcome(struct agent *a, uint64_t request, const char *step, const ui
 static void refuse(struct link *l, uint64_t id) {
   struct agent *a = l->agent;
   a->seq += (uint64_t)1 << 32;
-  size_t at = frame_begin(&l->out, MSG_REFUSED);
-  bool ok = at != (size_t)-1 && buf_u64(&l->out, id) == 0 && buf_u64(&l->out, a->seq) == 0 &&
-            buf_bytes(&l->out, a->record.data, a->record.len) == 0;
-  if (!ok || frame_end(&l->out, at) < 0) break_link(l);
+  if (message_refused(&l->out, id, a->seq, &a->record) < 0) break_link(l);
   else send_out(l);
 }
 
-/* Applied whole or not at all: decoded to its end before anything changes. */
+/* Applied whole or not at all. */
 static bool on_commit(struct link *l, struct reader *body) {
   struct agent *a = l->agent;
-  uint64_t id = reader_u64(body), base = reader_u64(body);
-  uint32_t flags = reader_u32(body);
-  struct span record = reader_bytes(body);
-  struct reader answers = *body;
-  uint32_t n_answers = reader_u32(body);
-  for (uint32_t i = 0; i < n_answers && !body->bad; i++) {
-    reader_u64(body);
-    reader_bytes(body);
-  }
-  struct reader serials = *body;
-  uint32_t n_serials = reader_u32(body);
-  for (uint32_t i = 0; i < n_serials && !body->bad; i++) reader_u64(body);
-  struct reader events = *body;
-  uint32_t n_events = reader_u32(body);
-  for (uint32_t i = 0; i < n_events && !body->bad; i++) reader_bytes(body);
-  if (body->bad || body->left) return false;
-
-  struct request *r = find_request(a, id);
+  struct commit c;
+  if (!commit_read(*body, &c)) return false;
+  struct request *r = find_request(a, c.id);
   if (!r || r->link != l) return true;
-  if ((flags & COMMIT_RECORD) && base != a->seq) {
-    refuse(l, id);
-    return true;
-  }
-  if (flags & COMMIT_RECORD) {
+  if (c.flags & COMMIT_RECORD) {
+    if (c.base != a->seq) {
+      refuse(l, c.id);
+      return true;
+    }
     struct buf next = {.secret = true};
-    if (buf_append(&next, record.data, record.len) < 0) return false;
+    if (buf_append(&next, c.record.data, c.record.len) < 0) return false;
     buf_free(&a->record);
     a->record = next;
     a->seq++;
-    if (a->owner.record) a->owner.record(a->owner.owner, a->seq, record.data, record.len);
+    if (a->owner.record) a->owner.record(a->owner.owner, a->seq, c.record.data, c.record.len);
   }
   r->link = NULL;
   r->parked = true;
   journal_clear(r);
-  reader_u32(&events);
-  for (uint32_t i = 0; i < n_events; i++) {
-    struct span e = reader_bytes(&events);
-    if (a->owner.event) a->owner.event(a->owner.owner, e.data, e.len);
-  }
-  reader_u32(&serials);
-  for (uint32_t i = 0; i < n_serials; i++) {
-    uint64_t serial = reader_u64(&serials);
-    if (a->owner.acknowledged) a->owner.acknowledged(a->owner.owner, serial);
-  }
   /* Exits and disconnections have no answer: their commit is their end. */
   if (r->kind == REQUEST_EXIT || r->kind == REQUEST_DISCONNECTED) remove_request(a, r);
-  reader_u32(&answers);
-  for (uint32_t i = 0; i < n_answers; i++) {
-    uint64_t to = reader_u64(&answers);
-    struct span payload = reader_bytes(&answers);
+  for (uint32_t i = 0; i < c.events; i++) {
+    struct span e = reader_bytes(&c.event);
+    if (a->owner.event) a->owner.event(a->owner.owner, e.data, e.len);
+  }
+  for (uint32_t i = 0; i < c.serials; i++) {
+    uint64_t serial = reader_u64(&c.serial);
+    if (a->owner.acknowledged) a->owner.acknowledged(a->owner.owner, serial);
+  }
+  for (uint32_t i = 0; i < c.answers; i++) {
+    uint64_t to = reader_u64(&c.answer);
+    struct span payload = reader_bytes(&c.answer);
     struct request *answered = find_request(a, to);
     if (!answered) continue;
     remove_request(a, answered);
     a->owner.answer(a->owner.owner, to, payload.data, payload.len);
   }
-  if ((flags & COMMIT_LEAVE) && a->owner.leave) a->owner.leave(a->owner.owner);
+  if ((c.flags & COMMIT_LEAVE) && a->owner.leave) a->owner.leave(a->owner.owner);
   return true;
 }
 
@@ -401,11 +349,6 @@ static void read_link(struct link *l) {
   }
   if (used == l->in.len) buf_free(&l->in);
   else if (used) buf_drop(&l->in, used);
-  /* A controller of its own has done its work once its request is answered or parked. */
-  if (l->own_request) {
-    struct request *r = find_request(l->agent, l->own_request);
-    if (!r || r->parked) l->broken = true;
-  }
 }
 
 /* ---- the owner's side ---- */
