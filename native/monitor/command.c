@@ -69,7 +69,7 @@ static int home_give(void *home, const char *name, int fd) {
 
 /* Before `stay` this process is there for its launcher, afterwards for the container, whoever is still connected. */
 static void leave_if_done(void) {
-  if (jobs_running() || (socket_path ? !container_ended : peers_connected())) return;
+  if (jobs_running() || peers_unsent() || (socket_path ? !container_ended : peers_connected())) return;
   if (socket_path) (void)unlink(socket_path);
   loop_stop();
 }

@@ -7,9 +7,11 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
+#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "../common/sys.h"
 #include "../launcher/controller.h"
 #include "exits.h"
 #include "loop.h"
@@ -66,7 +68,7 @@ int connector_start(bool own, uint64_t ticket, connector_done done) {
   int pair[2];
   if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0) return -1;
   struct connector *k = calloc(1, sizeof *k);
-  pid_t pid = -1;
+  pid_t monitor = getpid(), pid = -1;
   if (k) {
     *k = (struct connector){.source = {pair[0], result_ready}, .ticket = ticket, .done = done};
     if (loop_watch(&k->source, EPOLLIN) == 0) pid = fork();
@@ -75,10 +77,10 @@ int connector_start(bool own, uint64_t ticket, connector_done done) {
     sigset_t none;
     sigemptyset(&none);
     (void)sigprocmask(SIG_SETMASK, &none, NULL);
-    close(pair[0]);
-    close(loop_fd());
+    /* Nothing of the monitor's: what this child keeps open has no EOF for others while it waits for a lock or a backlog. */
+    if (prctl(PR_SET_PDEATHSIG, SIGKILL) < 0 || getppid() != monitor || dup2(pair[1], 3) < 0 || sys_close_range(4, ~0u, 0) < 0) _exit(1);
     int fd = controller_connect(own);
-    send_result(pair[1], fd, fd < 0 ? errno : 0);
+    send_result(3, fd, fd < 0 ? errno : 0);
     _exit(0);
   }
   int error = errno;

@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -107,6 +108,8 @@ void exits_recheck(void) {
   for (struct stray **p = &strays; *p;) {
     struct stray *s = *p;
     struct held_process *h = held_find_pid(s->pid);
+    struct pollfd ended = {.fd = h ? h->pidfd : -1, .events = POLLIN};
+    if (h && poll(&ended, 1, 0) == 0) h = NULL; /* alive: that was another process of the same number */
     if (!h && jobs_running()) {
       p = &s->next;
       continue;
@@ -189,6 +192,7 @@ static void watched_ready(struct source *s, uint32_t events) {
   bool known = h && (zombie_status(w->pid, &status) || pidfd_status(h->pidfd, &status));
   if (h && !known && !(events & EPOLLHUP)) return; /* reaped in between: the hang-up comes at once */
   loop_unwatch(s);
+  close(s->fd);
   free(w);
   /* Older kernels can't tell what somebody else reaped: 255, as containerd writes an unknown status. */
   if (h) tell(h, known ? status : 255 << 8, now_ns());
@@ -198,8 +202,10 @@ int exits_watch(struct held_process *h, exit_seen seen) {
   on_seen = seen;
   struct watch *w = calloc(1, sizeof *w);
   if (!w) return -1;
-  *w = (struct watch){.source = {h->pidfd, watched_ready}, .pid = h->pid};
-  if (loop_watch(&w->source, EPOLLIN) < 0) {
+  /* A descriptor of its own: the process may be forgotten while it is watched. */
+  *w = (struct watch){.source = {fcntl(h->pidfd, F_DUPFD_CLOEXEC, 3), watched_ready}, .pid = h->pid};
+  if (w->source.fd < 0 || loop_watch(&w->source, EPOLLIN) < 0) {
+    fd_close(&w->source.fd);
     free(w);
     return -1;
   }

@@ -1,8 +1,11 @@
+#define _GNU_SOURCE
 #include "held.h"
 
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
+
+#include "../common/sys.h"
 
 struct kept {
   struct kept *next;
@@ -103,4 +106,29 @@ struct held_process *held_add(const char *key, pid_t pid, int pidfd, int control
   *h = (struct held_process){.next = processes, .key = copy, .pid = pid, .pidfd = pidfd, .control = control};
   processes = h;
   return h;
+}
+
+static int by_number(const void *a, const void *b) { return *(const int *)a - *(const int *)b; }
+
+int held_close_others(int fd) {
+  size_t n = 1;
+  for (struct kept *k = kept; k; k = k->next) n++;
+  for (struct held_process *h = processes; h; h = h->next) n += 2;
+  int *keep = calloc(n, sizeof *keep);
+  if (!keep) return -1;
+  size_t at = 0;
+  keep[at++] = fd;
+  for (struct kept *k = kept; k; k = k->next) keep[at++] = k->fd;
+  for (struct held_process *h = processes; h; h = h->next) {
+    keep[at++] = h->control;
+    keep[at++] = h->pidfd;
+  }
+  qsort(keep, n, sizeof *keep, by_number);
+  int next = 3, done = 0;
+  for (size_t i = 0; i < n && done == 0; i++) {
+    if (keep[i] > next) done = sys_close_range((unsigned)next, (unsigned)keep[i] - 1, 0);
+    if (keep[i] >= next) next = keep[i] + 1;
+  }
+  free(keep);
+  return done < 0 ? -1 : sys_close_range((unsigned)next, ~0u, 0);
 }

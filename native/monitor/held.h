@@ -28,6 +28,9 @@ struct held_process *held_find(const char *key);
 struct held_process *held_find_pid(pid_t pid);
 void held_release(struct held_process *); /* closes its control socket */
 void held_forget(struct held_process *);
+/* In a forked child: closes every descriptor from 3 on but `fd` and what is held. Close-on-exec does nothing for a child that does not
+ * exec, and what it keeps open has no EOF for others. 0, or -1 with errno. */
+int held_close_others(int fd);
 /* Whether `name` is `prefix` or lies below it. */
 bool held_under(const char *name, const char *prefix);
 

@@ -55,8 +55,8 @@ static void job_end(struct job *j) {
   close(j->source.fd);
   timer_clear(&j->drain_timer);
   if (!j->finished) outcome_failed(&j->outcome, "", 0, "the process that ran the plan ended before it was done");
-  if (on_end) on_end();
   j->done(j->context, &j->outcome);
+  if (on_end) on_end();
   buf_free(&j->outcome);
   free(j->draining);
   free(j);
@@ -148,12 +148,13 @@ static void job_ready(struct source *s, uint32_t events) {
 }
 
 /* In the child: never returns. */
-static void run_child(int sock, struct buf *plan) {
+static void run_child(pid_t monitor, int sock, struct buf *plan) {
   sigset_t none;
   sigemptyset(&none);
   /* A plan without its monitor has nobody to report to: what it began is undone from the plan on disk (trap 10). */
-  if (prctl(PR_SET_PDEATHSIG, SIGKILL) < 0 || sigprocmask(SIG_SETMASK, &none, NULL) < 0) _exit(1);
-  (void)close(loop_fd());
+  if (prctl(PR_SET_PDEATHSIG, SIGKILL) < 0 || getppid() != monitor || sigprocmask(SIG_SETMASK, &none, NULL) < 0 ||
+      held_close_others(sock) < 0)
+    _exit(1);
   struct effects effects = report_effects(&sock);
   struct executor ex;
   executor_init(&ex, &effects);
@@ -172,7 +173,7 @@ int job_start(const uint8_t *plan, size_t len, job_done done, void *context) {
   if (buf_append(&copy, plan, len) < 0) return -1;
   if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0) return -1;
   struct job *j = calloc(1, sizeof *j);
-  pid_t pid = -1;
+  pid_t monitor = getpid(), pid = -1;
   if (j) {
     *j = (struct job){.source = {pair[0], job_ready}, .drain_timer = {.fire = drain_timed_out}, .done = done, .context = context};
     j->outcome.secret = true;
@@ -180,7 +181,7 @@ int job_start(const uint8_t *plan, size_t len, job_done done, void *context) {
   }
   if (pid == 0) {
     close(pair[0]);
-    run_child(pair[1], &copy);
+    run_child(monitor, pair[1], &copy);
   }
   int error = errno;
   close(pair[1]);

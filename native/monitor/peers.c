@@ -35,6 +35,11 @@ static void (*on_end)(void);
 
 void peers_on_end(void (*ended)(void)) { on_end = ended; }
 bool peers_connected(void) { return peers != NULL; }
+bool peers_unsent(void) {
+  for (struct peer *p = peers; p; p = p->next)
+    if (p->out.len && !p->broken) return true;
+  return false;
+}
 
 /* A peer with executors at work stays in memory until they are done; their outcomes go nowhere then. */
 static void peer_close(struct peer *p) {
@@ -120,6 +125,7 @@ static void peer_ready(struct source *s, uint32_t events) {
   }
   if (!p->broken) flush(p);
   if (p->broken) peer_close(p);
+  else if (!p->out.len && on_end) on_end();
 }
 
 static int add(int fd, struct executor *executor) {
@@ -173,7 +179,7 @@ int peer_give(const char *name, int fd) {
   c->cmsg_len = CMSG_LEN(sizeof owned);
   memcpy(CMSG_DATA(c), &owned, sizeof owned);
   /* Short and on an otherwise quiet stream: written whole or not at all. */
-  ssize_t n = sendmsg(inline_peer->source.fd, &m, MSG_NOSIGNAL);
+  ssize_t n = sendmsg(inline_peer->source.fd, &m, MSG_NOSIGNAL | MSG_DONTWAIT);
   if (n >= 0 && (size_t)n != frame.len) errno = EMSGSIZE;
   return n >= 0 && (size_t)n == frame.len ? 0 : -1;
 }

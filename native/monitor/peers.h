@@ -13,7 +13,9 @@ int peers_listen(int listener);
 /* Sends `fd` (taken over) under `name` on the connection whose plan runs inline now. 0 or -1 with errno. */
 int peer_give(const char *name, int fd);
 bool peers_connected(void);
-/* Called after a connection has ended. */
+/* Whether an outcome still has to go out. */
+bool peers_unsent(void);
+/* Called after a connection has ended, or has nothing more to send. */
 void peers_on_end(void (*ended)(void));
 
 #endif

@@ -16,6 +16,9 @@
 /* A terminal can't be spliced from or to on every kernel, so bytes are copied; what a client does not take stays here, and
  * the source is not read meanwhile (backpressure). The size is a pipe's atomic write. */
 #define CHUNK 4096
+/* Chunks a pump may move before others get their turn; and when it is dropped, all that a pipe can hold (pipe-max-size). */
+#define TURN 16
+#define LAST_TURN ((1u << 20) / CHUNK + 1)
 
 struct pump {
   struct pump *next;
@@ -67,23 +70,31 @@ static void pump_end(struct pump *p) {
   if (on_idle) on_idle();
 }
 
-/* Moves what can be moved now; false when the pump has ended. */
-static bool pump_move(struct pump *p) {
-  for (;;) {
-    while (p->at < p->len) {
-      ssize_t n = write(p->to.fd, p->chunk + p->at, p->len - p->at);
-      if (n < 0 && errno == EINTR) continue;
-      if (n < 0 && errno == EAGAIN) {
-        watch(&p->from, &p->from_watched, false, 0);
-        watch(&p->to, &p->to_watched, true, EPOLLOUT);
-        return true;
-      }
-      /* The taker is gone for good (EPIPE, EIO): read on and throw away, so that the process is never stuck. */
-      if (n < 0) p->at = p->len;
-      else p->at += (size_t)n;
-    }
-    ssize_t n = read(p->from.fd, p->chunk, sizeof p->chunk);
+/* Writes what was read; false while the taker takes no more. */
+static bool pump_write(struct pump *p) {
+  while (p->at < p->len) {
+    ssize_t n = write(p->to.fd, p->chunk + p->at, p->len - p->at);
     if (n < 0 && errno == EINTR) continue;
+    if (n < 0 && errno == EAGAIN) {
+      watch(&p->from, &p->from_watched, false, 0);
+      watch(&p->to, &p->to_watched, true, EPOLLOUT);
+      return false;
+    }
+    /* The taker is gone for good (EPIPE, EIO): read on and throw away, so that the process is never stuck. */
+    if (n < 0) p->at = p->len;
+    else p->at += (size_t)n;
+  }
+  return true;
+}
+
+/* Moves what can be moved now, at most so many chunks: a container that writes without end must not keep the loop from others. False
+ * when the pump has ended. */
+static bool pump_move(struct pump *p, unsigned chunks) {
+  while (pump_write(p)) {
+    if (chunks-- == 0) break;
+    ssize_t n;
+    do n = read(p->from.fd, p->chunk, sizeof p->chunk);
+    while (n < 0 && errno == EINTR);
     if (n < 0 && errno == EAGAIN) {
       watch(&p->to, &p->to_watched, false, 0);
       watch(&p->from, &p->from_watched, true, EPOLLIN);
@@ -97,15 +108,20 @@ static bool pump_move(struct pump *p) {
     p->at = 0;
     p->len = (size_t)n;
   }
+  if (p->at == p->len) { /* there may be more: the next event says so */
+    watch(&p->to, &p->to_watched, false, 0);
+    watch(&p->from, &p->from_watched, true, EPOLLIN);
+  }
+  return true;
 }
 
 static void from_ready(struct source *s, uint32_t events) {
   (void)events;
-  (void)pump_move((struct pump *)((char *)s - offsetof(struct pump, from)));
+  (void)pump_move((struct pump *)((char *)s - offsetof(struct pump, from)), TURN);
 }
 static void to_ready(struct source *s, uint32_t events) {
   (void)events;
-  (void)pump_move((struct pump *)((char *)s - offsetof(struct pump, to)));
+  (void)pump_move((struct pump *)((char *)s - offsetof(struct pump, to)), TURN);
 }
 
 static int nonblocking(int fd) {
@@ -138,6 +154,6 @@ void pump_drop(const char *name) {
     next = p->next;
     if (!held_under(p->name, name)) continue;
     /* What is there already goes out if it can: a process that has ended wrote it before. */
-    if (pump_move(p)) pump_free(p);
+    if (pump_move(p, LAST_TURN)) pump_free(p);
   }
 }

@@ -129,8 +129,9 @@ static void leave(void *owner) {
   (void)owner;
   if (leaving) return;
   leaving = true;
-  clients_stop_listening();
+  /* While it still listens: a start of the same group would take a path where nobody answers for its own. */
   if (socket_path) (void)unlink(socket_path);
+  clients_stop_listening();
   timer_set(&last_moment, FLUSH_MS);
 }
 
