@@ -93,11 +93,18 @@ struct walk {
   struct level *levels;
   size_t depth, room;
   char name[NAME_MAX + 1]; /* what is at hand, for the error */
-  char busy[NAME_MAX + 1]; /* entered, found empty, and still not removable */
+  /* Emptied, and still not removable: its name, how deep it lies, how often. Something may have been added meanwhile. */
+  char busy[NAME_MAX + 1];
+  size_t busy_depth;
+  unsigned busy_times;
 };
 
+#define BUSY_TIMES 3
+
+static bool is_busy(const struct walk *w) { return w->busy_depth == w->depth && strcmp(w->busy, w->name) == 0; }
+
 static int go_down(struct walk *w) {
-  if (strcmp(w->busy, w->name) == 0) {
+  if (is_busy(w) && w->busy_times == BUSY_TIMES) {
     errno = EBUSY;
     return -1;
   }
@@ -115,9 +122,10 @@ static int go_up(struct walk *w) {
   fd_close(&w->at);
   w->at = next;
   memcpy(w->name, level->name, sizeof w->name);
-  w->busy[0] = '\0';
   if (unlinkat(next, w->name, AT_REMOVEDIR) == 0 || errno == ENOENT) return 0;
   if (errno != EBUSY && errno != ENOTEMPTY) return -1;
+  w->busy_times = is_busy(w) ? w->busy_times + 1 : 1;
+  w->busy_depth = w->depth;
   memcpy(w->busy, w->name, sizeof w->busy);
   return 0;
 }

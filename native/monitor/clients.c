@@ -212,7 +212,11 @@ static void client_ready(struct source *s, uint32_t events) {
 static void accept_ready(struct source *s, uint32_t events) {
   (void)events;
   int fd = accept4(s->fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
-  if (fd < 0) return;
+  if (fd < 0) {
+    static struct timer again;
+    loop_accept_failed(s, &again);
+    return;
+  }
   struct client *c = calloc(1, sizeof *c);
   /* As the reference: a peer of the same uid, nobody else. */
   if (!c || peer_check(fd, false) < 0) {

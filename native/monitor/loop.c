@@ -6,6 +6,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#define ACCEPT_AGAIN_MS 100
+
 static int epoll = -1;
 static bool stopped;
 static struct timer *timers;
@@ -49,6 +51,18 @@ void timer_set(struct timer *t, uint64_t ms_from_now) {
   t->due = loop_now_ms() + ms_from_now;
   t->next = timers;
   timers = t;
+}
+
+static void accept_again(struct timer *t) {
+  if (t->listener->fd >= 0) (void)loop_watch(t->listener, EPOLLIN);
+}
+
+void loop_accept_failed(struct source *listener, struct timer *t) {
+  if (errno != EMFILE && errno != ENFILE && errno != ENOMEM && errno != ENOBUFS) return;
+  loop_unwatch(listener);
+  t->listener = listener;
+  t->fire = accept_again;
+  timer_set(t, ACCEPT_AGAIN_MS);
 }
 
 static int next_timeout(void) {

@@ -16,6 +16,7 @@ struct timer {
   uint64_t due; /* CLOCK_MONOTONIC, ms; 0: not set */
   void (*fire)(struct timer *);
   struct timer *next;
+  struct source *listener; /* of loop_accept_failed */
 };
 
 int loop_init(void);
@@ -28,6 +29,10 @@ void loop_unwatch(struct source *);
 uint64_t loop_now_ms(void);
 void timer_set(struct timer *, uint64_t ms_from_now);
 void timer_clear(struct timer *);
+
+/* A listener whose accept failed: where descriptors or memory are short it is left alone for a moment, for it would be ready at once
+ * again. `timer` is the listener's own. */
+void loop_accept_failed(struct source *listener, struct timer *timer);
 
 /* Runs until loop_stop. */
 void loop_run(void);

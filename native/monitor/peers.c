@@ -150,7 +150,12 @@ int peers_first(int fd, struct executor *executor) { return add(fd, executor); }
 static void accept_ready(struct source *s, uint32_t events) {
   (void)events;
   _cleanup_fd_ int fd = accept4(s->fd, NULL, NULL, SOCK_CLOEXEC);
-  if (fd >= 0 && peer_check(fd, true) == 0) (void)add(fd_steal(&fd), NULL);
+  if (fd < 0) {
+    static struct timer again;
+    loop_accept_failed(s, &again);
+  } else if (peer_check(fd, true) == 0) {
+    (void)add(fd_steal(&fd), NULL);
+  }
 }
 
 int peers_listen(int fd) {
