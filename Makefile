@@ -108,13 +108,13 @@ check: node_modules/.done $(GENERATED)
 	node_modules/.bin/biome check --error-on-warnings .
 	node_modules/.bin/tsc -p .
 unit: $(GENERATED)
-	$(NODE) --test --test-force-exit 'test/unit/**/*.test.ts'
+	$(NODE) --test 'test/unit/**/*.test.ts'
 integration: all
-	$(NODE) --test --test-force-exit --test-timeout=120000 --test-concurrency=1 'test/integration/**/*.test.ts' 'test/security/**/*.test.ts' 'test/containerd/**/*.test.ts'
+	$(NODE) --test --test-timeout=120000 --test-concurrency=1 'test/integration/**/*.test.ts' 'test/security/**/*.test.ts' 'test/containerd/**/*.test.ts'
 # The same with every process under the sanitizers; what they find is in files, for a monitor has nowhere else to say it.
 sanitized: build/san/bin/berth
 	rm -f /tmp/berth-sanitizer.*
-	BERTH_BIN=$(CURDIR)/build/san/bin $(NODE) --test --test-force-exit --test-timeout=120000 --test-concurrency=1 \
+	BERTH_BIN=$(CURDIR)/build/san/bin $(NODE) --test --test-timeout=120000 --test-concurrency=1 \
 	  test/integration/lifecycle.test.ts test/integration/hooks.test.ts test/containerd/shim.test.ts test/security/parked.test.ts
 	@! ls /tmp/berth-sanitizer.* 2>/dev/null || { cat /tmp/berth-sanitizer.*; exit 1; }
 conformance: all
@@ -124,7 +124,7 @@ fuzz: build/san/fuzz-decode build/san/fuzz-containerd
 	build/san/fuzz-containerd 20000
 test: test-deps check unit fuzz integration sanitized conformance
 soak: all
-	$(NODE) --test --test-force-exit --test-timeout=900000 --test-concurrency=1 'test/soak/**/*.test.ts'
+	$(NODE) --test --test-timeout=900000 --test-concurrency=1 'test/soak/**/*.test.ts'
 bench: all
 	$(NODE) test/bench/bench.ts
 clean:

@@ -19,8 +19,8 @@
 /* Strikes of a request since it last got a step further: from STRIKES_OWN on it gets a controller of its own, so that others no longer
  * suffer from it; from STRIKES_LAST on a fixed error. Far enough apart that a request outlives somebody who kills every controller
  * as fast as they boot: own ones boot no faster. */
-#define STRIKES_OWN 12
-#define STRIKES_LAST 18
+#define STRIKES_OWN 20
+#define STRIKES_LAST 30
 
 /* A connection to a controller: the shared one (own_request 0), or one that serves a single request. */
 struct link {

@@ -8,7 +8,7 @@ import { containerd } from '../../shim/proto/messages.gen.js'
 import { RpcError } from '../../shim/ttrpc/status.ts'
 import { notHere } from '../harness/bundle.ts'
 import { controllerPids, leftOver, root, snapshot, until } from '../harness/host.ts'
-import { eventsSocket, Image, Task } from '../harness/life.ts'
+import { closeClients, eventsSocket, Image, Task } from '../harness/life.ts'
 import { Daemon } from '../harness/shim.ts'
 
 const v2 = containerd.task
@@ -37,6 +37,7 @@ describe('shim', { skip: notHere }, () => {
     events = eventsSocket(daemon)
   })
   afterEach(async () => {
+    closeClients()
     events.close()
     daemon[Symbol.dispose]()
     image[Symbol.dispose]()

@@ -1,7 +1,7 @@
 /** One task's life straight over the task API, as `ctr run --rm` goes through it. */
 import assert from 'node:assert/strict'
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
-import { createServer } from 'node:net'
+import { createServer, type Socket } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { containerd } from '../../shim/proto/messages.gen.js'
@@ -31,7 +31,10 @@ export class Image implements Disposable {
 /** Takes events as containerd does: answers each, remembers the topics in order. */
 export function eventsSocket(daemon: Daemon): { topics: string[]; close: () => void } {
   const topics: string[] = []
+  const sockets = new Set<Socket>()
   const server = createServer((socket) => {
+    sockets.add(socket)
+    socket.on('close', () => sockets.delete(socket))
     const frames = new FrameReader()
     socket.on('error', () => {})
     socket.on('data', (chunk) => {
@@ -43,7 +46,18 @@ export function eventsSocket(daemon: Daemon): { topics: string[]; close: () => v
     })
   })
   server.listen(`${daemon.address}.ttrpc`)
-  return { topics, close: () => server.close() }
+  const close = () => {
+    server.close()
+    for (const socket of sockets) socket.destroy()
+  }
+  return { topics, close }
+}
+
+const clients = new Set<Client>()
+/** Ends what a test that failed has left connected, which would keep its process from ending. */
+export function closeClients(): void {
+  for (const client of clients) client.close()
+  clients.clear()
 }
 
 export class Task {
@@ -68,7 +82,9 @@ export class Task {
         linux: { ...config.linux, cgroupsPath: `/berth-test-${id}` },
       }),
     )
-    return new Task(id, bundle, await Client.connect(await daemon.start(id)))
+    const client = await Client.connect(await daemon.start(id))
+    clients.add(client)
+    return new Task(id, bundle, client)
   }
 
   /** The last method that was called. */

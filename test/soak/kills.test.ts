@@ -3,7 +3,7 @@ import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import { notHere } from '../harness/bundle.ts'
 import { controllerPids, leftOver, snapshot, until } from '../harness/host.ts'
-import { atATime, eventsSocket, Image, Task } from '../harness/life.ts'
+import { atATime, closeClients, eventsSocket, Image, Task } from '../harness/life.ts'
 import { Daemon } from '../harness/shim.ts'
 
 const LIVES = Number(process.env.LIVES ?? 1000)
@@ -47,6 +47,7 @@ describe('kills', { skip: notHere }, () => {
     } finally {
       done = true
       await killer
+      closeClients()
       events.close()
     }
     const seconds = (performance.now() - begin) / 1000

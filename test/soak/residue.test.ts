@@ -1,11 +1,11 @@
 /** 500 lives leave monitors and controller with the memory and descriptors that they had after 50. */
 import assert from 'node:assert/strict'
 import { readdirSync, readFileSync } from 'node:fs'
-import { describe, it } from 'node:test'
+import { after, describe, it } from 'node:test'
 import { containerd } from '../../shim/proto/messages.gen.js'
 import { notHere } from '../harness/bundle.ts'
 import { controllerPids } from '../harness/host.ts'
-import { atATime, eventsSocket, Image, Task } from '../harness/life.ts'
+import { atATime, closeClients, eventsSocket, Image, Task } from '../harness/life.ts'
 import { Daemon } from '../harness/shim.ts'
 
 const v2 = containerd.task
@@ -14,6 +14,8 @@ const privateKb = (pid: number) =>
   Number(/Private_Dirty: +(\d+)/.exec(readFileSync(`/proc/${pid}/smaps_rollup`, 'utf8'))?.[1])
 
 describe('residue', { skip: notHere }, () => {
+  after(closeClients)
+
   it('500 lives', async (t) => {
     for (const pid of controllerPids()) process.kill(pid, 'SIGKILL') // those of other builds, too
     const daemon = new Daemon()
