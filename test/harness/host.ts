@@ -21,7 +21,7 @@ export function ourProcesses(): { pid: number; name: string; state: string }[] {
       if (state === 'Z' && parent === 1) continue
       const exe = state === 'Z' ? '' : readlinkSync(`/proc/${entry}/exe`)
       if (/^(berth|containerd-shim-berth)/.test(name) || /\/berth( \(deleted\))?$/.test(exe))
-        found.push({ pid: Number(entry), name, state })
+        found.push({ pid: Number(entry), name, state: state === 'Z' ? 'zombie' : 'alive' })
     } catch {
       // it has ended while we looked
     }
