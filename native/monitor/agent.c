@@ -66,15 +66,6 @@ static void remove_request(struct agent *a, struct request *r) {
   request_free(r);
 }
 
-size_t agent_held_bytes(const struct agent *a) {
-  size_t n = 0;
-  for (const struct request *r = a->first; r; r = r->next) {
-    n += r->body.cap;
-    for (const struct step *s = r->steps; s; s = s->next) n += s->plan.cap + s->outcome.cap;
-  }
-  return n;
-}
-
 /* ---- links ---- */
 
 static struct link *find_link(struct agent *a, uint64_t own_request) {

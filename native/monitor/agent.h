@@ -47,7 +47,5 @@ int agent_fd(const struct agent *);
 void agent_ready(struct agent *);
 /* The connection that `connect` promised with EINPROGRESS, or -1 with why in `error` (errno). */
 void agent_connected(struct agent *, uint64_t ticket, int fd, int error);
-/* Bytes of requests and outcomes held. */
-size_t agent_held_bytes(const struct agent *);
 
 #endif

@@ -14,6 +14,7 @@
 #include "launcher/json_scan.h"
 #include "launcher/sha256.h"
 #include "launcher/shim_call.h"
+#include "seed.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -168,10 +169,6 @@ static uint32_t next_random(uint32_t below) {
   return (uint32_t)(state >> 32) % below;
 }
 
-static void put(struct buf *to, const void *data, size_t len) {
-  if (buf_append(to, data, len) != 0) abort();
-}
-
 static void mutate(struct buf *input) {
   static const char telling[] = "{}[]\",:\\u\x00\x7f\x80\xff -.eE0t/";
   for (uint32_t changes = 1 + next_random(6); changes > 0 && input->len > 1; changes--) {
@@ -205,16 +202,6 @@ static void fuzz(const void *seed, size_t len, uint32_t rounds) {
     (void)LLVMFuzzerTestOneInput(input.data, input.len);
     buf_free(&input);
   }
-}
-
-static int read_seed(const char *path, struct buf *seed) {
-  FILE *file = fopen(path, "rb");
-  if (file == NULL) return -1;
-  uint8_t chunk[4096];
-  size_t got;
-  while ((got = fread(chunk, 1, sizeof chunk, file)) > 0) put(seed, chunk, got);
-  int failed = ferror(file);
-  return fclose(file) != 0 || failed ? -1 : 0;
 }
 
 int main(int argc, char **argv) {

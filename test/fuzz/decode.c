@@ -12,6 +12,7 @@
 #include "common/reader.h"
 #include "executor/executor.h"
 #include "ops.gen.h"
+#include "seed.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -59,12 +60,6 @@ static uint32_t next_random(uint32_t below) {
   state ^= state >> 7;
   state ^= state << 17;
   return (uint32_t)((state >> 16) % below);
-}
-
-static void put(struct buf *to, const void *data, size_t len) {
-  if (buf_append(to, data, len) == 0) return;
-  perror("memory");
-  exit(1);
 }
 
 static void put_u32(struct buf *to, uint32_t value) {
@@ -138,16 +133,6 @@ static void fuzz(const struct buf *seed, uint32_t rounds) {
     (void)LLVMFuzzerTestOneInput(input.data, input.len);
     buf_free(&input);
   }
-}
-
-static int read_seed(const char *path, struct buf *seed) {
-  FILE *file = fopen(path, "rb");
-  if (file == NULL) return -1;
-  uint8_t chunk[4096];
-  size_t got;
-  while ((got = fread(chunk, 1, sizeof chunk, file)) > 0) put(seed, chunk, got);
-  int failed = ferror(file);
-  return fclose(file) != 0 || failed ? -1 : 0;
 }
 
 int main(int argc, char **argv) {
