@@ -105,7 +105,7 @@ export const readConfig = async (
   const results = await step('config', [...factsPlan, { op: 'read', path, max: CONFIG_MAX, flags: 0 }])
   const bytes = results.bytes(factsPlan.length)
   if (bytes === undefined) throw new BerthError('internal', `no result for ${path}`)
-  const { spec } = loadSpec(bytes, 'config.json', { needProcess: true })
+  const { spec } = loadSpec(bytes, 'config.json', { runnable: true })
   // Client and configuration agree but for a mistake; then the FIFOs are the client's, so its word counts.
   const own = spec.process === undefined ? {} : { process: { ...spec.process, terminal } }
   return { spec: { ...spec, ...own }, facts: readFacts(results), arch: process.arch === 'arm64' ? 'aarch64' : 'x86_64' }

@@ -10,11 +10,12 @@ export const verb: Verb = {
   usage: 'ID',
   flags: {},
   args: [1, 1],
-  run: async ({ step, globals, first }) => {
+  run: async ({ step, globals, first, warnings }) => {
     const { id, paths, state, status } = await need(step, globals.root, checkId(first))
     checkStartable(id, status)
-    const { compiled } = await recompile(step, paths, state)
+    const { compiled, spec } = await recompile(step, paths, state)
     await startContainer(step, paths, state, compiled.start)
+    if (spec.process === undefined) warnings.push('config.json has no process: nothing was run')
     return {}
   },
 }

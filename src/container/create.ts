@@ -54,7 +54,7 @@ export const createContainer = async (
 
   // Everything that can be told beforehand is told before the host sees anything.
   const { config, facts } = await readBundle(step, bundle)
-  const { spec: written, warnings } = loadSpec(config, posix.join(bundle, 'config.json'), { needProcess: true })
+  const { spec: written, warnings } = loadSpec(config, posix.join(bundle, 'config.json'), { runnable: true })
   const spec = forCaller(written, request)
   const { terminal = false } = spec.process ?? {}
   const { detach, consoleSocket } = options

@@ -73,14 +73,19 @@ const PROPAGATIONS: Readonly<Record<RootfsPropagation, { readonly host: bigint; 
 /** What the specification knows and this build does not do: an error, as leaving it out would not be what was asked for. */
 const UNSUPPORTED: readonly (keyof Linux)[] = ['netDevices', 'intelRdt', 'memoryPolicy']
 
-const checkSupported = (spec: Spec): Process => {
-  if (!spec.process)
-    throw new BerthError('invalid', 'process: is missing, so there is nothing to run', { pointer: '/process' })
+/**
+ * What is parked where the configuration has no `process`, which only `start` needs (config.md, "Process"): it has no right to anything,
+ * and ends when it is let go.
+ */
+const NO_PROCESS: Process = { cwd: '/', user: { uid: 0, gid: 0 }, noNewPrivileges: true }
+
+const checkSupported = (spec: Spec): void => {
+  if (spec.process && !spec.process.args?.length)
+    throw new BerthError('invalid', 'process.args: is empty, so there is nothing to run', { pointer: '/process/args' })
   if (!spec.root) throw new BerthError('invalid', 'root: is missing', { pointer: '/root' })
   for (const property of UNSUPPORTED)
     if (spec.linux?.[property] !== undefined && Object.keys(spec.linux[property]).length > 0)
       throw new BerthError('unsupported', `linux.${property}: is not in this build`, { pointer: `/linux/${property}` })
-  return spec.process
 }
 
 const requireUts = (namespaces: Namespaces, property: 'hostname' | 'domainname'): void => {
@@ -192,7 +197,7 @@ const planInit = (context: InitContext): { plan: Plan; warnings: readonly string
     ...identity.ops,
     { op: 'park', pointer: '/process' },
     ...planHooks(spec, 'startContainer', id, bundle),
-    planExec(process),
+    ...(process === NO_PROCESS ? [] : [planExec(process)]),
   ]
   return { plan, warnings: identity.warnings }
 }
@@ -200,7 +205,8 @@ const planInit = (context: InitContext): { plan: Plan; warnings: readonly string
 /** Compiles a container. Throws BerthError with the JSON pointer of what can't be done. */
 export const compileCreate = (input: CreateInput): Compiled => {
   const { spec, id, bundle, key, facts } = input
-  const process = checkSupported(spec)
+  checkSupported(spec)
+  const { process = NO_PROCESS } = spec
   const rootfs = posix.resolve(bundle, spec.root?.path ?? '')
   const namespaces = new Namespaces(spec)
   const namespacePlan = planNamespaces(spec, namespaces)

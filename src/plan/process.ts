@@ -153,10 +153,7 @@ export const deniesSetgroups = (namespaces: Namespaces, facts: HostFacts): boole
 export const planIdentity = (context: ProcessContext): { ops: readonly Op[]; warnings: readonly string[] } => {
   const { process, spec, namespaces, facts } = context
   const { user } = process
-  const args = process.args ?? []
-  const [name] = args
-  if (name === undefined)
-    throw new BerthError('invalid', 'process.args: is empty, so there is nothing to run', { pointer: '/process/args' })
+  const name = process.args?.[0]
   const { warnings, ...sets } = capabilitySets(process.capabilities, facts, namespaces.has('user'))
   const noNewPrivileges = process.noNewPrivileges === true
   const filter = planSeccomp(spec.linux?.seccomp, context.arch, noNewPrivileges)
@@ -166,7 +163,9 @@ export const planIdentity = (context: ProcessContext): { ops: readonly Op[]; war
       pointer: '/process/user/additionalGids',
     })
   const program: readonly Op[] = [
-    { op: 'find-exec', name, path: pathOf(process), pointer: '/process/args' },
+    ...(name === undefined
+      ? []
+      : [{ op: 'find-exec', name, path: pathOf(process), pointer: '/process/args' } as const]),
     { op: 'close-fds', preserve: context.preserveFds, pointer: '/process' },
   ]
   const ops: Op[] = [

@@ -12,17 +12,17 @@ const MAX_HOSTNAME = 64
 
 /**
  * Loads a config.json: parses, validates, sets defaults and checks everything that can be told without the host. Throws a BerthError
- * `invalid` with the pointer to what is wrong. `needProcess`: there has to be a process that can be run.
+ * `invalid` with the pointer to what is wrong. `runnable`: the process, where there is one, has to be one that can be run.
  */
 export const loadSpec = (
   bytes: Uint8Array | string,
   file = 'config.json',
-  { needProcess = false }: { readonly needProcess?: boolean } = {},
+  { runnable = false }: { readonly runnable?: boolean } = {},
 ): { spec: Spec; warnings: string[] } => {
   const document = validated(bytes, file, validateSpec)
   dropEmpty(document)
   const spec = document as unknown as Spec
-  return { spec, warnings: settle(file, checkSpec(spec, needProcess)) }
+  return { spec, warnings: settle(file, checkSpec(spec, runnable)) }
 }
 
 /** Loads a bare process: what `exec --process` and containerd's Exec bring. */
@@ -54,11 +54,10 @@ const dropEmpty = (document: unknown): void => {
   for (const rule of linux?.resources?.devices ?? []) if (rule.type === '') delete rule.type
 }
 
-function* checkSpec(spec: Spec, needProcess: boolean): Iterable<Finding> {
+function* checkSpec(spec: Spec, runnable: boolean): Iterable<Finding> {
   const namespaces: Namespaces = new Map(spec.linux?.namespaces?.map((namespace) => [namespace.type, namespace]))
   yield* checkVersion(spec.ociVersion)
-  if (spec.process) yield* checkProcess(spec.process, '/process', needProcess)
-  else if (needProcess) yield { pointer: '/process', message: 'is required' }
+  if (spec.process) yield* checkProcess(spec.process, '/process', runnable)
   for (const name of ['hostname', 'domainname'] as const) {
     const value = spec[name]
     if (!value) continue

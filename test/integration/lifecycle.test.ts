@@ -76,6 +76,20 @@ describe('lifecycle', { skip: notHere }, () => {
     assert.equal((await berth(['delete', id])).code, 0)
   })
 
+  it('creates a container without a process, which ends when it is started', async () => {
+    using bundle = new Bundle(['/bin/true'], (config) => {
+      delete config.process
+    })
+    assert.equal((await berth(['create', '--bundle', bundle.dir, id])).code, 0)
+    const { pid, status } = await state()
+    assert.equal(status, 'created')
+    assert.equal(policyOf(pid).CapPrm, '0000000000000000')
+    const started = await berth(['start', id])
+    assert.equal(started.code, 0)
+    assert.match(started.stderr, /no process/)
+    await stopped()
+  })
+
   it('refuses verbs in the wrong state', async () => {
     using bundle = new Bundle(['/bin/sleep', '1000'])
     await berth(['create', '--bundle', bundle.dir, id])

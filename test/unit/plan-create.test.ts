@@ -328,9 +328,15 @@ test('sysctls: of the namespaces of the container only', () => {
   )
 })
 
-test('what can not be done is an error with its place', () => {
+test('no process: parked with no right to anything, and ends when it is let go', () => {
   const { process: _, ...noProcess } = plainSpec()
-  refused(noProcess, '/process', 'invalid')
+  const plan = inside(compile(noProcess).create)
+  assert.equal(plan.at(-1)?.op, 'park')
+  assert.equal(one(plan, 'caps').permitted, 0n)
+  assert.ok(!plan.some(({ op }) => op === 'exec' || op === 'find-exec'))
+})
+
+test('what can not be done is an error with its place', () => {
   refused(withProcess({ args: [] }), '/process/args', 'invalid')
   refused(withLinux({ namespaces: [{ type: 'pid' }] }), '/linux/namespaces', 'unsupported')
   refused(withLinux({ namespaces: [{ type: 'mount' }] }), '/hostname', 'invalid')

@@ -55,7 +55,7 @@ test('the rootless default configuration', () => {
 test('both load again as they were, without a warning', () => {
   for (const spec of [defaultSpec(), defaultSpec({ rootless: { uid: 1000, gid: 1000 } })]) {
     const text = stringifyJson(spec, '\t')
-    const loaded = loadSpec(text, 'config.json', { needProcess: true })
+    const loaded = loadSpec(text, 'config.json', { runnable: true })
     assert.deepEqual(loaded.warnings, [])
     assert.equal(stringifyJson(loaded.spec, '\t'), text)
     assert.equal(loaded.spec.process?.rlimits?.[0]?.soft, 1024n)

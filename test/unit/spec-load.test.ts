@@ -189,16 +189,13 @@ test('what is required is named', () => {
   )
 })
 
-test('a process is needed only where it is to run', () => {
+test('a process may be missing, but one that is there has to be runnable where it is to run', () => {
   const without = config({ process: undefined })
   assert.equal(loadSpec(without).spec.process, undefined)
-  assert.deepEqual(
-    failure(() => loadSpec(without, 'c', { needProcess: true })),
-    ['/process', 'c: /process: is required'],
-  )
+  assert.equal(loadSpec(without, 'c', { runnable: true }).spec.process, undefined)
   const noArgs = config({ process: { cwd: '/' } })
   assert.equal(loadSpec(noArgs).spec.process?.args, undefined)
-  assert.equal(failure(() => loadSpec(noArgs, 'c', { needProcess: true }))[0], '/process/args')
+  assert.equal(failure(() => loadSpec(noArgs, 'c', { runnable: true }))[0], '/process/args')
 })
 
 test('unknown properties and null are no error', () => {
