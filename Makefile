@@ -19,7 +19,7 @@ SCHEMAS := $(wildcard spec-schemas/*)
 OBJECTS := $(C_SOURCES:native/%.c=build/native/%.o) build/gen/ops.gen.o
 SAN_OBJECTS := $(OBJECTS:build/%=build/san/%)
 
-.PHONY: all install uninstall demo test test-deps check unit integration sanitized conformance soak bench fuzz clean
+.PHONY: all install uninstall demo test test-deps check unit integration sanitized conformance conformance-table soak bench fuzz clean
 all: bin/berth bin/containerd-shim-berth-v2 dist/controller.js dist/node
 
 # ---- what npm gives ----------------------------------------------------------------------------------------------
@@ -118,7 +118,10 @@ sanitized: build/san/bin/berth
 	  test/integration/lifecycle.test.ts test/integration/hooks.test.ts test/containerd/shim.test.ts test/security/parked.test.ts
 	@! ls /tmp/berth-sanitizer.* 2>/dev/null || { cat /tmp/berth-sanitizer.*; exit 1; }
 conformance: all
-	scripts/conformance
+	$(NODE) test/conformance/run.ts
+# Minutes: runc and crun as well, for docs/conformance.md.
+conformance-table: all
+	$(NODE) test/conformance/run.ts --table
 fuzz: build/san/fuzz-decode build/san/fuzz-containerd
 	build/san/fuzz-decode 20000
 	build/san/fuzz-containerd 20000

@@ -1,7 +1,16 @@
 /** Traps 1, 2, 3, 8, 10, 12, 14 and 18 (reference names in the titles): what a parked container, its monitor and the controller give away. */
 import assert from 'node:assert/strict'
 import { execFileSync, spawn } from 'node:child_process'
-import { chmodSync, closeSync, existsSync, openSync, readdirSync, readFileSync, readlinkSync, writeFileSync } from 'node:fs'
+import {
+  chmodSync,
+  closeSync,
+  existsSync,
+  openSync,
+  readdirSync,
+  readFileSync,
+  readlinkSync,
+  writeFileSync,
+} from 'node:fs'
 import { afterEach, describe, it } from 'node:test'
 import { Bundle, notHere } from '../harness/bundle.ts'
 import { binary, controllerPids, leftOver, ourProcesses, snapshot, until } from '../harness/host.ts'

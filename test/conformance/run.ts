@@ -1,0 +1,137 @@
+/**
+ * The public validation suite (build-suite makes it, outside of the checkout) against bin/berth.
+ *   run.ts [TEST…]    what does not pass has to be in failures.json, with the reason, and nothing else
+ *   run.ts --table    the same for runc and crun too, and writes docs/conformance.md
+ * BERTH_SUITE: where the suite is built (default /var/tmp/berth-suite).
+ */
+import { execFileSync, spawnSync } from 'node:child_process'
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmdirSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { root } from '../harness/host.ts'
+import failures from './failures.json' with { type: 'json' }
+
+const CGROUPS = '/sys/fs/cgroup'
+/** v1 controllers that a host may have in its kernel, but not mounted: two of the suite's files each look for them. */
+const OPTIONAL = ['hugetlb', 'net_cls', 'net_prio']
+const suite = process.env.BERTH_SUITE ?? '/var/tmp/berth-suite'
+const here = import.meta.dirname
+
+type Results = Readonly<Record<string, { readonly status: string }>>
+
+/** Runs the files (none: all), with the optional hierarchies mounted in a mount namespace of the run. */
+const runSuite = (runtime: string, files: readonly string[], echo: boolean): Results => {
+  const out = mkdtempSync(join(tmpdir(), 'berth-conformance-'))
+  const wanted = OPTIONAL.filter((name) => unmounted(name))
+  try {
+    const mounts = wanted.map((name) => `mount -t cgroup -o ${name} cgroup ${CGROUPS}/${name};`).join(' ')
+    const script = `${mounts} exec "$@"`
+    const command = [join(here, 'run-suite'), join(suite, 'suite'), runtime, ...files, '-o', out]
+    const { status, error } = spawnSync('unshare', ['--mount', 'sh', '-ec', script, 'sh', ...command], {
+      stdio: ['ignore', echo ? 'inherit' : 'ignore', 'inherit'],
+    })
+    if (error !== undefined || status === null) throw new Error(`run-suite ${runtime}: ${error?.message ?? 'killed'}`)
+    return JSON.parse(readFileSync(join(out, 'summary.json'), 'utf8'))
+  } finally {
+    for (const name of wanted) rmdirSync(join(CGROUPS, name))
+    rmSync(out, { recursive: true, force: true })
+  }
+}
+
+/** Makes the mount point where the hierarchy could be mounted. */
+const unmounted = (name: string): boolean => {
+  const dir = join(CGROUPS, name)
+  // hybrid and v1 hosts have a tmpfs here; a v2 host no place for such a hierarchy
+  if (existsSync(join(CGROUPS, 'cgroup.controllers')) || existsSync(dir)) return false
+  if (!readFileSync('/proc/cgroups', 'utf8').includes(`${name}\t`)) return false
+  mkdirSync(dir)
+  try {
+    execFileSync('unshare', ['--mount', 'mount', '-t', 'cgroup', '-o', name, 'cgroup', dir], { stdio: 'ignore' })
+    return true
+  } catch {
+    rmdirSync(dir)
+    return false
+  }
+}
+
+const passed = (results: Results, name: string) => results[name]?.status === 'PASS'
+/** Files that can't pass, and those whose outcome depends on the host. */
+const never: Readonly<Record<string, string>> = failures.never
+const hosts: Readonly<Record<string, string>> = failures.hosts
+const reasonOf = (name: string): string | undefined => never[name] ?? hosts[name]
+
+/** What is otherwise than failures.json says, in lines. */
+const surprises = (results: Results): string[] =>
+  Object.keys(results).flatMap((name) => {
+    if (passed(results, name)) return never[name] === undefined ? [] : [`${name}: passes, but failures.json says never`]
+    return reasonOf(name) === undefined
+      ? [`${name}: ${results[name]?.status}, and failures.json has no reason for it`]
+      : []
+  })
+
+const version = (runtime: string) => execFileSync(runtime, ['--version'], { encoding: 'utf8' }).split('\n')[0] ?? ''
+
+/** Debian's newest, unpacked beside the host's: the directory of its program. */
+const newest = (name: string): string => {
+  const dir = execFileSync(join(here, '../containerd/matrix'), ['newest', name, `/var/tmp/berth-newest-${name}`], {
+    encoding: 'utf8',
+  })
+  return join(dir.trim().split('\n').at(-1) ?? '', name)
+}
+
+const table = (columns: readonly { readonly title: string; readonly results: Results }[]): string => {
+  const [berth] = columns
+  const names = Object.keys(berth?.results ?? {})
+  const row = (cells: readonly string[]) => `| ${cells.join(' | ')} |`
+  const count = ({ results }: { results: Results }) => String(names.filter((name) => passed(results, name)).length)
+  const differ = names.filter((name) => columns.some(({ results }) => !passed(results, name)))
+  return [
+    '# The public validation suite',
+    '',
+    "Written by `make conformance-table`: every file of opencontainers/runtime-tools' validation suite, each runtime in the same run on",
+    `the same machine (Linux ${execFileSync('uname', ['-r'], { encoding: 'utf8' }).trim()}, cgroup v1 and an empty v2 hierarchy). \`make conformance\` runs it for berth alone and fails on any`,
+    'file that does not pass and has no reason in `test/conformance/failures.json`.',
+    '',
+    row(['', ...columns.map(({ title }) => title)]),
+    row(['---', ...columns.map(() => '---:')]),
+    row([`files that pass, of ${names.length}`, ...columns.map(count)]),
+    '',
+    'Files that do not pass with each of them:',
+    '',
+    row(['file', ...columns.map(({ title }) => title), 'why berth does not pass']),
+    row(['---', ...columns.map(() => '---'), '---']),
+    ...differ.map((name) =>
+      row([
+        name,
+        ...columns.map(({ results }) => (passed(results, name) ? 'pass' : 'no')),
+        passed(berth?.results ?? {}, name) ? '' : (reasonOf(name) ?? ''),
+      ]),
+    ),
+    '',
+  ].join('\n')
+}
+
+const main = (args: readonly string[]): number => {
+  if (process.getuid?.() !== 0) {
+    console.error('conformance: skipped: needs root')
+    return 0
+  }
+  execFileSync(join(here, 'build-suite'), [suite], { stdio: 'inherit' })
+  const berth = join(root, 'bin/berth')
+  const withTable = args[0] === '--table'
+  const results = runSuite(berth, withTable ? [] : args, true)
+  if (withTable) {
+    const others = ['runc', 'crun'].flatMap((name) => [name, newest(name)])
+    const columns = others.map((program) => ({ title: version(program), results: runSuite(program, [], false) }))
+    const text = table([{ title: version(berth), results }, ...columns])
+    writeFileSync(join(root, 'docs/conformance.md'), text)
+  }
+  const wrong = surprises(results)
+  for (const line of wrong) console.error(`conformance: ${line}`)
+  const names = Object.keys(results)
+  const good = names.filter((name) => passed(results, name)).length
+  console.log(`conformance: ${good} of ${names.length} files pass, ${wrong.length} otherwise than expected`)
+  return wrong.length === 0 ? 0 : 1
+}
+
+process.exitCode = main(process.argv.slice(2))
