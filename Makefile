@@ -19,7 +19,7 @@ SCHEMAS := $(wildcard spec-schemas/*)
 OBJECTS := $(C_SOURCES:native/%.c=build/native/%.o) build/gen/ops.gen.o
 SAN_OBJECTS := $(OBJECTS:build/%=build/san/%)
 
-.PHONY: all install uninstall demo test test-deps check unit integration sanitized conformance conformance-table soak bench fuzz clean
+.PHONY: all install uninstall demo test test-deps check unit integration vm sanitized conformance conformance-table soak bench fuzz clean
 all: bin/berth bin/containerd-shim-berth-v2 dist/controller.js dist/node
 
 # ---- what npm gives ----------------------------------------------------------------------------------------------
@@ -122,10 +122,13 @@ conformance: all
 # Minutes: runc and crun as well, for docs/conformance.md.
 conformance-table: all
 	$(NODE) test/conformance/run.ts --table
+# What this host may not have (cgroup v2, AppArmor, systemd), in virtual machines.
+vm: all
+	$(NODE) --test --test-timeout=300000 --test-concurrency=1 'test/vm/*.test.ts'
 fuzz: build/san/fuzz-decode build/san/fuzz-containerd
 	build/san/fuzz-decode 20000
 	build/san/fuzz-containerd 20000
-test: test-deps check unit fuzz integration sanitized conformance
+test: test-deps check unit fuzz integration vm sanitized conformance
 soak: all
 	$(NODE) --test --test-timeout=900000 --test-concurrency=1 'test/soak/**/*.test.ts'
 bench: all
