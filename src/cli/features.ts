@@ -1,42 +1,54 @@
 /** `berth features`: features.json of the runtime specification, from the tables that the parsers themselves use. */
 
 import packageJson from '../../package.json' with { type: 'json' }
+import { UNSUPPORTED } from '../plan/create.ts'
+import { HOOK_KINDS } from '../plan/hooks.ts'
 import { MOUNT_OPTIONS } from '../plan/mount-options.ts'
 import { CLONE_FLAGS } from '../plan/namespaces.ts'
-import { SECCOMP_ACTIONS, SECCOMP_ARCHES, SECCOMP_FLAGS, SECCOMP_OPERATORS } from '../plan/seccomp.ts'
+import {
+  SECCOMP_ACTIONS,
+  SECCOMP_ARCHES,
+  SECCOMP_FLAGS,
+  SECCOMP_FLAGS_IN_USE,
+  SECCOMP_OPERATORS,
+} from '../plan/seccomp.ts'
 import { CAPABILITY_NAMES } from '../spec/capabilities.ts'
 import { OCI_VERSION } from '../spec/default.ts'
+import type { Linux } from '../spec/types.ts'
 import type { Verb } from './verb.ts'
-
-const HOOKS = ['prestart', 'createRuntime', 'createContainer', 'startContainer', 'poststart', 'poststop']
 
 const sorted = (names: Iterable<string>): string[] => [...names].sort()
 
+const supported = (property: keyof Linux) => ({ enabled: !UNSUPPORTED.includes(property) })
+
+/** What this build does on a host that has it all (features.md): nothing here depends on the host at hand, which is `doctor`'s subject. */
 export const describeFeatures = () => ({
   ociVersionMin: '1.0.0',
   ociVersionMax: OCI_VERSION,
-  hooks: HOOKS,
+  hooks: HOOK_KINDS,
   mountOptions: MOUNT_OPTIONS.filter((option) => !option.endsWith('idmap')),
   linux: {
     namespaces: sorted(Object.keys(CLONE_FLAGS)),
     capabilities: CAPABILITY_NAMES,
-    cgroup: { v1: true, v2: true, systemd: false, systemdUser: false, rdma: false },
+    cgroup: { v1: true, v2: true, systemd: false, systemdUser: false, rdma: true },
     seccomp: {
       enabled: true,
       actions: sorted(SECCOMP_ACTIONS),
       operators: sorted(SECCOMP_OPERATORS),
       archs: sorted(SECCOMP_ARCHES),
       knownFlags: sorted(SECCOMP_FLAGS),
-      supportedFlags: sorted(SECCOMP_FLAGS),
+      supportedFlags: sorted(SECCOMP_FLAGS_IN_USE),
     },
     apparmor: { enabled: true },
     selinux: { enabled: true },
-    intelRdt: { enabled: false },
+    intelRdt: supported('intelRdt'),
     // Their options are parsed so that the mount can be refused by name.
     mountExtensions: { idmap: { enabled: false } },
-    netDevices: { enabled: false },
+    netDevices: supported('netDevices'),
   },
   annotations: { 'org.berth.version': packageJson.version },
+  /** No annotation of config.json changes what berth does. */
+  potentiallyUnsafeConfigAnnotations: [],
 })
 
 export const verb: Verb = {

@@ -71,7 +71,7 @@ const PROPAGATIONS: Readonly<Record<RootfsPropagation, { readonly host: bigint; 
 }
 
 /** What the specification knows and this build does not do: an error, as leaving it out would not be what was asked for. */
-const UNSUPPORTED: readonly (keyof Linux)[] = ['netDevices', 'intelRdt', 'memoryPolicy']
+export const UNSUPPORTED: readonly (keyof Linux)[] = ['netDevices', 'intelRdt', 'memoryPolicy']
 
 /**
  * What is parked where the configuration has no `process`, which only `start` needs (config.md, "Process"): it has no right to anything,

@@ -15,6 +15,9 @@ const STATUS: Readonly<Record<HookKind, Status>> = {
   poststop: 'stopped',
 }
 
+/** Every kind, in the order in which they run. */
+export const HOOK_KINDS = Object.keys(STATUS) as readonly HookKind[]
+
 /** As Go's encoding/json writes strings: hooks may compare what they get with what they know from other runtimes (trap 13). */
 const goString = (text: string): string =>
   JSON.stringify(text).replace(

@@ -66,6 +66,10 @@ export const SECCOMP_ACTIONS: readonly SeccompAction[] = (Object.keys(ACTION_VAL
 export const SECCOMP_OPERATORS = Object.keys(OPERATORS) as readonly SeccompOperator[]
 export const SECCOMP_ARCHES = Object.keys(ABIS) as readonly SeccompArch[]
 export const SECCOMP_FLAGS = Object.keys(FLAGS) as readonly SeccompFlag[]
+/** Those that do something: WAIT_KILLABLE_RECV is about a listener. */
+export const SECCOMP_FLAGS_IN_USE = SECCOMP_FLAGS.filter(
+  (flag) => flag !== 'SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV' || SECCOMP_ACTIONS.includes('SCMP_ACT_NOTIFY'),
+)
 
 const RET_ENOSYS = RET.errno | ENOSYS
 
