@@ -16,5 +16,7 @@ int leave_namespaces(struct executor *ex, struct joined *joined);
 
 /* Moves the new process into its cgroups and writes its id maps. 0 or -1 (fail set). */
 int place_process(struct executor *ex, const struct op_clone *op, pid_t pid);
+/* Writes /proc/PID/NAME in one piece; an empty text is none. 0 or -1 (fail set). */
+int id_map_write(struct executor *ex, pid_t pid, const char *name, const char *text);
 
 #endif

@@ -12,7 +12,7 @@
 #include "../common/reader.h"
 
 #define NO_SLOT 0xffffffffu
-#define SLOTS 64
+#define SLOTS 512
 
 /* What an executed plan leaves in the process that lasts. A monitor that runs the plan itself applies it at once; a forked
  * executor sends it home over its job socket. Each takes over the descriptors given. 0, or -1 with errno. A member that is NULL

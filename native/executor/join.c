@@ -75,7 +75,7 @@ static int join_cgroup(struct executor *ex, const char *dir_path, const char *pi
   return write_whole(procs, pid, strlen(pid)) == 0 ? 0 : fail_sys(&ex->fail, "write", dir_path);
 }
 
-static int write_map(struct executor *ex, pid_t pid, const char *name, const char *text) {
+int id_map_write(struct executor *ex, pid_t pid, const char *name, const char *text) {
   if (text[0] == '\0') return 0;
   char path[64];
   (void)snprintf(path, sizeof path, "/proc/%d/%s", (int)pid, name);
@@ -93,8 +93,8 @@ int place_process(struct executor *ex, const struct op_clone *op, pid_t pid) {
   for (uint32_t i = 0; i < op->cgroups.count; i++)
     if (join_cgroup(ex, reader_str(&dirs), text) != 0) return -1;
   /* setgroups before gid_map: it can't be denied afterwards. */
-  return write_map(ex, pid, "uid_map", op->uid_map) == 0 && write_map(ex, pid, "setgroups", op->setgroups) == 0 &&
-                 write_map(ex, pid, "gid_map", op->gid_map) == 0
+  return id_map_write(ex, pid, "uid_map", op->uid_map) == 0 && id_map_write(ex, pid, "setgroups", op->setgroups) == 0 &&
+                 id_map_write(ex, pid, "gid_map", op->gid_map) == 0
              ? 0
              : -1;
 }

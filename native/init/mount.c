@@ -2,6 +2,7 @@
 #include "mount.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "../common/fd.h"
@@ -30,6 +31,25 @@ int mount_propagation(struct executor *ex, int mount, uint64_t propagation, cons
   struct mount_attr attr = {.propagation = propagation & (MS_SHARED | MS_SLAVE | MS_PRIVATE | MS_UNBINDABLE)};
   if (attr.propagation == 0) return 0;
   return set_attr(ex, mount, (propagation & MS_REC) != 0, &attr, subject);
+}
+
+int mount_idmap(struct executor *ex, int mount, uint32_t userns, bool recursive, const char *subject) {
+  int fd = slot_fd(ex, userns);
+  if (fd < 0) return -1;
+  struct mount_attr attr = {.attr_set = MOUNT_ATTR_IDMAP, .userns_fd = (uint64_t)fd};
+  return set_attr(ex, mount, recursive, &attr, subject);
+}
+
+int mount_idmap_fail(struct executor *ex, const char *type, bool recursive) {
+  const char *tree = recursive ? ", or that of a mount below it," : "";
+  if (ex->fail.error == EINVAL)
+    (void)snprintf(ex->fail.detail, sizeof ex->fail.detail,
+                   "its file system (%s)%s cannot map ids on this kernel: ext4, xfs and FAT can since Linux 5.12, btrfs since 5.15, "
+                   "overlay since 5.19, tmpfs since 6.3", type, tree);
+  else if (ex->fail.error == EPERM)
+    (void)snprintf(ex->fail.detail, sizeof ex->fail.detail,
+                   "its file system (%s)%s is mapped already or belongs to another user namespace", type, tree);
+  return -1;
 }
 
 int mount_attach(struct executor *ex, int mount, int target, const char *subject) {

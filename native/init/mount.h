@@ -13,6 +13,10 @@ int mount_clone(struct executor *ex, int dir, const char *path, bool recursive, 
 int mount_attrs(struct executor *ex, int mount, bool recursive, uint64_t set, uint64_t clear, const char *subject);
 /* Changes the propagation (one of MS_SHARED, MS_SLAVE, MS_PRIVATE, MS_UNBINDABLE, with MS_REC or not; 0: leaves it). */
 int mount_propagation(struct executor *ex, int mount, uint64_t propagation, const char *subject);
+/* Maps the ids of a detached mount, or of its whole tree, by the user namespace in a slot. 0 or -1. */
+int mount_idmap(struct executor *ex, int mount, uint32_t userns, bool recursive, const char *subject);
+/* After that failed: says what the file system of this type lacks. Always -1. */
+int mount_idmap_fail(struct executor *ex, const char *type, bool recursive);
 /* Attaches. 0 or -1. */
 int mount_attach(struct executor *ex, int mount, int target, const char *subject);
 

@@ -37,15 +37,16 @@ static int open_target(struct executor *ex, const struct op_mount_in *op, bool d
 
 /* What is to be done to a mount before and after it is attached: the whole tree first, then its top. */
 static int finish(struct executor *ex, const struct op_mount_in *op, int mount, int target, uint64_t set) {
+  if (op->userns != NO_SLOT && mount_idmap(ex, mount, op->userns, false, op->target) != 0)
+    return mount_idmap_fail(ex, op->type, false);
   if (mount_attrs(ex, mount, true, op->rec_attr_set, op->rec_attr_clear, op->target) != 0) return -1;
   if (mount_attrs(ex, mount, false, set, op->attr_clear, op->target) != 0) return -1;
   if (mount_propagation(ex, mount, op->propagation, op->target) != 0) return -1;
   return mount_attach(ex, mount, target, op->target);
 }
 
-static int bind(struct executor *ex, const struct op_mount_in *op, const char *source, bool recursive) {
-  _cleanup_fd_ int mount = mount_clone(ex, AT_FDCWD, source, recursive, source);
-  if (mount < 0) return -1;
+/* Attaches a clone of what is at `source` on the host. */
+static int bind(struct executor *ex, const struct op_mount_in *op, int mount, const char *source) {
   struct stat from, to;
   if (fstat(mount, &from) != 0) return fail_sys(&ex->fail, "fstat", source);
   bool made;
@@ -84,12 +85,22 @@ static int bind_host(struct executor *ex, const struct op_mount_in *op) {
   struct op_mount_in host = *op;
   host.rec_attr_set |= op->attr_set;
   host.rec_attr_clear |= op->attr_clear;
-  return bind(ex, &host, source, true);
+  _cleanup_fd_ int mount = mount_clone(ex, AT_FDCWD, source, true, source);
+  return mount < 0 ? -1 : bind(ex, &host, mount, source);
+}
+
+static int bind_source(struct executor *ex, const struct op_mount_in *op) {
+  if (op->from != NO_SLOT) {
+    int given = slot_fd(ex, op->from);
+    return given < 0 ? -1 : bind(ex, op, given, op->source);
+  }
+  _cleanup_fd_ int mount = mount_clone(ex, AT_FDCWD, op->source, (op->flags & MOUNT_RECURSIVE) != 0, op->source);
+  return mount < 0 ? -1 : bind(ex, op, mount, op->source);
 }
 
 int run_mount_in(struct executor *ex, const struct op_mount_in *op, struct buf *result) {
   (void)result;
-  if (strcmp(op->type, "bind") == 0) return bind(ex, op, op->source, (op->flags & MOUNT_RECURSIVE) != 0);
+  if (strcmp(op->type, "bind") == 0) return bind_source(ex, op);
 
   bool made, copies = (op->flags & MOUNT_COPY_UP) != 0, tmpfs = strcmp(op->type, "tmpfs") == 0;
   _cleanup_fd_ int target = open_target(ex, op, true, &made);

@@ -26,7 +26,7 @@ export const describeFeatures = () => ({
   ociVersionMin: '1.0.0',
   ociVersionMax: OCI_VERSION,
   hooks: HOOK_KINDS,
-  mountOptions: MOUNT_OPTIONS.filter((option) => !option.endsWith('idmap')),
+  mountOptions: MOUNT_OPTIONS,
   linux: {
     namespaces: sorted(Object.keys(CLONE_FLAGS)),
     capabilities: CAPABILITY_NAMES,
@@ -42,8 +42,7 @@ export const describeFeatures = () => ({
     apparmor: { enabled: true },
     selinux: { enabled: true },
     intelRdt: supported('intelRdt'),
-    // Their options are parsed so that the mount can be refused by name.
-    mountExtensions: { idmap: { enabled: false } },
+    mountExtensions: { idmap: { enabled: true } },
     netDevices: supported('netDevices'),
   },
   annotations: { 'org.berth.version': packageJson.version },

@@ -8,6 +8,8 @@ import { ERRNO, errnoName, errnoText } from './errno.ts'
 /** Operations whose name is not what a person would call them. */
 const ACTIONS: Readonly<Record<string, string>> = {
   'mount-in': 'mount',
+  'mount-source': 'open mount',
+  'map-ids': 'map ids',
   'mount-cgroups': 'mount cgroups',
   'kill-cgroup': 'kill cgroup',
   'wait-cgroup': 'wait for cgroup',

@@ -1,7 +1,6 @@
 /** config.json + host facts → the plans of a container: how to create, start and remove it. */
 
 import { posix } from 'node:path'
-import type { CgroupDir } from '../cgroup/path.ts'
 import { BerthError } from '../errors.ts'
 import type { Linux, Process, RootfsPropagation, Spec } from '../spec/types.ts'
 import { planCgroups } from './cgroups.ts'
@@ -10,7 +9,7 @@ import type { HostFacts } from './facts.ts'
 import { planHooks } from './hooks.ts'
 import { poststopPlan, startPlan } from './lifecycle.ts'
 import { MOUNT_ATTR_RDONLY, MS_REC, PROPAGATION } from './mount-options.ts'
-import { planMounts } from './mounts.ts'
+import { type MountPlan, planMounts } from './mounts.ts'
 import { type NamespacePlan, Namespaces, planNamespaces } from './namespaces.ts'
 import { type Op, PIVOT_FLAGS, type Plan } from './ops.ts'
 import { type Arch, deniesSetgroups, makeWorkingDirectory, planExec, planIdentity, planOomScore } from './process.ts'
@@ -114,34 +113,26 @@ interface InitContext {
   readonly namespaces: Namespaces
   readonly namespacePlan: NamespacePlan
   readonly rootfs: string
-  readonly cgroups: readonly CgroupDir[]
+  readonly mounts: MountPlan
 }
 
 /** The file system up to the moment in which it becomes the process's own. */
-const planFileSystem = (context: InitContext): { ops: Op[]; lateReadonly: readonly string[] } => {
-  const { input, namespaces } = context
+const planFileSystem = (context: InitContext): Op[] => {
+  const { input } = context
   const { spec, id, bundle } = input
   const propagation = PROPAGATIONS[spec.linux?.rootfsPropagation ?? '']
   const pointer = '/linux/rootfsPropagation'
-  const mounts = planMounts({
-    bundle,
-    spec,
-    cgroups: context.cgroups,
-    unified: input.facts.cgroup.mode === 'unified',
-    ownNetwork: namespaces.has('network'),
-  })
   const shared = (propagation.root & PROPAGATION.shared) !== 0n
-  const ops: Op[] = [
+  return [
     { op: 'propagation', path: '/', flags: propagation.host, pointer },
     { op: 'rootfs', path: context.rootfs, propagation: shared ? propagation.root : 0n, pointer: '/root/path' },
-    ...mounts.ops,
+    ...context.mounts.ops,
     ...planDevices(spec, input.facts),
     // In the runtime's namespaces, by whoever made this process, while it waits.
     ...(runtimeHooks(input).length > 0 ? [{ op: 'sync', pointer: '/hooks' } as const] : []),
     ...planHooks(spec, 'createContainer', id, bundle),
     { op: 'pivot', flags: input.noPivot ? PIVOT_FLAGS.noPivot : 0, pointer: '/root/path' },
   ]
-  return { ops, lateReadonly: mounts.lateReadonly.map(({ path }) => path) }
 }
 
 const planPaths = (spec: Spec, lateReadonly: readonly string[]): Op[] => {
@@ -172,7 +163,6 @@ const runtimeHooks = ({ spec, id, bundle }: CreateInput): Op[] => [
 const planInit = (context: InitContext): { plan: Plan; warnings: readonly string[] } => {
   const { input, process, namespaces } = context
   const { spec, id, bundle } = input
-  const fileSystem = planFileSystem(context)
   const identity = planIdentity({
     process,
     spec,
@@ -186,13 +176,16 @@ const planInit = (context: InitContext): { plan: Plan; warnings: readonly string
     { op: 'session', pointer: '/process' },
     ...context.namespacePlan.enter,
     ...(namespaces.isNew('network') ? [{ op: 'loopback', pointer: '/linux/namespaces' } as const] : []),
-    ...fileSystem.ops,
+    ...planFileSystem(context),
     planStdio(process, input.stdio, true),
     ...makeWorkingDirectory(process),
     ...planNames(spec, namespaces),
     ...planSysctls(spec, namespaces),
     ...planOomScore(process),
-    ...planPaths(spec, fileSystem.lateReadonly),
+    ...planPaths(
+      spec,
+      context.mounts.lateReadonly.map(({ path }) => path),
+    ),
     ...(input.noNewKeyring ? [] : [{ op: 'keyring', name: `_ses.${id}`, pointer: '/process' } as const]),
     ...identity.ops,
     { op: 'park', pointer: '/process' },
@@ -211,12 +204,15 @@ export const compileCreate = (input: CreateInput): Compiled => {
   const namespaces = new Namespaces(spec)
   const namespacePlan = planNamespaces(spec, namespaces)
   const cgroups = planCgroups({ id, spec, layout: facts.cgroup, systemd: input.systemdCgroup })
-  const init = planInit({ input, process, namespaces, namespacePlan, rootfs, cgroups: cgroups.dirs })
+  const propagation = PROPAGATIONS[spec.linux?.rootfsPropagation ?? ''].host
+  const mounts = planMounts({ bundle, spec, cgroups: cgroups.dirs, namespaces, facts, propagation })
+  const init = planInit({ input, process, namespaces, namespacePlan, rootfs, mounts })
   const cgroupPaths = cgroups.dirs.map(({ dir }) => dir)
   const hooks = runtimeHooks(input)
   const create: Op[] = [
     ...cgroups.create,
     ...namespacePlan.open,
+    ...mounts.open,
     {
       op: 'clone',
       key,
@@ -230,6 +226,7 @@ export const compileCreate = (input: CreateInput): Compiled => {
       plan: init.plan,
       pointer: '/linux/namespaces',
     },
+    ...mounts.close,
     ...(hooks.length > 0 ? [resume(key, 'sync', '/hooks'), ...hooks] : []),
     ...receiveTerminal(process, key, input.afterTerminal),
     resume(key, 'parked', '/process'),
@@ -241,6 +238,6 @@ export const compileCreate = (input: CreateInput): Compiled => {
     poststop: poststopPlan(spec, id, bundle),
     cgroupPaths,
     rootfs,
-    warnings: [...cgroups.warnings, ...init.warnings],
+    warnings: [...cgroups.warnings, ...mounts.warnings, ...init.warnings],
   }
 }

@@ -41,6 +41,8 @@ const plainText = (op: Op): string => {
   return [op.op, ...fields].join(' ')
 }
 
+const mapLine = (map: string): string => map.trimEnd().replaceAll('\n', ', ')
+
 /** The letter that mknod(1) has for a type. */
 const typeLetter = (type: number): string =>
   Object.entries(DEVICE_TYPES).find(([, bits]) => bits === type)?.[0] ?? octal(type)
@@ -58,6 +60,10 @@ const opText = (op: Op): string => {
       return `chown ${op.uid}:${op.gid} ${op.path}`
     case 'open':
       return `open ${op.path}`
+    case 'map-ids':
+      return `user namespace for mapped mounts: uids ${mapLine(op.uidMap)}; gids ${mapLine(op.gidMap)}`
+    case 'mount-source':
+      return `open mount ${op.path}${op.userns === NO_SLOT ? '' : ', its ids mapped'}`
     case 'cpuset-inherit':
       return `cpuset-inherit ${op.path}`
     case 'kill-cgroup':

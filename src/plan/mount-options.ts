@@ -37,7 +37,7 @@ type Effect =
   | { readonly kind: 'bind'; readonly recursive: boolean }
   | { readonly kind: 'propagation'; readonly flags: bigint }
   | { readonly kind: 'copyUp' }
-  | { readonly kind: 'idmap' }
+  | { readonly kind: 'idmap'; readonly idmap: 'top' | 'tree' }
 
 const attr = (set: bigint, clear = 0n): Effect => ({ kind: 'attr', set, clear })
 const attrOff = (clear: bigint): Effect => ({ kind: 'attr', clear })
@@ -82,7 +82,7 @@ const OTHERS: Readonly<Record<string, Effect>> = {
   bind: { kind: 'bind', recursive: false },
   defaults: { kind: 'none' },
   dirsync: sb(MS_DIRSYNC),
-  idmap: { kind: 'idmap' },
+  idmap: { kind: 'idmap', idmap: 'top' },
   iversion: sb(MS_I_VERSION),
   lazytime: sb(MS_LAZYTIME),
   loud: sbOff(MS_SILENT),
@@ -93,7 +93,7 @@ const OTHERS: Readonly<Record<string, Effect>> = {
   private: propagation(PROPAGATION.private),
   rbind: { kind: 'bind', recursive: true },
   remount: sb(MS_REMOUNT),
-  ridmap: { kind: 'idmap' },
+  ridmap: { kind: 'idmap', idmap: 'tree' },
   rprivate: propagation(PROPAGATION.private | MS_REC),
   rshared: propagation(PROPAGATION.shared | MS_REC),
   rslave: propagation(PROPAGATION.slave | MS_REC),
@@ -121,7 +121,8 @@ export interface ParsedOptions {
   readonly recursive: boolean
   readonly readonly: boolean
   readonly copyUp: boolean
-  readonly idmap: boolean
+  /** Whether ids are mapped, of the mount or of its whole tree. */
+  readonly idmap: 'none' | 'top' | 'tree'
   readonly sbFlags: bigint
   readonly attrSet: bigint
   readonly attrClear: bigint
@@ -153,7 +154,7 @@ export const parseMountOptions = (options: readonly string[]): ParsedOptions => 
   let bind = false
   let recursive = false
   let copyUp = false
-  let idmap = false
+  let idmap: ParsedOptions['idmap'] = 'none'
   let last = 0n
   for (const option of options) {
     const known = TABLE.get(option)
@@ -166,7 +167,7 @@ export const parseMountOptions = (options: readonly string[]): ParsedOptions => 
     else if (effect.kind === 'sb') superblock.apply(effect)
     else if (effect.kind === 'propagation') last = effect.flags
     else if (effect.kind === 'copyUp') copyUp = true
-    else if (effect.kind === 'idmap') idmap = true
+    else if (effect.kind === 'idmap') idmap = effect.idmap
     else if (effect.kind === 'bind') {
       bind = true
       recursive = effect.recursive

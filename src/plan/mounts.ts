@@ -4,23 +4,34 @@ import { posix } from 'node:path'
 import type { CgroupDir } from '../cgroup/path.ts'
 import { BerthError } from '../errors.ts'
 import type { Mount, Spec } from '../spec/types.ts'
+import type { HostFacts } from './facts.ts'
 import { MOUNT_ATTR_RDONLY, MS_RDONLY, type ParsedOptions, parseMountOptions } from './mount-options.ts'
-import { MOUNT_FLAGS, type Op } from './ops.ts'
+import { MountSources, where } from './mount-sources.ts'
+import type { Namespaces } from './namespaces.ts'
+import { MOUNT_FLAGS, NO_SLOT, type Op, type Plan } from './ops.ts'
 
 export interface MountContext {
   readonly bundle: string
   readonly spec: Spec
   /** The container's cgroups. */
   readonly cgroups: readonly CgroupDir[]
-  readonly unified: boolean
-  /** Whether the container has a network namespace that is not the host's. */
-  readonly ownNetwork: boolean
+  readonly namespaces: Namespaces
+  readonly facts: HostFacts
+  /** MS_* of the host's mounts as the container sees them. */
+  readonly propagation: bigint
 }
 
-export interface MountPlan {
-  readonly ops: readonly Op[]
+interface MountOps {
+  readonly ops: Plan
   /** tmpfs mounts that become read-only only when all that lies on them has been made. */
   readonly lateReadonly: readonly { readonly path: string; readonly pointer: string }[]
+}
+
+export interface MountPlan extends MountOps {
+  /** Outside, before the process is cloned, and after it. */
+  readonly open: Plan
+  readonly close: Plan
+  readonly warnings: readonly string[]
 }
 
 /** What may be bound over single files of procfs (lxcfs and the like); anything else there could fake what is written to it later. */
@@ -50,8 +61,9 @@ const procRefusal = (type: string, target: string, source: string): string | und
 }
 
 /** The label is data of the file systems that take it; quoted, as a label may contain a comma. */
-const withLabel = (type: string, data: string, label: string | undefined): string => {
-  if (!label || ['proc', 'sysfs', 'mqueue', 'cgroup', 'cgroup2'].includes(type)) return data
+const withLabel = (type: string, data: string, { spec, facts }: MountContext): string => {
+  const label = spec.linux?.mountLabel
+  if (!label || !facts.selinux || ['proc', 'sysfs', 'mqueue', 'cgroup', 'cgroup2'].includes(type)) return data
   const context = `context="${label}"`
   return data === '' ? context : `${data},${context}`
 }
@@ -71,9 +83,6 @@ const cgroupMount = (context: MountContext, target: string, options: ParsedOptio
   }
 }
 
-/** How a message names a mount: mounts[3]. */
-const where = (pointer: string): string => pointer.slice(1).replace(/\/(\d+)$/, '[$1]')
-
 const mountFlags = (type: string, options: ParsedOptions, ownNetwork: boolean): number => {
   let flags = MOUNT_FLAGS.makeTarget as number
   if (options.recursive) flags |= MOUNT_FLAGS.recursive
@@ -84,21 +93,22 @@ const mountFlags = (type: string, options: ParsedOptions, ownNetwork: boolean): 
   return flags
 }
 
-const planMount = (mount: Mount, context: MountContext, pointer: string): MountPlan => {
+const planMount = (mount: Mount, context: MountContext, sources: MountSources, pointer: string): MountOps => {
   const options = parseMountOptions(mount.options ?? [])
   const bind = mount.type === 'bind' || options.bind
   const target = cleanDestination(mount.destination)
   const error = (kind: 'invalid' | 'unsupported', why: string) =>
     new BerthError(kind, `${where(pointer)}: destination "${target}" ${why}`, { pointer })
   if (target === '/') throw error('invalid', 'is the root itself')
-  if (options.idmap || mount.uidMappings || mount.gidMappings)
-    throw error('unsupported', 'is an idmapped mount, which this build does not do')
-  const type = bind ? 'bind' : mount.type === 'cgroup' && context.unified ? 'cgroup2' : (mount.type ?? 'none')
+  const unified = context.facts.cgroup.mode === 'unified'
+  const type = bind ? 'bind' : mount.type === 'cgroup' && unified ? 'cgroup2' : (mount.type ?? 'none')
   if (type === 'none') throw error('invalid', 'has neither a type nor an option bind or rbind')
   if (bind && !mount.source) throw error('invalid', 'is a bind mount without a source')
   const source = bind ? posix.resolve(context.bundle, mount.source ?? '') : (mount.source ?? type)
   const refused = procRefusal(type, target, source)
   if (refused) throw error('invalid', refused)
+  const userns = sources.userns(mount, options, pointer)
+  if (type === 'cgroup' && userns !== NO_SLOT) throw error('unsupported', 'is of cgroup v1, which can not map ids')
   if (type === 'cgroup') return { ops: [cgroupMount(context, target, options, pointer)], lateReadonly: [] }
 
   // What lies on a tmpfs (mount points, devices) can't be made once it is read-only.
@@ -108,7 +118,7 @@ const planMount = (mount: Mount, context: MountContext, pointer: string): MountP
     type,
     source,
     target,
-    options: bind ? '' : withLabel(type, options.data, context.spec.linux?.mountLabel),
+    options: bind ? '' : withLabel(type, options.data, context),
     sbFlags: bind ? 0n : late ? options.sbFlags & ~MS_RDONLY : options.sbFlags,
     attrSet: late ? options.attrSet & ~MOUNT_ATTR_RDONLY : options.attrSet,
     // A new mount has nothing that could be taken away.
@@ -116,7 +126,9 @@ const planMount = (mount: Mount, context: MountContext, pointer: string): MountP
     recAttrSet: options.recAttrSet,
     recAttrClear: options.recAttrClear,
     propagation: options.propagation,
-    flags: mountFlags(type, options, context.ownNetwork),
+    flags: mountFlags(type, options, context.namespaces.has('network')),
+    from: bind ? sources.bind(source, options, userns, pointer) : NO_SLOT,
+    userns: bind ? NO_SLOT : userns,
     pointer,
   }
   return { ops: [op], lateReadonly: late ? [{ path: target, pointer }] : [] }
@@ -124,6 +136,17 @@ const planMount = (mount: Mount, context: MountContext, pointer: string): MountP
 
 /** The mounts in the order of the configuration. */
 export const planMounts = (context: MountContext): MountPlan => {
-  const plans = (context.spec.mounts ?? []).map((mount, index) => planMount(mount, context, `/mounts/${index}`))
-  return { ops: plans.flatMap(({ ops }) => ops), lateReadonly: plans.flatMap(({ lateReadonly }) => lateReadonly) }
+  const { spec, facts, namespaces, propagation } = context
+  const { uidMappings, gidMappings, mountLabel } = spec.linux ?? {}
+  const sources = new MountSources({ facts, namespaces, propagation, uidMappings, gidMappings })
+  const plans = (spec.mounts ?? []).map((mount, index) => planMount(mount, context, sources, `/mounts/${index}`))
+  return {
+    ops: plans.flatMap(({ ops }) => ops),
+    lateReadonly: plans.flatMap(({ lateReadonly }) => lateReadonly),
+    open: sources.open,
+    close: sources.close,
+    // Nothing could tell a labelled mount from another there.
+    warnings:
+      mountLabel && !facts.selinux ? ['linux.mountLabel: left out, as SELinux is not enabled on this host'] : [],
+  }
 }

@@ -103,6 +103,11 @@ export class Namespaces {
     return namespace !== undefined && !namespace.path
   }
 
+  /** Where `joinNamespaces` puts one that is joined. */
+  slot(type: NamespaceType): number {
+    return NAMESPACE_SLOTS + this.targets.findIndex((target) => target.type === type)
+  }
+
   isJoined(type: NamespaceType): boolean {
     return this.has(type) && !this.isNew(type)
   }
@@ -115,7 +120,8 @@ export interface NamespacePlan extends JoinPlan {
   readonly timeOffsets: string
 }
 
-const mapText = (mappings: readonly IdMapping[] = []): string =>
+/** Mappings as /proc/PID/uid_map takes them. */
+export const mapText = (mappings: readonly IdMapping[] = []): string =>
   mappings.map(({ containerID, hostID, size }) => `${containerID} ${hostID} ${size}\n`).join('')
 
 const timeOffsets = (spec: Spec): string =>

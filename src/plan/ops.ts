@@ -9,7 +9,7 @@
  *   bytes      any bytes
  *   strs       list of str
  *   u32s       list of u32
- *   slot       descriptor register of the running plan, 0 to 63; NO_SLOT for none
+ *   slot       descriptor register of the running plan, 0 to SLOTS-1; NO_SLOT for none
  *   tmpl       bytes with holes that the executor fills (a Template)
  *   plan       a nested plan
  *
@@ -20,7 +20,7 @@ export const PLAN_VERSION = 1
 export const PLAN_MAGIC = 0x314e4c42
 export const NO_SLOT = 0xffffffff
 /** Slots a plan may use, 0 to SLOTS-1. */
-export const SLOTS = 64
+export const SLOTS = 512
 
 /** What a hole in a template stands for; filled when the operation runs. */
 export const HOLES = { literal: 0, pid: 1, startTime: 2, now: 3 } as const
@@ -49,6 +49,8 @@ export const MOUNT_FLAGS = {
   noSymlink: 8,
   /** Not mountable here (no permission in a user namespace): bind the host's instead, as runc and crun do for sysfs. */
   bindFallback: 16,
+  /** The ids of the whole tree are mapped, not of its top only. */
+  idmapTree: 32,
 } as const
 export const PIVOT_FLAGS = { noPivot: 1 } as const
 export const CHDIR_FLAGS = { make: 1 } as const
@@ -167,6 +169,13 @@ export const OPS = {
   drain: op(43, { name: 'str', timeoutMs: 'u32' }),
   /** v1: cpuset.cpus and cpuset.mems of the cgroup directory, where empty, are copied from its parent's (nothing can join before). */
   'cpuset-inherit': op(44, { path: 'str' }),
+  /** Makes a user namespace with these maps that nobody is in: what mounts are mapped by. */
+  'map-ids': op(56, { uidMap: 'str', gidMap: 'str', slot: 'slot' }),
+  /**
+   * Clones the mount (MOUNT_FLAGS.recursive: the tree) at a path, detached, for a `mount-in` whose process may be unable to: it can
+   * reach what the container's root cannot, and may map ids. `propagation`: MS_* or 0; `userns`: where ids are mapped by.
+   */
+  'mount-source': op(57, { path: 'str', propagation: 'u64', userns: 'slot', flags: 'u32', slot: 'slot' }),
 
   // ---- In the cloned process: before the pivot -----------------------------------------------------------------
   /** Enters a namespace (`nstype`: CLONE_NEW*); 0 = whatever the descriptor is. A pidfd enters those in `nstype`. */
@@ -180,7 +189,8 @@ export const OPS = {
   rootfs: op(68, { path: 'str', propagation: 'u64' }),
   /**
    * Mounts at `target` inside the root. `attrSet`/`attrClear`: MOUNT_ATTR_*; the recursive pair is applied to the whole tree.
-   * A `type` of `bind` binds `source` (a host path). `propagation`: MS_* or 0.
+   * A `type` of `bind` binds `source` (a host path), or what `mount-source` has put into `from`. `propagation`: MS_* or 0. `userns`:
+   * what the ids of a new file system are mapped by.
    */
   'mount-in': op(69, {
     type: 'str',
@@ -194,6 +204,8 @@ export const OPS = {
     recAttrClear: 'u64',
     propagation: 'u64',
     flags: 'u32',
+    from: 'slot',
+    userns: 'slot',
   }),
   /**
    * A bind mount of the container's cgroups (v1: one tmpfs with a bind a hierarchy): `names[i]` at `target/names[i]` from `dirs[i]`.

@@ -72,7 +72,7 @@ test('what cannot be encoded is refused with the pointer of its operation', () =
     [{ op: 'umask', mask: 2 ** 32, pointer }, /out of the range/],
     [{ op: 'umask', mask: 0.5, pointer }, /no integer/],
     [{ op: 'umask', pointer }, /no integer/],
-    [{ op: 'close', slot: 64, pointer }, /no slot/],
+    [{ op: 'close', slot: 512, pointer }, /no slot/],
     [{ op: 'caps-bounding', bounding: 1n << 64n, pointer }, /out of the range/],
     [{ op: 'caps-bounding', bounding: 5, pointer }, /no 64-bit integer/],
     [{ op: 'oom-score', value: 1n << 63n, pointer }, /out of the range/],

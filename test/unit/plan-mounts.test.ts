@@ -1,20 +1,28 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { cgroupDirs } from '../../src/cgroup/path.ts'
+import type { HostFacts } from '../../src/plan/facts.ts'
 import { describeOptions, MOUNT_OPTIONS, parseMountOptions } from '../../src/plan/mount-options.ts'
 import { planMounts } from '../../src/plan/mounts.ts'
-import { MOUNT_FLAGS } from '../../src/plan/ops.ts'
-import type { Mount } from '../../src/spec/types.ts'
-import { all, layout, one, plainSpec } from './plan-fixture.ts'
+import { Namespaces } from '../../src/plan/namespaces.ts'
+import { MOUNT_FLAGS, NO_SLOT } from '../../src/plan/ops.ts'
+import type { Linux, Mount } from '../../src/spec/types.ts'
+import { all, facts, layout, one, plainSpec } from './plan-fixture.ts'
 
-const plan = (mounts: readonly Mount[], mode: 'hybrid' | 'unified' = 'hybrid') =>
-  planMounts({
+const planWith = (mounts: readonly Mount[], linux: Linux, change: Partial<HostFacts> = {}) => {
+  const spec = plainSpec({ mounts, linux: { ...plainSpec().linux, ...linux } })
+  const host = facts(change)
+  return planMounts({
     bundle: '/bundle',
-    spec: plainSpec({ mounts }),
-    cgroups: cgroupDirs(layout(mode), '/berth/x'),
-    unified: mode === 'unified',
-    ownNetwork: true,
+    spec,
+    cgroups: cgroupDirs(host.cgroup, '/berth/x'),
+    namespaces: new Namespaces(spec),
+    facts: host,
+    propagation: 0x84000n,
   })
+}
+const plan = (mounts: readonly Mount[], mode: 'hybrid' | 'unified' = 'hybrid') =>
+  planWith(mounts, {}, { cgroup: layout(mode) })
 const mountOf = (mount: Mount) => one(plan([mount]).ops, 'mount-in')
 
 // runtime-spec 1.3, config.md, "Linux mount options".
@@ -99,24 +107,80 @@ test('cgroup: the directories of the container on v1, a cgroup2 on v2', () => {
   assert.equal(all(plan([mount], 'unified').ops, 'mount-cgroups').length, 0)
 })
 
-test('a label is data of the file systems that take it', () => {
-  const labelled = planMounts({
-    bundle: '/bundle',
-    spec: plainSpec({
-      mounts: [
-        { destination: '/tmp', type: 'tmpfs', options: ['size=1m'] },
-        { destination: '/proc', type: 'proc' },
-      ],
-      linux: { mountLabel: 'u:r:t:s0:c1,c2' },
-    }),
-    cgroups: [],
-    unified: false,
-    ownNetwork: true,
-  })
+test('a label is data of the file systems that take it; without SELinux it is left out, and said', () => {
+  const mounts: Mount[] = [
+    { destination: '/tmp', type: 'tmpfs', options: ['size=1m'] },
+    { destination: '/proc', type: 'proc' },
+  ]
+  const linux = { mountLabel: 'u:r:t:s0:c1,c2' }
+  const options = (selinux: boolean) =>
+    all(planWith(mounts, linux, { selinux }).ops, 'mount-in').map((op) => op.options)
+  assert.deepEqual(options(true), ['size=1m,context="u:r:t:s0:c1,c2"', ''])
+  assert.deepEqual(options(false), ['size=1m', ''])
+  assert.deepEqual(planWith(mounts, linux, { selinux: true }).warnings, [])
+  assert.match(planWith(mounts, linux).warnings.join(), /linux\.mountLabel.*SELinux/)
+})
+
+const MAP = [{ containerID: 0, hostID: 1000, size: 10 }]
+const mapped = (options: string[], own = true): Mount => ({
+  destination: '/data',
+  type: 'bind',
+  source: '/src',
+  options,
+  ...(own ? { uidMappings: MAP, gidMappings: MAP } : {}),
+})
+const USERNS: Linux = { namespaces: [{ type: 'mount' }, { type: 'user' }], uidMappings: MAP, gidMappings: MAP }
+
+test('idmap: opened and mapped outside, by one user namespace for all mounts of a mapping', () => {
+  const { open, ops, close } = planWith([mapped(['rbind', 'idmap']), mapped(['rbind', 'ridmap']), mapped(['bind'])], {})
+  const userns = one(open, 'map-ids')
+  assert.deepEqual([userns.uidMap, userns.gidMap], ['0 1000 10\n', '0 1000 10\n'])
+  const sources = all(open, 'mount-source')
   assert.deepEqual(
-    all(labelled.ops, 'mount-in').map(({ options }) => options),
-    ['size=1m,context="u:r:t:s0:c1,c2"', ''],
+    sources.map(({ path, flags, propagation, userns }) => [path, flags, propagation, userns]),
+    [
+      ['/src', MOUNT_FLAGS.recursive, 0x84000n, userns.slot],
+      ['/src', MOUNT_FLAGS.recursive | MOUNT_FLAGS.idmapTree, 0x84000n, userns.slot],
+      // mappings alone say enough (config.md: the options SHOULD be there)
+      ['/src', 0, 0x84000n, userns.slot],
+    ],
   )
+  assert.deepEqual(
+    all(ops, 'mount-in').map(({ from, userns }) => [from, userns]),
+    sources.map(({ slot }) => [slot, NO_SLOT]),
+  )
+  assert.deepEqual(
+    all(close, 'close').map(({ slot }) => slot),
+    [userns.slot, ...sources.map(({ slot }) => slot)],
+  )
+})
+
+test('idmap without mappings: those of the container, or the user namespace that it joins', () => {
+  assert.equal(one(planWith([mapped(['idmap'], false)], USERNS).open, 'map-ids').uidMap, '0 1000 10\n')
+  const joined = planWith([mapped(['idmap'], false)], {
+    namespaces: [{ type: 'mount' }, { type: 'pid', path: '/p' }, { type: 'user', path: '/u' }],
+  })
+  assert.equal(one(joined.open, 'mount-source').userns, 41)
+  assert.deepEqual(
+    all(joined.close, 'close').map(({ slot }) => slot),
+    [one(joined.open, 'mount-source').slot],
+  )
+  assert.throws(() => plan([mapped(['idmap'], false)]), /mounts\[0\]: idmap needs uidMappings/)
+})
+
+test('idmap of a new file system: mapped by who makes it', () => {
+  const { open, ops } = planWith([{ ...mapped([]), type: 'tmpfs' }], {})
+  assert.equal(one(ops, 'mount-in').userns, one(open, 'map-ids').slot)
+  assert.equal(one(ops, 'mount-in').from, NO_SLOT)
+})
+
+test('a bind in a user namespace is opened outside, unless who is there could not', () => {
+  assert.equal(one(planWith([mapped([], false)], USERNS).open, 'mount-source').userns, NO_SLOT)
+  assert.equal(planWith([mapped([], false)], USERNS, { permitted: 0n }).open.length, 0)
+  assert.equal(plan([mapped([], false)]).open.length, 0)
+  assert.throws(() => planWith([mapped(['idmap'])], USERNS, { permitted: 0n }), /CAP_SYS_ADMIN/)
+  const many = Array.from({ length: 600 }, () => mapped([], false))
+  assert.throws(() => planWith(many, USERNS), /mounts\[448\]: more than 448 mounts/)
 })
 
 test('mounts that are refused, with their place', () => {
@@ -134,7 +198,6 @@ test('mounts that are refused, with their place', () => {
   refused({ destination: '/', type: 'tmpfs' }, /the root itself/)
   refused({ destination: '/a' }, /neither a type/)
   refused({ destination: '/a', type: 'bind' }, /without a source/)
-  refused({ destination: '/a', type: 'bind', source: '/a', options: ['idmap'] }, /idmapped/)
   plan([{ destination: '/proc/uptime', type: 'bind', source: '/lxcfs/uptime' }])
   plan([{ destination: '/proc', type: 'bind', source: '/proc' }])
 })
