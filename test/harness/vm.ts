@@ -294,7 +294,7 @@ export async function bootVm(options: VmOptions): Promise<VmResult> {
       ...[(options.root ?? plainRoot()).image, join(kernel(), 'modules.img'), tar].flatMap((file) => drive(file)),
       ...disks.flatMap((file) => drive(file, false)),
     ]
-    const output = await qemu(args, options)
+    const output = await qemu(args, log, options)
     const console = readFileSync(log, 'utf8')
     const ended = new RegExp(`^${STATUS} (\\d+)$`, 'm').exec(output)
     return { status: ended ? Number(ended[1]) : null, output: ended ? output.slice(0, ended.index) : output, console }
@@ -304,7 +304,7 @@ export async function bootVm(options: VmOptions): Promise<VmResult> {
 }
 
 /** What comes over the second serial line until the machine is off. */
-function qemu(args: readonly string[], { timeoutMs = 120_000, onLine }: VmOptions): Promise<string> {
+function qemu(args: readonly string[], log: string, { timeoutMs = 120_000, onLine }: VmOptions): Promise<string> {
   return new Promise((resolve, reject) => {
     const child = spawn(QEMU, args, { stdio: ['ignore', 'pipe', 'pipe'], env: { ...process.env, TMPDIR: cache } })
     let output = ''
@@ -328,7 +328,10 @@ function qemu(args: readonly string[], { timeoutMs = 120_000, onLine }: VmOption
     child.on('error', reject)
     child.on('close', (code) => {
       clearTimeout(timer)
-      if (late) reject(new Error(`the machine was not off after ${timeoutMs} ms; it said\n${output}`))
+      if (late)
+        reject(
+          new Error(`the machine was not off after ${timeoutMs} ms; it said\n${output}\n${readFileSync(log, 'utf8')}`),
+        )
       else if (code !== 0) reject(new Error(`qemu: ${said}`))
       else resolve(output)
     })
