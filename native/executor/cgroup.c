@@ -1,4 +1,4 @@
-/* Operations on the processes of a cgroup and those below it: kill-cgroup, wait-cgroup, cpuset-inherit. */
+/* Operations on the processes of a cgroup and those below it: kill-cgroup, wait-cgroup, vacant; cpuset-inherit. */
 #define _GNU_SOURCE
 #include <dirent.h>
 #include <fcntl.h>
@@ -183,6 +183,31 @@ int run_wait_cgroup(struct executor *ex, const struct op_wait_cgroup *op, struct
   int empty = events >= 0 ? wait_events(events, until) : wait_processes(dir, until);
   if (empty < 0) return fail_sys(&ex->fail, "poll", op->path);
   return empty > 0 ? 0 : fail_msg(&ex->fail, ETIMEDOUT, op->path, "processes are left in it after %u ms", op->timeout_ms);
+}
+
+/* Whether a file of the cgroup has this text in it; false where there is no such file. 0 or -1. */
+static int file_says(int dir, const char *name, const char *text, bool *says) {
+  _cleanup_buf_ struct buf content = {.data = NULL};
+  int got = read_file(dir, name, &content);
+  *says = got == 0 && strstr((const char *)content.data, text) != NULL;
+  return got < 0 ? -1 : 0;
+}
+
+int run_vacant(struct executor *ex, const struct op_vacant *op, struct buf *result) {
+  (void)result;
+  _cleanup_fd_ int dir = open(op->path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  if (dir < 0) return errno == ENOENT ? 0 : fail_sys(&ex->fail, "open", op->path);
+  /* v2 has them in cgroup.events (those above it included), v1's freezer in freezer.state. */
+  bool frozen, frozen_v1, freezing_v1, populated;
+  struct waiting waiting = {.pid = 0};
+  if (file_says(dir, "cgroup.events", "frozen 1", &frozen) != 0 || file_says(dir, "freezer.state", "FROZEN", &frozen_v1) != 0 ||
+      file_says(dir, "freezer.state", "FREEZING", &freezing_v1) != 0 ||
+      file_says(dir, "cgroup.events", "populated 1", &populated) != 0 || walk(dir, 0, note_each, &waiting) != 0)
+    return fail_sys(&ex->fail, "read", op->path);
+  if (waiting.pid != 0) return fail_msg(&ex->fail, EBUSY, op->path, "process %d is in it, or in one below it", (int)waiting.pid);
+  if (populated) return fail_msg(&ex->fail, EBUSY, op->path, "there are processes in it that can't be seen from here");
+  if (frozen || frozen_v1 || freezing_v1) return fail_msg(&ex->fail, EBUSY, op->path, "it is frozen, or one above it");
+  return 0;
 }
 
 int run_cpuset_inherit(struct executor *ex, const struct op_cpuset_inherit *op, struct buf *result) {

@@ -35,6 +35,7 @@ struct birth {
   size_t len;
   int control, other;
   bool unshare_cgroup, untouchable;
+  uint32_t born; /* which of the cgroups it was born in */
 };
 
 static bool wanted(const struct executor *ex, int control, unsigned fd) {
@@ -91,8 +92,25 @@ static _Noreturn void live(const struct birth *birth) {
   init_main(ex, birth->handover->plan, birth->len);
 }
 
+/* Born in its cgroup of version 2 (Linux 5.7), a process is never anywhere else, and moving one costs a grace period of the kernel's.
+ * Where that fails it is moved there like into the others: if that fails too, its error says more. */
+static pid_t clone_into(const struct op_clone *op, struct birth *birth, struct clone_args *args) {
+  birth->born = NOT_BORN;
+  uint32_t index;
+  _cleanup_fd_ int cgroup = birth_cgroup(op, &index);
+  if (cgroup >= 0) {
+    struct clone_args into = *args;
+    into.flags |= CLONE_INTO_CGROUP;
+    into.cgroup = (uint64_t)cgroup;
+    pid_t pid = sys_clone3(&into);
+    if (pid > 0) birth->born = index;
+    if (pid >= 0) return pid;
+  }
+  return sys_clone3(args);
+}
+
 /* Clones, with namespaces joined around it. The pid, or -1 (fail set). */
-static pid_t give_birth(const struct op_clone *op, const struct birth *birth, int *pidfd) {
+static pid_t give_birth(const struct op_clone *op, struct birth *birth, int *pidfd) {
   struct executor *ex = birth->ex;
   /* The cgroup namespace comes later, as its root is the cgroup that the child is in then; the time namespace is made before (trap 8).
    * The child's parent is our own, which needs an exit signal of 0. */
@@ -101,7 +119,7 @@ static pid_t give_birth(const struct op_clone *op, const struct birth *birth, in
   struct joined joined = {-1, -1};
   pid_t pid = -1;
   if (join_namespaces(ex, op, &joined) == 0) {
-    pid = sys_clone3(&args);
+    pid = clone_into(op, birth, &args);
     if (pid == 0) live(birth);
     if (pid < 0) (void)fail_sys(&ex->fail, "clone3", op->key);
   }
@@ -115,7 +133,7 @@ static pid_t give_birth(const struct op_clone *op, const struct birth *birth, in
 static int settle(const struct op_clone *op, const struct birth *birth, pid_t pid, struct cloned *self) {
   struct executor *ex = birth->ex;
   uint64_t start;
-  if (place_process(ex, op, pid) != 0) return -1;
+  if (place_process(ex, op, pid, birth->born) != 0) return -1;
   if (process_start_time(pid, &start) != 0) return fail_sys(&ex->fail, "read", "/proc/PID/stat");
   if (birth->untouchable && send(birth->other, "m", 1, MSG_NOSIGNAL) != 1) return fail_sys(&ex->fail, "send", op->key);
   *self = (struct cloned){.pid = (uint64_t)pid, .start_time = start};

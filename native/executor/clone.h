@@ -14,8 +14,12 @@ struct joined {
 int join_namespaces(struct executor *ex, const struct op_clone *op, struct joined *joined);
 int leave_namespaces(struct executor *ex, struct joined *joined);
 
-/* Moves the new process into its cgroups and writes its id maps. 0 or -1 (fail set). */
-int place_process(struct executor *ex, const struct op_clone *op, pid_t pid);
+#define NOT_BORN 0xffffffffu
+/* The cgroup that the process is to be born in: the one of version 2, at `index`. A descriptor, or -1 where there is none. */
+int birth_cgroup(const struct op_clone *op, uint32_t *index);
+
+/* Moves the new process into its cgroups but the one it was born in (or NOT_BORN), and writes its id maps. 0 or -1 (fail set). */
+int place_process(struct executor *ex, const struct op_clone *op, pid_t pid, uint32_t born);
 /* Writes /proc/PID/NAME in one piece; an empty text is none. 0 or -1 (fail set). */
 int id_map_write(struct executor *ex, pid_t pid, const char *name, const char *text);
 

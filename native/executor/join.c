@@ -1,11 +1,13 @@
 /* What a clone needs around it: namespaces for the child alone, its cgroups and its id maps. */
 #define _GNU_SOURCE
 #include <fcntl.h>
+#include <linux/magic.h>
 #include <linux/nsfs.h>
 #include <sched.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <sys/vfs.h>
 #include <unistd.h>
 
 #include "../common/fd.h"
@@ -86,12 +88,24 @@ int id_map_write(struct executor *ex, pid_t pid, const char *name, const char *t
   return put == (ssize_t)strlen(text) ? 0 : fail_sys(&ex->fail, "write", path);
 }
 
-int place_process(struct executor *ex, const struct op_clone *op, pid_t pid) {
+int birth_cgroup(const struct op_clone *op, uint32_t *index) {
+  struct reader dirs = op->cgroups.items;
+  for (*index = 0; *index < op->cgroups.count; ++*index) {
+    _cleanup_fd_ int dir = open(reader_str(&dirs), O_PATH | O_DIRECTORY | O_CLOEXEC);
+    struct statfs fs;
+    if (dir >= 0 && fstatfs(dir, &fs) == 0 && fs.f_type == CGROUP2_SUPER_MAGIC) return fd_steal(&dir);
+  }
+  return -1;
+}
+
+int place_process(struct executor *ex, const struct op_clone *op, pid_t pid, uint32_t born) {
   char text[16];
   (void)snprintf(text, sizeof text, "%d", (int)pid);
   struct reader dirs = op->cgroups.items;
-  for (uint32_t i = 0; i < op->cgroups.count; i++)
-    if (join_cgroup(ex, reader_str(&dirs), text) != 0) return -1;
+  for (uint32_t i = 0; i < op->cgroups.count; i++) {
+    const char *dir = reader_str(&dirs);
+    if (i != born && join_cgroup(ex, dir, text) != 0) return -1;
+  }
   /* setgroups before gid_map: it can't be denied afterwards. */
   return id_map_write(ex, pid, "uid_map", op->uid_map) == 0 && id_map_write(ex, pid, "setgroups", op->setgroups) == 0 &&
                  id_map_write(ex, pid, "gid_map", op->gid_map) == 0

@@ -138,8 +138,10 @@ const run = async (env: Env, request: Request, compiled: Compiled, io: StdioPlan
   }
 }
 
+/** What a dead shim left: its undo plan, or processes in the container's cgroup. Where these are somebody else's there is no undo plan. */
 const isStale = (error: unknown, env: Env, id: string): boolean =>
-  error instanceof BerthError && error.op === 'write' && error.errno === EEXIST && error.subject === undoFile(env, id)
+  error instanceof BerthError &&
+  (error.op === 'vacant' || (error.op === 'write' && error.errno === EEXIST && error.subject === undoFile(env, id)))
 
 /** The undo plan is on disk before the first thing that the host can see (trap 10). */
 const createPlan = (env: Env, { id, bundle, rootfs }: Request, compiled: Compiled, io: StdioPlan): Plan => {
@@ -151,6 +153,7 @@ const createPlan = (env: Env, { id, bundle, rootfs }: Request, compiled: Compile
     ...keepGoing([umountOp(root), { op: 'rmtree', path: dir, flags: DIR_FLAGS.missingOk }]),
   ]
   return [
+    ...compiled.check,
     { op: 'mkdir', path: dir, mode: 0o700, flags: DIR_FLAGS.existOk | DIR_FLAGS.parents },
     {
       op: 'write',

@@ -2,7 +2,7 @@
 
 import { BerthError } from '../errors.ts'
 import type { BlockIoResources, Resources, ThrottleDevice } from '../spec/types.ts'
-import { given, pidsLimit, RESOURCES, SettingList, type Settings } from './setting.ts'
+import { given, idleOrShares, pidsLimit, RESOURCES, SettingList, type Settings } from './setting.ts'
 
 const memory = (list: SettingList, { memory }: Resources): void => {
   if (!memory) return
@@ -18,14 +18,13 @@ const memory = (list: SettingList, { memory }: Resources): void => {
 
 const cpu = (list: SettingList, { cpu }: Resources): void => {
   if (!cpu) return
-  list.add('cpu', 'cpu.shares', given(cpu.shares), 'cpu/shares')
+  idleOrShares(list, cpu, 'cpu.shares', given(cpu.shares))
   // The period first: a new cgroup has no quota that a new period could contradict.
   list.add('cpu', 'cpu.cfs_period_us', given(cpu.period), 'cpu/period')
   list.add('cpu', 'cpu.cfs_quota_us', given(cpu.quota), 'cpu/quota')
   list.add('cpu', 'cpu.cfs_burst_us', cpu.burst, 'cpu/burst')
   list.add('cpu', 'cpu.rt_period_us', given(cpu.realtimePeriod), 'cpu/realtimePeriod')
   list.add('cpu', 'cpu.rt_runtime_us', given(cpu.realtimeRuntime), 'cpu/realtimeRuntime')
-  list.add('cpu', 'cpu.idle', cpu.idle, 'cpu/idle')
   list.add('cpuset', 'cpuset.cpus', cpu.cpus || undefined, 'cpu/cpus')
   list.add('cpuset', 'cpuset.mems', cpu.mems || undefined, 'cpu/mems')
 }
@@ -71,8 +70,8 @@ export const v1Settings = (resources: Resources, ociVersion: string): Settings =
   list.add('pids', 'pids.max', pidsLimit(resources.pids?.limit, ociVersion), 'pids/limit')
   blkio(list, resources.blockIO)
   for (const [index, { pageSize, limit }] of (resources.hugepageLimits ?? []).entries()) {
-    // Reservations too, or a process could reserve what it is later killed for touching.
-    list.add('hugetlb', `hugetlb.${pageSize}.rsvd.limit_in_bytes`, limit, `hugepageLimits/${index}/limit`)
+    // Reservations too (Linux 5.7), or a process could reserve what it is later killed for touching.
+    list.addOptional('hugetlb', `hugetlb.${pageSize}.rsvd.limit_in_bytes`, limit, `hugepageLimits/${index}/limit`)
     list.add('hugetlb', `hugetlb.${pageSize}.limit_in_bytes`, limit, `hugepageLimits/${index}/limit`)
   }
   list.add('net_cls', 'net_cls.classid', resources.network?.classID, 'network/classID')

@@ -2,7 +2,7 @@
 
 import { BerthError } from '../errors.ts'
 import type { BlockIoResources, CpuResources, MemoryResources, Resources } from '../spec/types.ts'
-import { given, maxOr, pidsLimit, RESOURCES, SettingList, type Settings } from './setting.ts'
+import { given, idleOrShares, maxOr, pidsLimit, RESOURCES, SettingList, type Settings } from './setting.ts'
 import { rdmaLimit } from './v1.ts'
 
 /**
@@ -27,7 +27,10 @@ const unsupported = (pointer: string, why: string): never => {
 const memory = (list: SettingList, memory: MemoryResources | undefined): void => {
   if (!memory) return
   list.add('memory', 'memory.max', maxOr(given(memory.limit)), 'memory/limit')
-  list.add('memory', 'memory.swap.max', swapOnly(memory), 'memory/swap')
+  const swap = swapOnly(memory)
+  // Without the file swap is not counted, so it has no limit.
+  if (swap === 'max') list.addOptional('memory', 'memory.swap.max', swap, 'memory/swap')
+  else list.add('memory', 'memory.swap.max', swap, 'memory/swap')
   list.add('memory', 'memory.low', maxOr(given(memory.reservation)), 'memory/reservation')
   if (memory.swappiness !== undefined)
     list.warnings.push('linux.resources.memory.swappiness is ignored: cgroup v2 has none')
@@ -54,13 +57,12 @@ const cpu = (list: SettingList, cpu: CpuResources | undefined): void => {
   if (!cpu) return
   if (cpu.realtimeRuntime || cpu.realtimePeriod)
     unsupported(`${RESOURCES}/cpu/realtimeRuntime`, 'cgroup v2 has no realtime limits')
-  if (cpu.shares) list.add('cpu', 'cpu.weight', sharesToWeight(cpu.shares), 'cpu/shares')
+  idleOrShares(list, cpu, 'cpu.weight', cpu.shares ? sharesToWeight(cpu.shares) : undefined)
   if (cpu.quota || cpu.period) {
     const quota = cpu.quota && cpu.quota > 0n ? String(cpu.quota) : 'max'
     list.add('cpu', 'cpu.max', cpu.period ? `${quota} ${cpu.period}` : quota, cpu.quota ? 'cpu/quota' : 'cpu/period')
   }
   list.add('cpu', 'cpu.max.burst', cpu.burst, 'cpu/burst')
-  list.add('cpu', 'cpu.idle', cpu.idle, 'cpu/idle')
   list.add('cpuset', 'cpuset.cpus', cpu.cpus || undefined, 'cpu/cpus')
   list.add('cpuset', 'cpuset.mems', cpu.mems || undefined, 'cpu/mems')
 }
@@ -75,7 +77,11 @@ const THROTTLES = [
 const io = (list: SettingList, io: BlockIoResources | undefined): void => {
   if (!io) return
   if (io.leafWeight) unsupported(`${RESOURCES}/blockIO/leafWeight`, 'cgroup v2 has no leaf weights')
-  if (io.weight) list.add('io', 'io.weight', `default ${ioWeight(io.weight)}`, 'blockIO/weight')
+  // The two schedulers that know weights: BFQ's has the range of v1, and its file is there with it only.
+  if (io.weight) {
+    list.addOptional('io', 'io.bfq.weight', io.weight, 'blockIO/weight')
+    list.add('io', 'io.weight', `default ${ioWeight(io.weight)}`, 'blockIO/weight')
+  }
   for (const [index, device] of (io.weightDevice ?? []).entries()) {
     const pointer = `blockIO/weightDevice/${index}`
     if (device.leafWeight) unsupported(`${RESOURCES}/${pointer}/leafWeight`, 'cgroup v2 has no leaf weights')
@@ -106,11 +112,9 @@ const unified = (list: SettingList, values: Readonly<Record<string, string>> | u
   }
 }
 
-/** What to write, in this order, into a new cgroup of a unified hierarchy. */
+/** What to write, in this order, into a new cgroup of a unified hierarchy. Device rules are no file here: device-filter.ts. */
 export const v2Settings = (resources: Resources, ociVersion: string): Settings => {
   const list = new SettingList()
-  if (resources.devices && resources.devices.length > 0)
-    unsupported(`${RESOURCES}/devices`, 'device rules on cgroup v2 need BPF, which this build does not do yet')
   if (resources.network?.classID !== undefined || resources.network?.priorities?.length)
     unsupported(`${RESOURCES}/network`, 'cgroup v2 has no net_cls and net_prio')
   memory(list, resources.memory)
@@ -118,7 +122,8 @@ export const v2Settings = (resources: Resources, ociVersion: string): Settings =
   list.add('pids', 'pids.max', pidsLimit(resources.pids?.limit, ociVersion), 'pids/limit')
   io(list, resources.blockIO)
   for (const [index, { pageSize, limit }] of (resources.hugepageLimits ?? []).entries()) {
-    list.add('hugetlb', `hugetlb.${pageSize}.rsvd.max`, limit, `hugepageLimits/${index}/limit`)
+    // Reservations too (Linux 5.7), or a process could reserve what it is later killed for touching.
+    list.addOptional('hugetlb', `hugetlb.${pageSize}.rsvd.max`, limit, `hugepageLimits/${index}/limit`)
     list.add('hugetlb', `hugetlb.${pageSize}.max`, limit, `hugepageLimits/${index}/limit`)
   }
   for (const [device, limit] of Object.entries(resources.rdma ?? {}))

@@ -66,7 +66,7 @@ export const createContainer = async (
     flags,
     afterTerminal: afterTerminal({ terminal, detach, consoleSocket }),
   })
-  await checkHost(step, compiled.rootfs, paths, id)
+  await checkHost(step, compiled, paths, id)
   const undo = encodePlan(compiled.undo)
 
   await reserve(step, root, paths, id)
@@ -141,8 +141,9 @@ const forCaller = (spec: Spec, { rows, cols, listenFds }: CommandRequest): Spec 
   }
 }
 
-/** The last look before anything is made: the root has to be a directory, the id free. */
-const checkHost = async (step: RunStep, rootfs: string, paths: ContainerPaths, id: string): Promise<void> => {
+/** The last look before anything is made: the root has to be a directory, the id and the cgroups free. */
+const checkHost = async (step: RunStep, compiled: Compiled, paths: ContainerPaths, id: string): Promise<void> => {
+  const { rootfs } = compiled
   const results = await step('check', [
     { op: 'stat', path: paths.dir, flags: READ_FLAGS.missingOk },
     { op: 'stat', path: rootfs, flags: READ_FLAGS.missingOk },
@@ -155,6 +156,7 @@ const checkHost = async (step: RunStep, rootfs: string, paths: ContainerPaths, i
     throw new BerthError('invalid', `config.json: ${pointer}: root file system "${rootfs}" is not a directory`, {
       pointer,
     })
+  await step('vacant', compiled.check)
 }
 
 /** The directory is the claim to the id: who makes it has it. */

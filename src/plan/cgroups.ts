@@ -3,49 +3,26 @@
 import { deviceRules } from '../cgroup/devices.ts'
 import { type CgroupLayout, hierarchyOf } from '../cgroup/layout.ts'
 import { type CgroupDir, cgroupDirs, cgroupPath, levels, OWN_PARENT } from '../cgroup/path.ts'
-import type { Setting } from '../cgroup/setting.ts'
 import { v1Settings } from '../cgroup/v1.ts'
-import { v2Settings } from '../cgroup/v2.ts'
 import { BerthError } from '../errors.ts'
 import type { Spec } from '../spec/types.ts'
+import { makeCgroup, missingController, POINTER, settingOp, write } from './cgroup-ops.ts'
+import { planV2 } from './cgroup-v2.ts'
+import type { HostFacts } from './facts.ts'
 import { DIR_FLAGS, KILL_FLAGS, OP_FLAGS, type Op, type Plan } from './ops.ts'
 
-const POINTER = '/linux/cgroupsPath'
 const SIGKILL = 9
 /** How long the last processes of a killed container may take to leave. */
 const WAIT_MS = 10_000
 
 export interface CgroupPlan {
+  /** Changes nothing: that there is room for the container. To be run before `remove` is kept for use. */
+  readonly check: Plan
   readonly create: Plan
   readonly remove: Plan
   readonly dirs: readonly CgroupDir[]
   readonly warnings: readonly string[]
 }
-
-const write = (path: string, value: string, pointer: string, opFlags = 0): Op => ({
-  op: 'write',
-  path,
-  data: [value],
-  flags: 0,
-  mode: 0,
-  opFlags,
-  pointer,
-})
-
-const mkdir = (path: string): Op => ({
-  op: 'mkdir',
-  path,
-  mode: 0o755,
-  flags: DIR_FLAGS.parents | DIR_FLAGS.existOk,
-  pointer: POINTER,
-})
-
-const missing = (setting: Setting): BerthError =>
-  new BerthError(
-    'unsupported',
-    `${setting.source.slice(1).replaceAll('/', '.')}: the cgroup controller "${setting.controller}" is not available on this host`,
-    { pointer: setting.source },
-  )
 
 /** v1, and the v2 hierarchy without controllers of a hybrid host. */
 const planV1 = (spec: Spec, layout: CgroupLayout, dirs: readonly CgroupDir[]) => {
@@ -56,7 +33,7 @@ const planV1 = (spec: Spec, layout: CgroupLayout, dirs: readonly CgroupDir[]) =>
     })
   const create: Op[] = []
   for (const dir of dirs) {
-    create.push(mkdir(dir.dir))
+    create.push(makeCgroup(dir.dir))
     if (dir.hierarchy.controllers.includes('cpuset'))
       create.push(...levels(dir).map((path): Op => ({ op: 'cpuset-inherit', path, pointer: POINTER })))
   }
@@ -65,53 +42,20 @@ const planV1 = (spec: Spec, layout: CgroupLayout, dirs: readonly CgroupDir[]) =>
   const devices = resources.devices || hierarchyOf(layout, 'devices') ? deviceRules(resources.devices) : []
   for (const setting of [...devices, ...settings]) {
     const dir = dirs.find(({ hierarchy }) => hierarchy.controllers.includes(setting.controller))
-    if (!dir) throw missing(setting)
-    create.push(write(`${dir.dir}/${setting.file}`, setting.value, setting.source))
+    if (!dir) throw missingController(setting)
+    create.push(settingOp(dir.dir, setting))
   }
   return { create, warnings }
-}
-
-/** Enabled wherever it is there, for the figures that `events` and metrics are made of. */
-const ACCOUNTING = ['cpu', 'io', 'memory', 'pids']
-/** Files of every cgroup, whatever its controllers. */
-const CORE = 'cgroup'
-
-const planV2 = (spec: Spec, layout: CgroupLayout, dir: CgroupDir) => {
-  const { settings, warnings } = v2Settings(spec.linux?.resources ?? {}, spec.ociVersion)
-  const needed = settings.filter(({ controller }) => controller !== CORE)
-  const lacking = needed.find(({ controller }) => !layout.v2Controllers.includes(controller))
-  if (lacking) throw missing(lacking)
-  const wanted = new Set(needed.map(({ controller }) => controller))
-  const extra = ACCOUNTING.filter((name) => layout.v2Controllers.includes(name) && !wanted.has(name))
-  const create: Op[] = [mkdir(dir.dir)]
-  for (const level of [dir.hierarchy.mountPoint, ...levels(dir).slice(0, -1)]) {
-    const file = `${level}/cgroup.subtree_control`
-    if (wanted.size > 0) create.push(write(file, [...wanted].map((name) => `+${name}`).join(' '), '/linux/resources'))
-    for (const name of extra) create.push(write(file, `+${name}`, POINTER, OP_FLAGS.tolerate))
-  }
-  for (const { file, value, source } of settings) create.push(write(`${dir.dir}/${file}`, value, source))
-  return { create: [...create, ...delegate(spec, dir)], warnings }
-}
-
-/** Given to the container's root, where it has a cgroup namespace and a writable view of it (config-linux, "Cgroup ownership"). */
-const delegate = (spec: Spec, { dir }: CgroupDir): Op[] => {
-  const own = spec.linux?.namespaces?.some(({ type, path }) => type === 'cgroup' && path === undefined)
-  const mount = spec.mounts?.find(({ type }) => type === 'cgroup' || type === 'cgroup2')
-  const uid = spec.linux?.uidMappings?.find(({ containerID }) => containerID === 0)?.hostID
-  if (!own || !mount || mount.options?.includes('ro') || uid === undefined) return []
-  const gid = spec.linux?.gidMappings?.find(({ containerID }) => containerID === 0)?.hostID ?? 0
-  return [dir, ...['cgroup.procs', 'cgroup.subtree_control', 'cgroup.threads'].map((file) => `${dir}/${file}`)].map(
-    (path) => ({ op: 'chown', path, uid, gid, pointer: POINTER }),
-  )
 }
 
 export const planCgroups = (input: {
   readonly id: string
   readonly spec: Spec
-  readonly layout: CgroupLayout
+  readonly facts: HostFacts
   readonly systemd: boolean
 }): CgroupPlan => {
-  const { spec, layout } = input
+  const { spec, facts } = input
+  const layout = facts.cgroup
   const dirs = cgroupDirs(layout, cgroupPath(spec.linux?.cgroupsPath, input.id, input.systemd))
   const first = dirs[0]
   // Without one nothing would find all processes of a container again.
@@ -120,8 +64,10 @@ export const planCgroups = (input: {
       'unsupported',
       'no cgroup hierarchy is mounted on this host; berth needs one below /sys/fs/cgroup',
     )
-  const { create, warnings } = layout.mode === 'unified' ? planV2(spec, layout, first) : planV1(spec, layout, dirs)
-  return { create, remove: remove(dirs, first), dirs, warnings }
+  const { create, warnings } = layout.mode === 'unified' ? planV2(spec, facts, first) : planV1(spec, layout, dirs)
+  // Removing the container kills whatever is in its cgroups, and a frozen one would hold its init for ever.
+  const check = dirs.map(({ dir }): Op => ({ op: 'vacant', path: dir, pointer: POINTER }))
+  return { check, create, remove: remove(dirs, first), dirs, warnings }
 }
 
 /** The file that freezes the container, with the values for it: a v1 freezer's, else that of v2. */

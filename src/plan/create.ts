@@ -41,6 +41,8 @@ export interface CreateInput {
 }
 
 export interface Compiled {
+  /** Changes nothing. To be run before `undo` is kept for use: `undo` would remove what it finds to be somebody else's. */
+  readonly check: Plan
   /** Ends with the init parked. */
   readonly create: Plan
   /** Its templates have a hole for the pid: `fillHoles` (lifecycle.ts) before it runs apart from `create`. */
@@ -203,7 +205,7 @@ export const compileCreate = (input: CreateInput): Compiled => {
   const rootfs = posix.resolve(bundle, spec.root?.path ?? '')
   const namespaces = new Namespaces(spec)
   const namespacePlan = planNamespaces(spec, namespaces)
-  const cgroups = planCgroups({ id, spec, layout: facts.cgroup, systemd: input.systemdCgroup })
+  const cgroups = planCgroups({ id, spec, facts, systemd: input.systemdCgroup })
   const propagation = PROPAGATIONS[spec.linux?.rootfsPropagation ?? ''].host
   const mounts = planMounts({ bundle, spec, cgroups: cgroups.dirs, namespaces, facts, propagation })
   const init = planInit({ input, process, namespaces, namespacePlan, rootfs, mounts })
@@ -232,6 +234,7 @@ export const compileCreate = (input: CreateInput): Compiled => {
     resume(key, 'parked', '/process'),
   ]
   return {
+    check: cgroups.check,
     create,
     start: startPlan(spec, id, bundle, key),
     undo: cgroups.remove,

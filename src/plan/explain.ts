@@ -66,6 +66,10 @@ const opText = (op: Op): string => {
       return `open mount ${op.path}${op.userns === NO_SLOT ? '' : ', its ids mapped'}`
     case 'cpuset-inherit':
       return `cpuset-inherit ${op.path}`
+    case 'device-filter':
+      return `device filter of ${op.program.length / 8} instructions on ${op.path}`
+    case 'subtree-control':
+      return `subtree-control ${[...op.controllers, ...op.extra].map((name) => `+${name}`).join(' ')} in ${op.path}`
     case 'kill-cgroup':
       return `kill-cgroup ${op.path} signal ${op.signal}`
     case 'wait-cgroup':

@@ -17,6 +17,10 @@ export interface HostFacts {
   readonly boundingSet: bigint
   readonly apparmor: boolean
   readonly selinux: boolean
+  /** The agent is in a user namespace that is not the host's. */
+  readonly inUserNamespace: boolean
+  /** Files of a cgroup that go to whom it is delegated to (/sys/kernel/cgroup/delegate). */
+  readonly delegatedFiles: readonly string[]
   /** /proc/kcore is there. */
   readonly kcore: boolean
 }
@@ -30,6 +34,8 @@ const FILES = [
   { name: 'status', path: '/proc/self/status', max: MAX, flags: 0 },
   { name: 'controllers', path: '/sys/fs/cgroup/cgroup.controllers', max: MAX, flags: READ_FLAGS.missingOk },
   { name: 'apparmor', path: '/sys/module/apparmor/parameters/enabled', max: MAX, flags: READ_FLAGS.missingOk },
+  { name: 'uidMap', path: '/proc/self/uid_map', max: MAX, flags: READ_FLAGS.missingOk },
+  { name: 'delegate', path: '/sys/kernel/cgroup/delegate', max: MAX, flags: READ_FLAGS.missingOk },
 ] as const
 const KCORE = FILES.length
 
@@ -44,6 +50,9 @@ const statusField = (status: string, name: string): bigint => {
   if (!match) throw new BerthError('internal', `/proc/self/status has no ${name}`)
   return BigInt(`0x${match[1]}`)
 }
+
+/** Where the kernel does not say (before Linux 4.15). */
+const DELEGATED = 'cgroup.procs cgroup.subtree_control cgroup.threads'
 
 /** The facts, from the outcome of a plan that starts with `factsPlan`. */
 export const readFacts = (results: Results): HostFacts => {
@@ -60,6 +69,8 @@ export const readFacts = (results: Results): HostFacts => {
     boundingSet: statusField(file('status'), 'CapBnd'),
     apparmor: file('apparmor').trim() === 'Y',
     selinux: parseMountinfo(mountinfo).some((mount) => mount.type === 'selinuxfs'),
+    inUserNamespace: file('uidMap') !== '' && !/^\s*0\s+0\s+4294967295\s*$/.test(file('uidMap')),
+    delegatedFiles: (file('delegate') || DELEGATED).split(/\s+/).filter((name) => name !== ''),
     kcore: results.bytes(KCORE) !== undefined,
   }
 }

@@ -169,6 +169,15 @@ export const OPS = {
   drain: op(43, { name: 'str', timeoutMs: 'u32' }),
   /** v1: cpuset.cpus and cpuset.mems of the cgroup directory, where empty, are copied from its parent's (nothing can join before). */
   'cpuset-inherit': op(44, { path: 'str' }),
+  /**
+   * v2: loads a BPF program (struct bpf_insn[], type cgroup/dev) and attaches it to the cgroup directory for as long as that exists,
+   * in the place of one that this operation attached before.
+   */
+  'device-filter': op(45, { path: 'str', program: 'bytes' }),
+  /** v2: lets the cgroups below this one have these controllers; of `extra` those that it has itself. */
+  'subtree-control': op(46, { path: 'str', controllers: 'strs', extra: 'strs' }),
+  /** No process is in the cgroup directory or below it, and it is not frozen; EBUSY otherwise. Where there is none that holds too. */
+  vacant: op(47, { path: 'str' }),
   /** Makes a user namespace with these maps that nobody is in: what mounts are mapped by. */
   'map-ids': op(56, { uidMap: 'str', gidMap: 'str', slot: 'slot' }),
   /**

@@ -168,6 +168,20 @@ test('v2: conversions', () => {
     'io.max=8:0 rbps=1',
     'io.max=8:16 rbps=2',
   ])
+  assert.deepEqual(v2({ blockIO: { weight: 100 } }), ['io.bfq.weight=100', 'io.weight=default 910'])
+  assert.deepEqual(v2({ cpu: { idle: 0n, shares: 1024n } }), ['cpu.idle=0', 'cpu.weight=100'])
+  assert.deepEqual(v2({ cpu: { idle: 1n, shares: 1024n } }), ['cpu.idle=1'])
+})
+
+test('what not every kernel has is written where it is', () => {
+  const optional = (resources: Resources) =>
+    v2Settings(resources, '1.3.0')
+      .settings.filter((setting) => setting.optional)
+      .map(({ file }) => file)
+  assert.deepEqual(optional({ hugepageLimits: [{ pageSize: '2MB', limit: 1n }] }), ['hugetlb.2MB.rsvd.max'])
+  assert.deepEqual(optional({ blockIO: { weight: 100 } }), ['io.bfq.weight'])
+  assert.deepEqual(optional({ memory: { limit: 10n, swap: -1n } }), ['memory.swap.max'])
+  assert.deepEqual(optional({ memory: { limit: 10n, swap: 10n } }), [])
 })
 
 test('v2: what it can not do is refused by name', () => {
@@ -175,7 +189,6 @@ test('v2: what it can not do is refused by name', () => {
   refused({ memory: { limit: 300n, swap: 100n } }, '/linux/resources/memory/swap')
   refused({ memory: { swap: 100n } }, '/linux/resources/memory/swap')
   refused({ network: { classID: 1 } }, '/linux/resources/network')
-  refused({ devices: [{ allow: false }] }, '/linux/resources/devices')
   refused({ unified: { '../x': '1' } }, '/linux/resources/unified/..~1x')
   assert.equal(v2Settings({ memory: { swappiness: 5n } }, '1.3.0').warnings.length, 1)
 })

@@ -291,17 +291,41 @@ test('cgroup limits, and what lacks its controller', () => {
   const unified = { facts: facts({ cgroup: layout('unified') }) }
   const v2 = compile(withLinux({ resources }), unified)
   assert.deepEqual(
-    writes(v2.create).filter((text) => text.startsWith('cgroup.subtree_control=')),
-    [
-      'cgroup.subtree_control=+memory +cpu +pids',
-      'cgroup.subtree_control=+io',
-      'cgroup.subtree_control=+memory +cpu +pids',
-      'cgroup.subtree_control=+io',
-    ],
+    all(v2.create, 'subtree-control').map(({ path, controllers, extra }) => [path, controllers, extra]),
+    ['/sys/fs/cgroup', '/sys/fs/cgroup/berth'].map((path) => [path, ['memory', 'cpu', 'pids'], ['io']]),
   )
   refused(withLinux({ resources: { network: { classID: 1 } } }), '/linux/resources/network', 'unsupported', unified)
   const none = { facts: facts({ cgroup: { mode: 'legacy', v1: [], v2: undefined, v2Controllers: [] } }) }
   assert.throws(() => compile(plainSpec(), none), /no cgroup hierarchy is mounted/)
+})
+
+test('v2: device rules are for the root of the host', () => {
+  const cgroup = layout('unified')
+  const resources = { devices: [{ allow: false }] }
+  const filters = (change: Parameters<typeof facts>[0]) => {
+    const { create, warnings } = compile(withLinux({ resources }), { facts: facts({ cgroup, ...change }) })
+    return [all(create, 'device-filter').length, warnings.filter((text) => text.includes('devices')).length]
+  }
+  assert.deepEqual(filters({}), [1, 0])
+  assert.deepEqual(filters({ inUserNamespace: true }), [0, 1])
+  assert.deepEqual(filters({ permitted: 0n }), [0, 1])
+})
+
+test('v2: a cgroup that the container can write to belongs to its user', () => {
+  const cgroup = layout('unified')
+  const chowns = (change: Partial<Spec>) =>
+    all(compile(plainSpec(change), { facts: facts({ cgroup }) }).create, 'chown').map(
+      ({ path, uid, opFlags }) => `${uid} ${path.replace('/sys/fs/cgroup/berth/c1', '')} ${opFlags}`,
+    )
+  const mounts = (options: readonly string[]) => [{ destination: '/sys/fs/cgroup', type: 'cgroup', options }]
+  const namespaces = [{ type: 'mount' }, { type: 'uts' }, { type: 'cgroup' }, { type: 'user' }] as const
+  const ids = [{ containerID: 0, hostID: 100000, size: 65536 }]
+  const linux = { namespaces, uidMappings: ids, gidMappings: ids }
+  const process = { ...plainSpec().process, user: { uid: 5, gid: 5 } } as NonNullable<Spec['process']>
+  const core = ['', '/cgroup.procs', '/cgroup.subtree_control', '/cgroup.threads'].map((file) => `100005 ${file} 0`)
+  assert.deepEqual(chowns({ process, linux, mounts: mounts(['rw']) }), [...core, '100005 /memory.oom.group 1'])
+  assert.deepEqual(chowns({ process, linux, mounts: mounts(['ro']) }), [])
+  assert.deepEqual(chowns({ process, linux: { ...linux, namespaces: namespaces.slice(0, 2) }, mounts: mounts([]) }), [])
 })
 
 test('pause and resume', () => {

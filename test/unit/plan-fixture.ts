@@ -42,6 +42,8 @@ export const facts = (change: Partial<HostFacts> = {}): HostFacts => ({
   boundingSet: ALL,
   apparmor: false,
   selinux: false,
+  inUserNamespace: false,
+  delegatedFiles: ['cgroup.procs', 'cgroup.subtree_control', 'cgroup.threads', 'memory.oom.group'],
   kcore: true,
   ...change,
 })

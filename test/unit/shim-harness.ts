@@ -46,6 +46,7 @@ const fakeCompiler = (compiled: unknown[]): Compiler => ({
     compiled.push(input)
     const { id, key } = input
     return {
+      check: [],
       create: [cloneOp(key), { op: 'resume', key, until: 2, slot: 0xffffffff }, ...input.afterTerminal],
       start: [
         { op: 'resume', key, until: 3, slot: 0xffffffff },
