@@ -17,6 +17,7 @@
 #include <unistd.h>
 
 #include "../common/fd.h"
+#include "../common/sys.h"
 #include "held.h"
 #include "jobs.h"
 #include "loop.h"
@@ -187,10 +188,11 @@ static void watched_ready(struct source *s, uint32_t events) {
   struct watch *w = (struct watch *)((char *)s - offsetof(struct watch, source));
   struct held_process *h = held_find_pid(w->pid);
   int status;
-  /* A pidfd is readable from the moment its process is a zombie, and hangs up when it has been reaped: until then its
-   * parent may take it away between two of our calls, so both places are asked. */
+  /* A pidfd is readable from the moment its process is a zombie; once it has been reaped it hangs up (Linux 6.9) and takes no signal. Its
+   * parent may do that between two of our calls, so both places are asked, and whether it is over before them. */
+  bool reaped = (events & EPOLLHUP) != 0 || (h && sys_pidfd_send_signal(h->pidfd, 0) < 0 && errno == ESRCH);
   bool known = h && (zombie_status(w->pid, &status) || pidfd_status(h->pidfd, &status));
-  if (h && !known && !(events & EPOLLHUP)) return; /* reaped in between: the hang-up comes at once */
+  if (h && !known && !reaped) return; /* reaped in between: we are called again at once */
   loop_unwatch(s);
   close(s->fd);
   free(w);
