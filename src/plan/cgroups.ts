@@ -70,28 +70,21 @@ export const planCgroups = (input: {
   return { check, create, remove: remove(dirs, first), dirs, warnings }
 }
 
-/** The file that freezes the container, with the values for it: a v1 freezer's, else that of v2. */
-const freezer = (paths: readonly string[], layout: CgroupLayout) => {
-  const v1 = hierarchyOf(layout, 'freezer')
-  const at = (mountPoint: string) => paths.find((path) => path.startsWith(`${mountPoint}/`))
-  const path = v1 ? at(v1.mountPoint) : layout.v2 ? at(layout.v2.mountPoint) : undefined
-  if (path === undefined) throw new BerthError('unsupported', 'this host has no cgroup freezer')
-  return v1
-    ? { file: `${path}/freezer.state`, freeze: 'FROZEN', thaw: 'THAWED' }
-    : { file: `${path}/cgroup.freeze`, freeze: '1', thaw: '0' }
+/** Of the container's directories the one with the freezer: a v1 freezer's, else that of v2. */
+export const freezerDir = (paths: readonly string[], layout: CgroupLayout): string => {
+  const hierarchy = hierarchyOf(layout, 'freezer') ?? layout.v2
+  const dir = hierarchy && paths.find((path) => path.startsWith(`${hierarchy.mountPoint}/`))
+  if (dir === undefined) throw new BerthError('unsupported', 'this host has no cgroup freezer')
+  return dir
 }
 
-/** Freezes the container's processes. */
-export const pausePlan = (paths: readonly string[], layout: CgroupLayout): Plan => {
-  const { file, freeze } = freezer(paths, layout)
-  return [write(file, freeze, POINTER)]
-}
+/** What can't be frozen by then (a process in an uninterruptible sleep) is thawed again. */
+const FREEZE_MS = 10_000
 
-/** Lets them run again. */
-export const unpausePlan = (paths: readonly string[], layout: CgroupLayout): Plan => {
-  const { file, thaw } = freezer(paths, layout)
-  return [write(file, thaw, POINTER)]
-}
+/** Freezes the container's processes, or lets them run again. */
+export const freezePlan = (dir: string, frozen: boolean): Plan => [
+  { op: 'freeze', path: dir, frozen: frozen ? 1 : 0, timeoutMs: FREEZE_MS },
+]
 
 /**
  * Kills what is in the cgroups and removes them. Any part of it may be gone already. Above the container's own directories nothing is

@@ -74,6 +74,8 @@ const opText = (op: Op): string => {
       return `kill-cgroup ${op.path} signal ${op.signal}`
     case 'wait-cgroup':
       return `wait-cgroup ${op.path} up to ${op.timeoutMs} ms`
+    case 'freeze':
+      return `${op.frozen === 1 ? 'freeze' : 'thaw'} ${op.path} within ${op.timeoutMs} ms`
     case 'clone':
       return op.flags === 0n ? 'clone' : `clone with new namespaces: ${cloneNames(op.flags)}`
     case 'resume':

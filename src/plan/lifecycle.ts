@@ -5,7 +5,7 @@ import { planHooks } from './hooks.ts'
 import { OP_FLAGS, type Op, type Plan, type Template } from './ops.ts'
 import { resume } from './terminal.ts'
 
-export { pausePlan, unpausePlan } from './cgroups.ts'
+export { freezePlan, freezerDir } from './cgroups.ts'
 
 /** Lets the parked init go. A failed poststart hook is an error (1.3): the caller then stops the container. */
 export const startPlan = (spec: Spec, id: string, bundle: string, key: string): Plan => [

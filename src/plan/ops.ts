@@ -178,6 +178,11 @@ export const OPS = {
   'subtree-control': op(46, { path: 'str', controllers: 'strs', extra: 'strs' }),
   /** No process is in the cgroup directory or below it, and it is not frozen; EBUSY otherwise. Where there is none that holds too. */
   vacant: op(47, { path: 'str' }),
+  /**
+   * Freezes (1) or thaws (0) the processes of a cgroup, v1 freezer or v2, and waits until they are. ETIMEDOUT after `timeoutMs`: thawed again,
+   * as a process in an uninterruptible sleep can't be frozen. A directory without a freezer is ENOENT.
+   */
+  freeze: op(50, { path: 'str', frozen: 'u32', timeoutMs: 'u32' }),
   /** Makes a user namespace with these maps that nobody is in: what mounts are mapped by. */
   'map-ids': op(56, { uidMap: 'str', gidMap: 'str', slot: 'slot' }),
   /**

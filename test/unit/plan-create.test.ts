@@ -4,7 +4,7 @@ import type { BerthError } from '../../src/errors.ts'
 import { compileCreate, TERMINAL_SLOT } from '../../src/plan/create.ts'
 import { encodePlan } from '../../src/plan/encode.ts'
 import { describePolicy, explainPlan, planJson } from '../../src/plan/explain.ts'
-import { fillHoles, pausePlan, unpausePlan } from '../../src/plan/lifecycle.ts'
+import { fillHoles, freezePlan, freezerDir } from '../../src/plan/lifecycle.ts'
 import { OP_FLAGS, type OpName, REPORTS } from '../../src/plan/ops.ts'
 import type { Linux, Process, Spec } from '../../src/spec/types.ts'
 import { ALL, all, facts, input, inside, layout, names, one, plainSpec, writes } from './plan-fixture.ts'
@@ -330,11 +330,14 @@ test('v2: a cgroup that the container can write to belongs to its user', () => {
 
 test('pause and resume', () => {
   const hybrid = compile(plainSpec())
-  assert.deepEqual(writes(pausePlan(hybrid.cgroupPaths, layout('hybrid'))), ['freezer.state=FROZEN'])
-  assert.deepEqual(writes(unpausePlan(hybrid.cgroupPaths, layout('hybrid'))), ['freezer.state=THAWED'])
-  const paths = ['/sys/fs/cgroup/berth/c1']
-  assert.deepEqual(writes(pausePlan(paths, layout('unified'))), ['cgroup.freeze=1'])
-  assert.throws(() => pausePlan(['/sys/fs/cgroup/memory/x'], layout('legacy')), /no cgroup freezer/)
+  assert.equal(freezerDir(hybrid.cgroupPaths, layout('hybrid')), '/sys/fs/cgroup/freezer/berth/c1')
+  const unified = '/sys/fs/cgroup/berth/c1'
+  assert.equal(freezerDir([unified], layout('unified')), unified)
+  assert.throws(() => freezerDir(['/sys/fs/cgroup/memory/x'], layout('legacy')), /no cgroup freezer/)
+  assert.deepEqual(
+    [one(freezePlan('/c', true), 'freeze').frozen, one(freezePlan('/c', false), 'freeze').frozen],
+    [1, 0],
+  )
 })
 
 test('sysctls: of the namespaces of the container only', () => {

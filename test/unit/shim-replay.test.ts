@@ -11,7 +11,6 @@ const life = async (dieAfter: number) => {
   const h = new Harness()
   h.setConfig({ hooks: { poststart: [{ path: '/bin/true' }] }, linux: { namespaces: [{ type: 'mount' }] } })
   h.dieAfter = dieAfter
-  h.world.files.set('/cg/freezer/c1/freezer.state', 'FROZEN\n')
   await h.send('Create', task.CreateRequest, { ...C1, bundle: BUNDLE, stdin: '/in', stdout: '/out' })
   await h.send('Wait', task.WaitRequest, C1)
   await h.send('Start', task.StartRequest, C1)

@@ -345,11 +345,14 @@ describe('cgroups', () => {
     assert.equal(containerd.options.ProcessDetails.decode(info?.value ?? new Uint8Array()).execId, 'e')
   })
 
-  test('Pause waits for the freezer; a frozen task is PAUSED and can’t be deleted', async () => {
+  test('Pause freezes; a frozen task is PAUSED and can’t be deleted', async () => {
     const h = new Harness()
     await running(h)
-    h.world.files.set('/cg/freezer/c1/freezer.state', 'FROZEN\n')
     await h.call('Pause', task.PauseRequest, C1)
+    assert.deepEqual(
+      h.world.log.filter(({ op }) => op === 'freeze').map((op) => 'path' in op && op.path),
+      ['/cg/freezer/c1'],
+    )
     assert.equal((await state(h)).status, task.Status.PAUSED)
     await assert.rejects(del(h), status(2, 'cannot delete a paused process'))
     await assert.rejects(start(h), status(2, 'cannot start a paused process'))

@@ -1,0 +1,17 @@
+/** `berth pause` */
+
+import { pauseContainer } from '../container/freeze.ts'
+import { need } from '../container/inspect.ts'
+import { checkId } from '../spec/id.ts'
+import type { Verb } from './verb.ts'
+
+export const verb: Verb = {
+  usage: 'ID',
+  flags: {},
+  args: [1, 1],
+  run: async ({ step, globals, first }) => {
+    const { state, status } = await need(step, globals.root, checkId(first))
+    await pauseContainer(step, state, status)
+    return {}
+  },
+}

@@ -1,0 +1,86 @@
+/** pause and resume on the command line. */
+import assert from 'node:assert/strict'
+import { readFileSync, writeFileSync } from 'node:fs'
+import { afterEach, beforeEach, describe, it } from 'node:test'
+import { Bundle, notHere } from '../harness/bundle.ts'
+import { leftOver, snapshot, until } from '../harness/host.ts'
+import { berth } from '../harness/run.ts'
+
+const id = `pause-${process.pid}`
+
+describe('pause', { skip: notHere }, () => {
+  let before: Set<string>
+  beforeEach(() => {
+    before = snapshot()
+  })
+  afterEach(async () => {
+    await berth(['delete', '--force', id])
+    let left: string[] = []
+    await until('nothing left', () => {
+      left = leftOver(before)
+      return left.length === 0
+    }).catch(() => assert.deepEqual(left, []))
+  })
+  const status = async (): Promise<string> => JSON.parse((await berth(['state', id])).stdout).status
+  const well = async (...args: string[]) => {
+    const done = await berth(args)
+    assert.equal(done.code, 0, done.stderr)
+  }
+  const refused = async (reason: RegExp, ...args: string[]) => {
+    const done = await berth(args)
+    assert.equal(done.code, 1, done.stderr)
+    assert.match(done.stderr, reason)
+  }
+
+  it('nothing of a paused container runs, all of it after resume', async () => {
+    using bundle = new Bundle(['/bin/sh', '-c', 'while :; do cat /proc/uptime >/tmp/beat; done'], (config) => {
+      config.root.readonly = false
+    })
+    writeFileSync(`${bundle.dir}/rootfs/tmp/beat`, '')
+    await well('run', '-d', '--bundle', bundle.dir, id)
+    const beat = () => readFileSync(`${bundle.dir}/rootfs/tmp/beat`, 'utf8')
+    await until('it beats', () => beat() !== '')
+    await well('pause', id)
+    assert.equal(await status(), 'paused')
+    const last = beat()
+    assert.equal((await berth(['ps', id])).code, 0)
+    assert.equal(beat(), last)
+    await refused(/paused/, 'pause', id)
+    await refused(/paused/, 'exec', id, '/bin/true')
+    await refused(/paused/, 'delete', id)
+    await well('resume', id)
+    assert.equal(await status(), 'running')
+    await until('it beats again', () => beat() !== last && beat() !== '')
+    await refused(/not paused but running/, 'resume', id)
+  })
+
+  it('a container that is created can be paused, a stopped one can not', async () => {
+    using bundle = new Bundle(['/bin/true'])
+    await well('create', '--bundle', bundle.dir, id)
+    await well('pause', id)
+    assert.equal(await status(), 'paused')
+    await refused(/paused/, 'start', id)
+    await well('resume', id)
+    assert.equal(await status(), 'created')
+    await well('start', id)
+    await until('stopped', async () => (await status()) === 'stopped')
+    await refused(/stopped/, 'pause', id)
+  })
+
+  it('SIGKILL and a forced delete end a paused container', async () => {
+    using bundle = new Bundle(['/bin/sleep', '1000'])
+    await well('run', '-d', '--bundle', bundle.dir, id)
+    await well('pause', id)
+    await well('kill', id, 'KILL')
+    await until('stopped', async () => (await status()) === 'stopped')
+    await well('delete', id)
+    await well('run', '-d', '--bundle', bundle.dir, id)
+    await well('pause', id)
+    await well('delete', '--force', id)
+  })
+
+  it('a container that there is not', async () => {
+    await refused(/does not exist/, 'pause', 'nobody')
+    await refused(/does not exist/, 'resume', 'nobody')
+  })
+})
