@@ -1,12 +1,11 @@
 /** Entry of the shim for the controller. */
 
-import { v1Settings } from '../src/cgroup/v1.ts'
-import { v2Settings } from '../src/cgroup/v2.ts'
 import type { CreateShim } from '../src/controller/types.ts'
 import { compileCreate } from '../src/plan/create.ts'
 import { compileExec } from '../src/plan/exec.ts'
 import { factsPlan, readFacts } from '../src/plan/facts.ts'
 import { fillHoles, startPlan } from '../src/plan/lifecycle.ts'
+import { planUpdate } from '../src/plan/update.ts'
 import { loadProcess, loadSpec } from '../src/spec/load.ts'
 import { shimWith } from './shim.ts'
 import type { Compiler } from './task/compile.ts'
@@ -18,8 +17,7 @@ const compiler: Compiler = {
   loadProcess,
   compileCreate,
   compileExec,
-  v1Settings,
-  v2Settings,
+  planUpdate,
   startPlan,
   fillHoles,
 }

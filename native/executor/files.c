@@ -61,6 +61,10 @@ int run_read(struct executor *ex, const struct op_read *op, struct buf *result) 
   return 1;
 }
 
+int run_read_stdin(struct executor *ex, const struct op_read_stdin *op, struct buf *result) {
+  return read_whole(STDIN_FILENO, op->max, result) == 0 ? 1 : fail_sys(&ex->fail, "read", "standard input");
+}
+
 /* The mode is meant exactly, whatever the umask. */
 static int create(const char *path, int flags, mode_t mode) {
   int fd = open_path(path, flags | O_CREAT | O_EXCL, mode & 07777);

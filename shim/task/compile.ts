@@ -1,12 +1,11 @@
 /** What the methods use of the runtime: handed in, so that a test can stand in for it. */
 
-import type { v1Settings } from '../../src/cgroup/v1.ts'
-import type { v2Settings } from '../../src/cgroup/v2.ts'
 import type { compileCreate } from '../../src/plan/create.ts'
 import type { compileExec } from '../../src/plan/exec.ts'
 import type { HostFacts, readFacts } from '../../src/plan/facts.ts'
 import type { fillHoles, startPlan } from '../../src/plan/lifecycle.ts'
 import type { Plan } from '../../src/plan/ops.ts'
+import type { planUpdate } from '../../src/plan/update.ts'
 import type { loadProcess, loadSpec } from '../../src/spec/load.ts'
 import type { CgroupDirs } from './record.ts'
 
@@ -18,8 +17,7 @@ export interface Compiler {
   readonly loadProcess: typeof loadProcess
   readonly compileCreate: typeof compileCreate
   readonly compileExec: typeof compileExec
-  readonly v1Settings: typeof v1Settings
-  readonly v2Settings: typeof v2Settings
+  readonly planUpdate: typeof planUpdate
   readonly startPlan: typeof startPlan
   readonly fillHoles: typeof fillHoles
 }

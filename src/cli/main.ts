@@ -34,6 +34,7 @@ const VERBS: Readonly<Record<string, VerbEntry>> = {
   kill: { describe: 'send a signal to a container', load: () => import('./kill.ts') },
   delete: { describe: 'remove a container', load: () => import('./delete.ts') },
   run: { describe: 'create and start a container, and wait for it', load: () => import('./run.ts') },
+  update: { describe: 'change the limits of a container', load: () => import('./update.ts') },
   pause: { describe: 'freeze the processes of a container', load: () => import('./pause.ts') },
   resume: { describe: 'let the processes of a paused container run again', load: () => import('./resume.ts') },
   list: { describe: 'list containers', load: () => import('./list.ts') },

@@ -183,6 +183,8 @@ export const OPS = {
    * as a process in an uninterruptible sleep can't be frozen. A directory without a freezer is ENOENT.
    */
   freeze: op(50, { path: 'str', frozen: 'u32', timeoutMs: 'u32' }),
+  /** Launcher. Result: its standard input up to EOF, at most `max` bytes (more is EFBIG). */
+  'read-stdin': op(51, { max: 'u32' }),
   /** Makes a user namespace with these maps that nobody is in: what mounts are mapped by. */
   'map-ids': op(56, { uidMap: 'str', gidMap: 'str', slot: 'slot' }),
   /**

@@ -140,7 +140,13 @@ export const engineTests = (engineOf: (runtime: 'runc' | 'berth') => Engine): vo
       const say = async (...args: string[]) => {
         const done = await cli(args)
         // the client warns of what the host lacks for networks, in one of the two runs only
-        seen.push({ ...done, stdout: done.stdout.replaceAll(id, 'ID').replace(/^IPv4 forwarding.*\n/m, '') })
+        seen.push({
+          ...done,
+          stdout: done.stdout
+            .replace(/[0-9a-f]{64}/g, 'ID')
+            .replaceAll(id, 'ID')
+            .replace(/^IPv4 forwarding.*\n/m, ''),
+        })
         return done
       }
       const script = 'trap "echo bye; exit 9" TERM; echo up; while :; do sleep 0.1; done'

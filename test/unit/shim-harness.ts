@@ -5,14 +5,13 @@ import { shimWith } from '../../shim/shim.ts'
 import type { Compiler } from '../../shim/task/compile.ts'
 import { decodeRecord, type ShimRecord } from '../../shim/task/record.ts'
 import { decodeResponse, encodeRequest, payloadOf } from '../../shim/ttrpc/message.ts'
-import { v1Settings } from '../../src/cgroup/v1.ts'
-import { v2Settings } from '../../src/cgroup/v2.ts'
 import { resultsOf } from '../../src/controller/results.ts'
 import type { Change, MonitorRequest, Results, Shim } from '../../src/controller/types.ts'
 import { BerthError } from '../../src/errors.ts'
 import type { HostFacts } from '../../src/plan/facts.ts'
 import { fillHoles, startPlan } from '../../src/plan/lifecycle.ts'
 import type { Op, Plan } from '../../src/plan/ops.ts'
+import { planUpdate } from '../../src/plan/update.ts'
 import { loadProcess, loadSpec } from '../../src/spec/load.ts'
 
 const hierarchy = (controllers: string[]) => ({
@@ -38,8 +37,7 @@ const fakeCompiler = (compiled: unknown[]): Compiler => ({
   readFacts: () => FACTS,
   loadSpec,
   loadProcess,
-  v1Settings,
-  v2Settings,
+  planUpdate,
   startPlan,
   fillHoles,
   compileCreate: (input) => {
