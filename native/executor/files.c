@@ -52,7 +52,7 @@ int write_whole(int fd, const void *data, size_t len) {
 
 int run_read(struct executor *ex, const struct op_read *op, struct buf *result) {
   _cleanup_fd_ int fd = open_path(op->path, O_RDONLY, 0);
-  if (fd < 0) return missing(op->flags) ? 0 : fail_sys(&ex->fail, "open", op->path);
+  if (fd < 0) return missing(op->flags) ? 0 : fail_sys(&ex->fail, "openat2", op->path);
   if (read_whole(fd, op->max, result) != 0) {
     /* A process's files answer so once it is gone. */
     if (errno == ESRCH && (op->flags & READ_MISSING_OK) != 0) return 0;
@@ -96,7 +96,7 @@ static int write_atomic(struct executor *ex, const struct op_write *op, const st
     fd = create(temporary, O_WRONLY, op->mode);
     if (fd < 0 && errno != EEXIST) break;
   }
-  if (fd < 0) return missing(op->flags & WRITE_MISSING_OK ? READ_MISSING_OK : 0) ? 0 : fail_sys(&ex->fail, "open", temporary);
+  if (fd < 0) return missing(op->flags & WRITE_MISSING_OK ? READ_MISSING_OK : 0) ? 0 : fail_sys(&ex->fail, "openat2", temporary);
   int done = write_whole(fd, data->data, data->len);
   if (done != 0) {
     (void)fail_sys(&ex->fail, "write", op->path);
@@ -114,7 +114,7 @@ int run_write(struct executor *ex, const struct op_write *op, struct buf *result
   if (template_render(ex, op->data, &data) != 0) return -1;
   if ((op->flags & WRITE_ATOMIC) != 0) return write_atomic(ex, op, &data);
   _cleanup_fd_ int fd = open_to_write(op);
-  if (fd < 0) return missing(op->flags & WRITE_MISSING_OK ? READ_MISSING_OK : 0) ? 0 : fail_sys(&ex->fail, "open", op->path);
+  if (fd < 0) return missing(op->flags & WRITE_MISSING_OK ? READ_MISSING_OK : 0) ? 0 : fail_sys(&ex->fail, "openat2", op->path);
   return write_whole(fd, data.data, data.len) == 0 ? 0 : fail_sys(&ex->fail, "write", op->path);
 }
 
@@ -128,7 +128,7 @@ int run_readlink(struct executor *ex, const struct op_readlink *op, struct buf *
 int run_stat(struct executor *ex, const struct op_stat *op, struct buf *result) {
   /* One descriptor, so that both calls speak of the same file. */
   _cleanup_fd_ int fd = open(op->path, O_PATH | O_CLOEXEC);
-  if (fd < 0) return missing(op->flags) ? 0 : fail_sys(&ex->fail, "open", op->path);
+  if (fd < 0) return missing(op->flags) ? 0 : fail_sys(&ex->fail, "openat2", op->path);
   struct stat st;
   struct statfs fs;
   if (fstat(fd, &st) != 0) return fail_sys(&ex->fail, "fstat", op->path);
@@ -142,7 +142,7 @@ int run_stat(struct executor *ex, const struct op_stat *op, struct buf *result) 
 int run_open(struct executor *ex, const struct op_open *op, struct buf *result) {
   (void)result;
   int fd = open(op->path, (int)op->oflags | ALWAYS, (mode_t)op->mode);
-  return fd < 0 ? fail_sys(&ex->fail, "open", op->path) : slot_put(ex, op->slot, fd);
+  return fd < 0 ? fail_sys(&ex->fail, "openat2", op->path) : slot_put(ex, op->slot, fd);
 }
 
 int run_chown(struct executor *ex, const struct op_chown *op, struct buf *result) {

@@ -22,6 +22,7 @@
 #include "controller.h"
 #include "install.h"
 #include "remote.h"
+#include "self_exec.h"
 
 extern char **environ;
 
@@ -33,7 +34,10 @@ static struct arguments arguments;
 
 static int run_remote(void *home, const char *socket, const uint8_t *plan, size_t len, struct buf *outcome) {
   (void)home;
-  return remote_run(socket, plan, len, outcome);
+  if (remote_run(socket, plan, len, outcome) == 0) return 0;
+  if (!spawn_failed_in()) return -1;
+  outcome_failed(outcome, spawn_failed_in(), errno, "no process to hold the container could be started");
+  return 0;
 }
 static int take(void *home, const char *name) {
   (void)home;

@@ -161,9 +161,10 @@ int confine_start(const struct install *in, const char *mode, int socket, const 
     if (out < 0 || null < 0 || setsid() < 0) _exit(1);
     /* Above what they become, so that none overwrites another. */
     int moved = fcntl(socket, F_DUPFD, 10), moved_out = fcntl(out, F_DUPFD, 10);
-    if (dup2(null, 0) < 0 || moved < 0 || moved_out < 0 || dup2(moved_out, 1) < 0 || dup2(moved_out, 2) < 0 || dup2(moved, 3) < 0 ||
-        sys_close_range(4, ~0u, 0) < 0 || chdir("/") < 0)
+    if (dup2(null, 0) < 0 || moved < 0 || moved_out < 0 || dup2(moved_out, 1) < 0 || dup2(moved_out, 2) < 0 || dup2(moved, 3) < 0)
       _exit(1);
+    if (sys_close_range(4, ~0u, 0) < 0) die("close_range");
+    if (chdir("/") < 0) die("/");
     leave_cgroups();
     reset_attributes();
     bool of_host = geteuid() == 0 && initial_user_namespace();

@@ -46,14 +46,22 @@ static int sealed_copy(int self) {
   return fd_steal(&to);
 }
 
-int self_exec(char *const argv[]) {
-  char *const env[] = {NULL};
+static const char *failed_in;
+
+const char *spawn_failed_in(void) { return failed_in; }
+
+/* The copy to execute. -1 where this host can't do what a monitor needs: found out here, as the child could tell nobody. */
+static int prepare(void) {
+  failed_in = "close_range";
+  if (sys_close_range(~0u, ~0u, CLOSE_RANGE_CLOEXEC) < 0) return -1;
+  failed_in = "execveat";
+  if (sys_execveat(-1, ".", NULL, NULL, -1) < 0 && errno != EINVAL) return -1;
+  failed_in = "open";
   _cleanup_fd_ int self = open("/proc/self/exe", O_PATH | O_CLOEXEC);
   if (self < 0) return -1;
-  _cleanup_fd_ int copy = read_only_clone(self);
-  if (copy < 0) copy = sealed_copy(self);
-  if (copy < 0) return -1;
-  return (int)syscall(SYS_execveat, copy, "", argv, env, AT_EMPTY_PATH);
+  int copy = read_only_clone(self);
+  failed_in = "memfd_create";
+  return copy >= 0 ? copy : sealed_copy(self);
 }
 
 /* More likely to be killed than who started it, as the reference shim; best effort, never lower than it was. */
@@ -69,9 +77,15 @@ static void raise_oom_score(void) {
 }
 
 pid_t spawn_monitor(char *const argv[], unsigned keep, bool stdio, bool oom_adj) {
+  char *const env[] = {NULL};
+  _cleanup_fd_ int copy = prepare();
+  if (copy < 0) return -1;
+  failed_in = "open";
   _cleanup_fd_ int null = open("/dev/null", O_RDWR | O_CLOEXEC);
   if (null < 0) return -1;
+  failed_in = "fork";
   pid_t pid = fork();
+  if (pid > 0) failed_in = NULL;
   if (pid != 0) return pid;
   for (int i = 0; i < 3; i++)
     /* A caller may have none of the three open; the container's then are null. */
@@ -86,6 +100,6 @@ pid_t spawn_monitor(char *const argv[], unsigned keep, bool stdio, bool oom_adj)
   /* Everything beyond goes at the execve below. */
   if (sigprocmask(SIG_SETMASK, &none, NULL) < 0 || sys_close_range(keep, ~0u, CLOSE_RANGE_CLOEXEC) < 0 || setsid() < 0 || chdir("/") < 0)
     _exit(1);
-  (void)self_exec(argv);
+  (void)sys_execveat(copy, "", argv, env, AT_EMPTY_PATH);
   _exit(1);
 }

@@ -125,7 +125,7 @@ int shim_start(const struct shim_call *c) {
   if (failed) {
     int error = errno;
     if (ours) (void)unlink(socket);
-    return fail(failed, strerror(error));
+    return fail(spawn_failed_in() ? spawn_failed_in() : failed, strerror(error));
   }
   if (printf("%s\n", address) > 0 && fflush(stdout) == 0) return 0;
   if (monitor > 0) {

@@ -145,5 +145,6 @@ export const ERRNO = {
   EACCES: 13,
   EEXIST: 17,
   ENOTDIR: 20,
+  ENOSYS: 38,
   ECONNREFUSED: 111,
 } as const

@@ -1,6 +1,7 @@
 /** The sentence a failed operation becomes. */
 
 import { BerthError } from '../errors.ts'
+import { missingCall } from '../host/kernel.ts'
 import { type ErrorRecord, findOp } from '../plan/encode.ts'
 import type { Plan } from '../plan/ops.ts'
 import { ERRNO, errnoName, errnoText } from './errno.ts'
@@ -40,11 +41,13 @@ export const failureText = ({ op, syscall, subject, errno, detail }: ErrorRecord
   if (op === 'find-exec') return execText(subject, errno, detail)
   const action = ACTIONS[op] ?? op
   const where = subject === '' ? action : `${action} "${subject}"`
-  const parts = [where]
+  const parts = where === '' ? [] : [where]
   if (errno !== 0) {
     const by = syscall === '' || action.split(' ').includes(syscall) ? '' : ` in ${syscall}`
     parts.push(`${errnoText(errno)} (${errnoName(errno)}${by})`)
   }
+  const missing = errno === ERRNO.ENOSYS ? missingCall(syscall) : undefined
+  if (missing !== undefined) parts.push(missing)
   const more = detail.trim()
   if (more !== '') parts.push(more)
   return parts.join(': ')

@@ -43,12 +43,16 @@ export function run(file: string, args: readonly string[], options: RunOptions =
  * Runs berth with its output in files: a container that it leaves behind has the same descriptors, so that pipes would not
  * reach EOF before the container's end.
  */
-export async function berth(args: readonly string[], options: RunOptions = {}): Promise<Finished> {
+export async function berth(
+  args: readonly string[],
+  options: RunOptions = {},
+  program: string = binary,
+): Promise<Finished> {
   const dir = mkdtempSync(join(tmpdir(), 'berth-output-'))
   const out = openSync(join(dir, 'out'), 'w')
   const err = openSync(join(dir, 'err'), 'w')
   try {
-    const done = await run(binary, args, { ...options, stdio: ['pipe', out, err] })
+    const done = await run(program, args, { ...options, stdio: ['pipe', out, err] })
     return { ...done, stdout: readFileSync(join(dir, 'out'), 'utf8'), stderr: readFileSync(join(dir, 'err'), 'utf8') }
   } finally {
     closeSync(out)
