@@ -37,12 +37,14 @@ export const verb: Verb = {
   },
   args: [1, Number.POSITIVE_INFINITY],
   stopAtFirst: true,
+  // Told from the exit code of a command, as far as that can be: what runc gives.
+  failure: 255,
   run: async (context) => {
     const { step, globals, request } = context
     const { id, paths, state, status } = await need(step, globals.root, checkId(context.first))
     if (status === 'stopped') throw new BerthError('state', `cannot exec in a stopped container: "${id}"`)
     if (status === 'paused' && !context.flag('ignore-paused'))
-      throw new BerthError('state', `cannot exec in a paused container: "${id}" (use --ignore-paused)`)
+      throw new BerthError('state', `cannot exec in a paused container (use --ignore-paused to override): "${id}"`)
     const { spec, facts } = await recompile(step, paths, state)
     const wanted = await wantedProcess(context, spec)
     const { terminal = false } = wanted

@@ -77,6 +77,7 @@ const dispatch = async (request: CommandRequest, step: RunStep, reporter: Report
 
   const { verb } = await entry.load()
   const { flags, stopAtFirst = false } = verb
+  reporter.failure = verb.failure
   const parsed = parseArgs(rest, { usage: `berth ${name} [flags] ${verb.usage}`.trimEnd(), flags, stopAtFirst })
   if (parsed.help !== undefined) return printed(parsed.help)
   checkCount(verb, parsed)
@@ -107,6 +108,8 @@ class Reporter {
   readonly #step: RunStep
   verb: string | undefined
   log: Log | undefined
+  /** The verb's own exit code for a failure. */
+  failure: number | undefined
 
   constructor(step: RunStep) {
     this.#step = step
@@ -119,8 +122,9 @@ class Reporter {
       : `internal error: ${error instanceof Error ? error.stack : String(error)}`
     const message = this.#prefixed(reason)
     const trouble = await this.#record([{ level: 'error', message }])
+    const kind = known ? error.kind : 'internal'
     return {
-      exitCode: exitCodeOf(known ? error.kind : 'internal'),
+      exitCode: kind === 'usage' ? exitCodeOf(kind) : (this.failure ?? exitCodeOf(kind)),
       stdout: '',
       stderr: `berth: ${oneLine(message)}\n${trouble}`,
     }

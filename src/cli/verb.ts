@@ -20,6 +20,8 @@ export interface Verb {
   readonly args: readonly [number, number]
   /** What follows the first argument is not ours to parse (the command of `exec`). */
   readonly stopAtFirst?: boolean
+  /** Exit code where it fails, if that is not 1 (and the command line was one). */
+  readonly failure?: number
   readonly run: (context: Context) => Promise<Partial<CommandAnswer>>
 }
 

@@ -21,7 +21,7 @@ export const deleteContainer = async (
   force: boolean,
 ): Promise<string[]> => {
   if (!force && status !== 'stopped' && status !== 'created')
-    throw new BerthError('state', `container "${id}" cannot be deleted: it is not stopped but ${status}`, {
+    throw new BerthError('state', `cannot delete container ${id} that is not stopped: ${status}`, {
       subject: id,
     })
   if (state === undefined) {

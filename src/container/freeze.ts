@@ -7,19 +7,16 @@ import { freezePlan, freezerDir } from '../plan/lifecycle.ts'
 import type { ContainerState } from './state.ts'
 import type { Status } from './status.ts'
 
-/** Texts as runc's: engines show them. */
+/** Texts as runc's, which people and tests look for. */
 export const pauseContainer = async (step: RunStep, state: ContainerState, status: Status): Promise<void> => {
   if (status !== 'running' && status !== 'created')
-    throw new BerthError(
-      'state',
-      `container "${state.id}" cannot be paused: it is not running or created but ${status}`,
-    )
+    throw new BerthError('state', `container not running: "${state.id}" is ${status}`, { subject: state.id })
   await freeze(step, state, true)
 }
 
 export const resumeContainer = async (step: RunStep, state: ContainerState, status: Status): Promise<void> => {
   if (status !== 'paused')
-    throw new BerthError('state', `container "${state.id}" cannot be resumed: it is not paused but ${status}`)
+    throw new BerthError('state', `container not paused: "${state.id}" is ${status}`, { subject: state.id })
   await freeze(step, state, false)
 }
 

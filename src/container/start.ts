@@ -10,10 +10,17 @@ import type { Status } from './status.ts'
 
 const SIGKILL = 9
 
+/** In runc's words, which people and tests look for. */
+const WHY_NOT: Readonly<Record<Exclude<Status, 'created'>, string>> = {
+  creating: 'a container that is still being created',
+  running: 'an already running container',
+  paused: 'a container in the paused state',
+  stopped: 'a container that has stopped',
+}
+
 export const checkStartable = (id: string, status: Status): void => {
   if (status === 'created') return
-  const why = status === 'stopped' ? 'it has stopped' : `it is already ${status}`
-  throw new BerthError('state', `container "${id}" cannot be started: ${why}`, { subject: id })
+  throw new BerthError('state', `cannot start ${WHY_NOT[status]}: "${id}"`, { subject: id })
 }
 
 /**

@@ -20,7 +20,7 @@ export const updateContainer = async (
   { id, paths, state, status }: Container & { readonly state: ContainerState },
   changes: Resources,
 ): Promise<readonly string[]> => {
-  if (status === 'stopped') throw new BerthError('state', `container "${id}" cannot be updated: it has stopped`)
+  if (status === 'stopped') throw new BerthError('state', `container not running: "${id}" has stopped`, { subject: id })
   const { spec: old, facts } = await recompile(step, paths, state)
   const text = stringifyJson(merge(old, changes))
   const { spec } = loadSpec(text, 'update')

@@ -28,7 +28,7 @@ describe('pause', { skip: notHere }, () => {
   }
   const refused = async (reason: RegExp, ...args: string[]) => {
     const done = await berth(args)
-    assert.equal(done.code, 1, done.stderr)
+    assert.equal(done.code, args[0] === 'exec' ? 255 : 1, done.stderr)
     assert.match(done.stderr, reason)
   }
 
@@ -45,13 +45,13 @@ describe('pause', { skip: notHere }, () => {
     const last = beat()
     assert.equal((await berth(['ps', id])).code, 0)
     assert.equal(beat(), last)
-    await refused(/paused/, 'pause', id)
-    await refused(/paused/, 'exec', id, '/bin/true')
-    await refused(/paused/, 'delete', id)
+    await refused(/container not running: .* is paused/, 'pause', id)
+    await refused(/cannot exec in a paused container \(use --ignore-paused to override\)/, 'exec', id, '/bin/true')
+    await refused(/that is not stopped: paused/, 'delete', id)
     await well('resume', id)
     assert.equal(await status(), 'running')
     await until('it beats again', () => beat() !== last && beat() !== '')
-    await refused(/not paused but running/, 'resume', id)
+    await refused(/container not paused/, 'resume', id)
   })
 
   it('a container that is created can be paused, a stopped one can not', async () => {
@@ -59,12 +59,12 @@ describe('pause', { skip: notHere }, () => {
     await well('create', '--bundle', bundle.dir, id)
     await well('pause', id)
     assert.equal(await status(), 'paused')
-    await refused(/paused/, 'start', id)
+    await refused(/cannot start a container in the paused state/, 'start', id)
     await well('resume', id)
     assert.equal(await status(), 'created')
     await well('start', id)
     await until('stopped', async () => (await status()) === 'stopped')
-    await refused(/stopped/, 'pause', id)
+    await refused(/container not running: .* is stopped/, 'pause', id)
   })
 
   it('SIGKILL and a forced delete end a paused container', async () => {
