@@ -3,10 +3,13 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
@@ -136,13 +139,21 @@ static int home_stay(void *home, const char *path, const char *exit_file, const 
     return -1;
   }
   socket_path = copy;
-  return 0;
+  return prctl(PR_SET_PDEATHSIG, 0);
+}
+
+/* Until `stay` this process ends with its launcher: `delete --force` after that one's death must not meet a plan that still runs. */
+static int end_with_launcher(int connection) {
+  if (prctl(PR_SET_PDEATHSIG, SIGKILL) < 0) return -1;
+  struct pollfd launcher = {.fd = connection, .events = 0};
+  return poll(&launcher, 1, 0) < 0 || (launcher.revents & POLLHUP) != 0 ? -1 : 0;
 }
 
 int command_monitor(int connection, unsigned preserve) {
   static const struct effects effects = {.keep = home_keep, .drop = home_drop, .pump = home_pump, .process = home_process,
                                          .stay = home_stay, .lookup = home_lookup, .held = home_held,
                                          .released = home_released, .give = home_give};
+  if (end_with_launcher(connection) < 0) return 1;
   preserved = preserve;
   executor_init(&executor, &effects);
   executor.preserve = preserve;
