@@ -22,20 +22,31 @@
 #define CLONE_NEWTIME 0x80
 #endif
 
+/* What a process that clones in our stead has to say. */
+struct between {
+  struct fail fail;
+  pid_t pid; /* of the clone; 0: none, and `fail` says why */
+  int pidfd; /* of the clone, in our own table */
+};
+
 /* One mapping of its own for what the child needs of us: everything else of ours can go (trap 2). */
 struct handover {
   struct cloned self;
+  struct between between;
   uint8_t plan[];
 };
 
 /* What the child goes on with; `untouchable`: it may not be non-dumpable yet. */
 struct birth {
   struct executor *ex;
-  const struct handover *handover;
+  struct handover *handover;
   size_t len;
   int control, other;
   bool unshare_cgroup, untouchable;
-  uint32_t born; /* which of the cgroups it was born in */
+  int cgroup;    /* to be born in; -1: none */
+  uint32_t born; /* which of the cgroups that is */
+  uint64_t flags;
+  struct entry entry;
 };
 
 static bool wanted(const struct executor *ex, int control, unsigned fd) {
@@ -94,38 +105,71 @@ static _Noreturn void live(const struct birth *birth) {
 
 /* Born in its cgroup of version 2 (Linux 5.7), a process is never anywhere else, and moving one costs a grace period of the kernel's.
  * Where that fails it is moved there like into the others: if that fails too, its error says more. */
-static pid_t clone_into(const struct op_clone *op, struct birth *birth, struct clone_args *args) {
-  birth->born = NOT_BORN;
-  uint32_t index;
-  _cleanup_fd_ int cgroup = birth_cgroup(op, &index);
-  if (cgroup >= 0) {
+static pid_t clone_into(struct birth *birth, struct clone_args *args) {
+  if (birth->cgroup >= 0) {
     struct clone_args into = *args;
     into.flags |= CLONE_INTO_CGROUP;
-    into.cgroup = (uint64_t)cgroup;
+    into.cgroup = (uint64_t)birth->cgroup;
     pid_t pid = sys_clone3(&into);
-    if (pid > 0) birth->born = index;
     if (pid >= 0) return pid;
   }
+  birth->born = NOT_BORN;
   return sys_clone3(args);
 }
 
-/* Clones, with namespaces joined around it. The pid, or -1 (fail set). */
-static pid_t give_birth(const struct op_clone *op, struct birth *birth, int *pidfd) {
-  struct executor *ex = birth->ex;
+static pid_t give_birth(struct birth *birth, int *pidfd) {
   /* The cgroup namespace comes later, as its root is the cgroup that the child is in then; the time namespace is made before (trap 8).
    * The child's parent is our own, which needs an exit signal of 0. */
-  struct clone_args args = {.flags = (op->flags & ~(uint64_t)(CLONE_NEWCGROUP | CLONE_NEWTIME)) | CLONE_PARENT | CLONE_PIDFD,
+  struct clone_args args = {.flags = (birth->flags & ~(uint64_t)(CLONE_NEWCGROUP | CLONE_NEWTIME)) | CLONE_PARENT | CLONE_PIDFD,
                             .pidfd = (uint64_t)(uintptr_t)pidfd};
-  struct joined joined = {-1, -1};
-  pid_t pid = -1;
-  if (join_namespaces(ex, op, &joined) == 0) {
-    pid = clone_into(op, birth, &args);
-    if (pid == 0) live(birth);
-    if (pid < 0) (void)fail_sys(&ex->fail, "clone3", op->key);
-  }
+  pid_t pid = clone_into(birth, &args);
+  if (pid == 0) live(birth);
+  return pid >= 0 ? pid : fail_sys(&birth->ex->fail, "clone3", "process");
+}
+
+/* Clones with namespaces joined around it. The pid, or -1 (fail set). */
+static pid_t give_birth_joined(struct birth *birth, int *pidfd) {
+  struct executor *ex = birth->ex;
+  struct joined joined;
+  for (size_t i = 0; i < NAMESPACE_KINDS; i++) joined.own[i] = -1;
+  pid_t pid = join_namespaces(ex, &birth->entry, &joined) == 0 ? give_birth(birth, pidfd) : -1;
   /* A process that can't go back would put its next child into a stranger's namespace. */
   if (leave_namespaces(ex, &joined) == 0) return pid;
   if (pid > 0) (void)sys_pidfd_send_signal(*pidfd, SIGKILL);
+  return -1;
+}
+
+/* The process between: it joins the user namespace, and leaves its clone to our parent. */
+static _Noreturn void live_between(struct birth *birth) {
+  struct executor *ex = birth->ex;
+  struct between *between = &birth->handover->between;
+  if (prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) != 0)
+    (void)fail_sys(&ex->fail, "prctl", "PR_SET_DUMPABLE");
+  else if (join_for_good(ex, &birth->entry) == 0)
+    between->pid = give_birth(birth, &between->pidfd);
+  if (between->pid > 0) _exit(0);
+  between->pid = 0;
+  between->fail = ex->fail;
+  _exit(1);
+}
+
+/* The same where a user namespace is joined. *helper is the process that has to be reaped. */
+static pid_t give_birth_between(const struct op_clone *op, struct birth *birth, int *pidfd, pid_t *helper) {
+  struct executor *ex = birth->ex;
+  struct between *between = &birth->handover->between;
+  _cleanup_fd_ int ended = -1;
+  /* It shares our descriptors, so that the clone's arrives here. */
+  struct clone_args args = {.flags = CLONE_PARENT | CLONE_FILES | CLONE_PIDFD, .pidfd = (uint64_t)(uintptr_t)&ended};
+  *helper = sys_clone3(&args);
+  if (*helper == 0) live_between(birth);
+  if (*helper < 0) return fail_sys(&ex->fail, "clone3", op->key);
+  if (process_ended(ended, -1) < 0) return fail_sys(&ex->fail, "poll", op->key);
+  if (between->pid > 0) {
+    *pidfd = between->pidfd;
+    return between->pid;
+  }
+  ex->fail = between->fail;
+  if (ex->fail.error == 0) (void)fail_msg(&ex->fail, ECHILD, op->key, "the process that was to join its user namespace was killed");
   return -1;
 }
 
@@ -146,10 +190,21 @@ static int settle(const struct op_clone *op, const struct birth *birth, pid_t pi
 static int make(const struct op_clone *op, struct birth *birth, struct cloned *self, struct buf *result) {
   struct executor *ex = birth->ex;
   _cleanup_fd_ int pidfd = -1;
-  pid_t pid = give_birth(op, birth, &pidfd);
+  pid_t pid, helper = 0;
+  if (entry_has_user(ex, &birth->entry)) {
+    /* The root of that user namespace may not place anybody in the host's cgroups. */
+    birth->cgroup = -1;
+    birth->born = NOT_BORN;
+    pid = give_birth_between(op, birth, &pidfd, &helper);
+  } else {
+    _cleanup_fd_ int cgroup = birth_cgroup(op, &birth->born);
+    birth->cgroup = cgroup;
+    pid = give_birth_joined(birth, &pidfd);
+  }
   fd_close(&birth->control);
   if (pid < 0) return -1;
-  if (settle(op, birth, pid, self) != 0 || buf_u32(result, (uint32_t)pid) != 0 || buf_u64(result, self->start_time) != 0) {
+  if (settle(op, birth, pid, self) != 0 || buf_u32(result, (uint32_t)pid) != 0 || buf_u64(result, self->start_time) != 0 ||
+      buf_u32(result, (uint32_t)helper) != 0) {
     (void)sys_pidfd_send_signal(pidfd, SIGKILL);
     return -1;
   }
@@ -166,16 +221,16 @@ int run_clone(struct executor *ex, const struct op_clone *op, struct buf *result
   /* Shared, so that the child sees what we write into it later. */
   struct handover *handover = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
   struct birth birth = {.ex = ex, .handover = handover, .len = op->plan.len, .other = ends[0], .control = ends[1],
-                        .unshare_cgroup = (op->flags & CLONE_NEWCGROUP) != 0,
+                        .flags = op->flags, .unshare_cgroup = (op->flags & CLONE_NEWCGROUP) != 0,
                         .untouchable = op->uid_map[0] != '\0' && geteuid() != 0};
   int done = -1;
   if (handover == MAP_FAILED) {
     (void)fail_sys(&ex->fail, "mmap", op->key);
-  } else {
+  } else if (entry_read(ex, op, &birth.entry) == 0) {
     if (op->plan.len > 0) memcpy(handover->plan, op->plan.data, op->plan.len);
     done = make(op, &birth, &handover->self, result);
-    (void)munmap(handover, size);
   }
+  if (handover != MAP_FAILED) (void)munmap(handover, size);
   fd_close(&birth.control);
   fd_close(&birth.other);
   return done;

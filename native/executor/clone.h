@@ -2,17 +2,39 @@
 #ifndef BERTH_CLONE_H
 #define BERTH_CLONE_H
 
+#include <stdbool.h>
+
 #include "executor.h"
 #include "ops.gen.h"
 
-/* Namespaces that only children enter: joined for a clone, left after it. */
+#define NAMESPACE_KINDS 8
+
+/* What is entered for a clone; copied out of the plan, which forked children do not have (trap 2). */
+struct entry {
+  uint32_t slots[NAMESPACE_KINDS], count;
+  bool new_time;
+  char time_offsets[128];
+};
+
+/* 0 or -1 (fail set). */
+int entry_read(struct executor *ex, const struct op_clone *op, struct entry *entry);
+/* Whether a user namespace is among them: there is no way back then, so that another process has to go. */
+bool entry_has_user(struct executor *ex, const struct entry *entry);
+
+/* Namespaces that were joined for a clone: our own, to go back to; -1 where not left. */
 struct joined {
-  int own_pid, own_time; /* our own namespaces, -1 where not left */
+  int own[NAMESPACE_KINDS];
 };
 
 /* Both return 0, or -1 (fail set). leave_namespaces is due even after join_namespaces failed. */
-int join_namespaces(struct executor *ex, const struct op_clone *op, struct joined *joined);
+int join_namespaces(struct executor *ex, const struct entry *entry, struct joined *joined);
 int leave_namespaces(struct executor *ex, struct joined *joined);
+/* For the process that does not come back. 0 or -1 (fail set). */
+int join_for_good(struct executor *ex, const struct entry *entry);
+
+const char *namespace_name(int type);
+/* The kernel refuses to enter the user namespace that one is in already. */
+bool is_own_user_namespace(int ns);
 
 #define NOT_BORN 0xffffffffu
 /* The cgroup that the process is to be born in: the one of version 2, at `index`. A descriptor, or -1 where there is none. */

@@ -85,8 +85,11 @@ static int bind_host(struct executor *ex, const struct op_mount_in *op) {
   struct op_mount_in host = *op;
   host.rec_attr_set |= op->attr_set;
   host.rec_attr_clear |= op->attr_clear;
+  struct fail why = ex->fail;
   _cleanup_fd_ int mount = mount_clone(ex, AT_FDCWD, source, true, source);
-  return mount < 0 ? -1 : bind(ex, &host, mount, source);
+  if (mount >= 0) return bind(ex, &host, mount, source);
+  ex->fail = why; /* the host has none either: what could not be mounted says more */
+  return -1;
 }
 
 static int bind_source(struct executor *ex, const struct op_mount_in *op) {

@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "../common/fd.h"
+#include "../executor/clone.h"
 #include "../executor/executor.h"
 #include "identity.h"
 #include "init.h"
@@ -22,8 +23,8 @@ int run_setns(struct executor *ex, const struct op_setns *op, struct buf *result
   (void)result;
   int ns = slot_fd(ex, op->slot);
   if (ns < 0) return -1;
-  char subject[40];
-  (void)snprintf(subject, sizeof subject, "namespace type 0x%x", op->nstype);
+  const char *subject = namespace_name((int)op->nstype);
+  if (op->nstype == CLONE_NEWUSER && is_own_user_namespace(ns)) return 0;
   if (setns(ns, (int)op->nstype) != 0) return fail_sys(&ex->fail, "setns", subject);
   /* Joining a user namespace changes credentials; a procfs shows the namespaces it was made in. */
   fd_close(&ex->proc);

@@ -37,6 +37,14 @@ static int make_parent_private(struct executor *ex, int dir, const char *subject
   }
 }
 
+/* Takes the directory as the root from now on. */
+static int take_root(struct executor *ex, int *root, const char *subject) {
+  if (fchdir(*root) != 0) return fail_sys(&ex->fail, "fchdir", subject);
+  fd_close(&ex->root);
+  ex->root = fd_steal(root);
+  return 0;
+}
+
 int run_rootfs(struct executor *ex, const struct op_rootfs *op, struct buf *result) {
   (void)result;
   _cleanup_fd_ int dir = open(op->path, O_PATH | O_DIRECTORY | O_CLOEXEC);
@@ -47,22 +55,43 @@ int run_rootfs(struct executor *ex, const struct op_rootfs *op, struct buf *resu
   _cleanup_fd_ int root = mount_clone(ex, dir, "", true, op->path);
   if (root < 0) return -1;
   if (!shared && mount_propagation(ex, root, op->propagation, op->path) != 0) return -1;
-  if (mount_attach(ex, root, dir, op->path) != 0) return -1;
-  if (fchdir(root) != 0) return fail_sys(&ex->fail, "fchdir", op->path);
-  fd_close(&ex->root);
-  ex->root = fd_steal(&root);
-  return 0;
+  return mount_attach(ex, root, dir, op->path) == 0 ? take_root(ex, &root, op->path) : -1;
+}
+
+int run_open_root(struct executor *ex, const struct op_open_root *op, struct buf *result) {
+  (void)result;
+  _cleanup_fd_ int root = open(op->path, O_PATH | O_DIRECTORY | O_CLOEXEC);
+  return root < 0 ? fail_sys(&ex->fail, "open", op->path) : take_root(ex, &root, op->path);
+}
+
+int run_enter_root(struct executor *ex, const struct op_enter_root *op, struct buf *result) {
+  (void)result;
+  int slot = slot_fd(ex, op->slot);
+  if (slot < 0) return -1;
+  _cleanup_fd_ int root = fcntl(slot, F_DUPFD_CLOEXEC, 3);
+  if (root < 0) return fail_sys(&ex->fail, "fcntl", "/");
+  if (take_root(ex, &root, "/") != 0) return -1;
+  return chroot(".") == 0 ? 0 : fail_sys(&ex->fail, "chroot", "/");
 }
 
 /* Swaps the roots, and lets go of the host's: it ends up mounted over the new root at ".", see pivot_root(2). */
 static int swap_roots(struct executor *ex) {
   _cleanup_fd_ int old = open("/", O_PATH | O_DIRECTORY | O_CLOEXEC);
   if (old < 0) return fail_sys(&ex->fail, "open", "/");
-  if (syscall(SYS_pivot_root, ".", ".") != 0) return fail_sys(&ex->fail, "pivot_root", ".");
+  if (syscall(SYS_pivot_root, ".", ".") != 0) {
+    (void)fail_sys(&ex->fail, "pivot_root", "/");
+    if (ex->fail.error == EINVAL)
+      fail_copy(ex->fail.detail, sizeof ex->fail.detail, "a root on an initramfs cannot be swapped: try --no-pivot");
+    return -1;
+  }
   if (fchdir(old) != 0) return fail_sys(&ex->fail, "fchdir", "/");
   /* Its unmounting must not travel to the host. */
   if (mount_propagation(ex, old, MS_SLAVE | MS_REC, "/") != 0) return -1;
   return sys_umount2(".", MNT_DETACH) == 0 ? 0 : fail_sys(&ex->fail, "umount2", "/");
+}
+
+static int change_root(struct executor *ex) {
+  return chroot(".") == 0 ? 0 : fail_sys(&ex->fail, "chroot", ".");
 }
 
 /* For an initramfs, whose root cannot be swapped: the new root is moved over it, and the process locked into it. */
@@ -70,14 +99,15 @@ static int cover_root(struct executor *ex) {
   _cleanup_fd_ int old = open("/", O_PATH | O_DIRECTORY | O_CLOEXEC);
   if (old < 0) return fail_sys(&ex->fail, "open", "/");
   if (mount_attach(ex, ex->root, old, "/") != 0) return -1;
-  return chroot(".") == 0 ? 0 : fail_sys(&ex->fail, "chroot", ".");
+  return change_root(ex);
 }
 
 int run_pivot(struct executor *ex, const struct op_pivot *op, struct buf *result) {
   (void)result;
   if (ex->root < 0) return fail_msg(&ex->fail, EBADF, "/", "no root file system was opened");
   if (fchdir(ex->root) != 0) return fail_sys(&ex->fail, "fchdir", "/");
-  if (((op->flags & PIVOT_NO_PIVOT) != 0 ? cover_root(ex) : swap_roots(ex)) != 0) return -1;
+  bool chroots = (op->flags & PIVOT_CHROOT) != 0, covers = (op->flags & PIVOT_NO_PIVOT) != 0;
+  if ((chroots ? change_root(ex) : covers ? cover_root(ex) : swap_roots(ex)) != 0) return -1;
   if (chdir("/") != 0) return fail_sys(&ex->fail, "chdir", "/");
   int root = open("/", O_PATH | O_DIRECTORY | O_CLOEXEC);
   if (root < 0) return fail_sys(&ex->fail, "open", "/");

@@ -53,6 +53,7 @@ const build = async (env: Env, request: Request, step: RunStep) => {
     bundle,
     spec,
     facts,
+    stateDir: taskDir(env, id),
     arch,
     key: keyOf(id, ''),
     preserveFds: 0,

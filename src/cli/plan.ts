@@ -3,6 +3,7 @@
 import { posix } from 'node:path'
 import { compile } from '../container/compile.ts'
 import { readBundle } from '../container/create.ts'
+import { containerPaths } from '../container/layout.ts'
 import { afterTerminal } from '../container/terminal.ts'
 import { describePolicy, explainPlan, planJson } from '../plan/explain.ts'
 import { checkId } from '../spec/id.ts'
@@ -26,11 +27,13 @@ export const verb: Verb = {
     const bundle = args[0] === undefined ? (context.path('bundle') ?? request.cwd) : context.resolve(args[0])
     const { config, facts } = await readBundle(step, bundle)
     const { spec, warnings } = loadSpec(config, posix.join(bundle, 'config.json'), { runnable: true })
+    const id = checkId(context.text('id') ?? EXAMPLE_ID)
     const compiled = compile({
-      id: checkId(context.text('id') ?? EXAMPLE_ID),
+      id,
       bundle,
       spec,
       facts,
+      stateDir: containerPaths(globals.root, id).dir,
       flags: { noPivot: false, noNewKeyring: false, systemdCgroup: globals.systemdCgroup, preserveFds: 0 },
       // The terminal would be served by the command itself, as with `run`.
       afterTerminal: afterTerminal({

@@ -1,12 +1,13 @@
 /** Compiles a container of the command line, at its creation and again whenever one of its plans is needed. */
 
+import type { Results } from '../controller/types.ts'
 import { BerthError } from '../errors.ts'
 import { type Arch, type Compiled, compileCreate } from '../plan/create.ts'
 import type { HostFacts } from '../plan/facts.ts'
 import type { Plan } from '../plan/ops.ts'
 import type { Spec } from '../spec/types.ts'
 import { INIT_KEY } from './layout.ts'
-import type { CreateFlags } from './state.ts'
+import type { CreateFlags, ProcessId } from './state.ts'
 
 /** The slots that hold the command's own stdio in the process behind `remote`. */
 export const STDIO = [0, 1, 2] as const
@@ -23,16 +24,19 @@ export interface CompileInput {
   readonly bundle: string
   readonly spec: Spec
   readonly facts: HostFacts
+  /** The container's state directory. */
+  readonly stateDir: string
   readonly flags: CreateFlags
   readonly afterTerminal?: Plan
 }
 
-export const compile = ({ id, bundle, spec, facts, flags, afterTerminal = [] }: CompileInput): Compiled =>
+export const compile = ({ id, bundle, spec, facts, stateDir, flags, afterTerminal = [] }: CompileInput): Compiled =>
   compileCreate({
     id,
     bundle,
     spec,
     facts,
+    stateDir,
     key: INIT_KEY,
     stdio: STDIO,
     preserveFds: flags.preserveFds,
@@ -48,4 +52,16 @@ export const cloneIndex = (plan: Plan, key: string): number => {
   const index = plan.findIndex((op) => op.op === 'clone' && op.key === key)
   if (index < 0) throw new BerthError('internal', `the plan clones no process "${key}"`)
   return index
+}
+
+/** A clone's result, and the process between that has to be reaped by the launcher, its parent (`clone` in src/plan/ops.ts). */
+export const clonedProcess = (
+  results: Results,
+  index: number,
+): { readonly process: ProcessId; readonly reap: Plan } => {
+  const between = results.u32(index, 12)
+  return {
+    process: { pid: results.u32(index), startTime: results.u64(index, 4) },
+    reap: between === 0 ? [] : [{ op: 'await', pid: between, forward: 0 }],
+  }
 }

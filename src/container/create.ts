@@ -11,7 +11,7 @@ import { DIR_FLAGS, type Op, type Plan, READ_FLAGS, WRITE_FLAGS } from '../plan/
 import { checkId } from '../spec/id.ts'
 import { loadSpec } from '../spec/load.ts'
 import type { Spec } from '../spec/types.ts'
-import { cloneIndex, compile } from './compile.ts'
+import { clonedProcess, cloneIndex, compile } from './compile.ts'
 import { readOp } from './inspect.ts'
 import { type ContainerPaths, containerPaths, INIT_KEY } from './layout.ts'
 import { type ContainerState, type CreateFlags, encodeState, type ProcessId } from './state.ts'
@@ -63,6 +63,7 @@ export const createContainer = async (
     bundle,
     spec,
     facts,
+    stateDir: paths.dir,
     flags,
     afterTerminal: afterTerminal({ terminal, detach, consoleSocket }),
   })
@@ -183,9 +184,10 @@ const park = async (step: RunStep, compiled: Compiled, paths: ContainerPaths) =>
   ]
   const results = await step('create', [{ op: 'remote', socket: '', plan }, { op: 'clock' }])
   const inside = results.nested(0)
-  const clone = cloneIndex(plan, INIT_KEY)
+  const { process, reap } = clonedProcess(inside, cloneIndex(plan, INIT_KEY))
+  if (reap.length > 0) await step('reap', reap)
   return {
-    init: { pid: inside.u32(clone), startTime: inside.u64(clone, 4) },
+    init: process,
     monitor: selfOf(inside.text(0) ?? ''),
     created: rfc3339(results.u64(1)),
   }

@@ -6,7 +6,7 @@ import { compileExec } from '../plan/exec.ts'
 import type { HostFacts } from '../plan/facts.ts'
 import type { Plan } from '../plan/ops.ts'
 import type { Capabilities, Process, Spec } from '../spec/types.ts'
-import { cloneIndex, hostArch, STDIO } from './compile.ts'
+import { clonedProcess, cloneIndex, hostArch, STDIO } from './compile.ts'
 import type { ContainerState, ProcessId } from './state.ts'
 
 const EXEC_KEY = 'exec'
@@ -97,8 +97,9 @@ export const execInContainer = async (step: RunStep, options: ExecOptions): Prom
     arch: hostArch(),
   })
   const results = (await step('exec', [{ op: 'remote', socket: '', plan }])).nested(0)
-  const clone = cloneIndex(plan, EXEC_KEY)
-  return { pid: results.u32(clone), startTime: results.u64(clone, 4) }
+  const cloned = clonedProcess(results, cloneIndex(plan, EXEC_KEY))
+  if (cloned.reap.length > 0) await step('reap', cloned.reap)
+  return cloned.process
 }
 
 /**

@@ -26,5 +26,5 @@ export const recompile = async (step: RunStep, paths: ContainerPaths, state: Con
   const { spec } = loadSpec(config, paths.config)
   const facts = readFacts(results)
   const { id, bundle, options } = state
-  return { spec, facts, compiled: compile({ id, bundle, spec, facts, flags: options }) }
+  return { spec, facts, compiled: compile({ id, bundle, spec, facts, stateDir: paths.dir, flags: options }) }
 }

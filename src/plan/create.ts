@@ -2,17 +2,17 @@
 
 import { posix } from 'node:path'
 import { BerthError } from '../errors.ts'
-import type { Linux, Process, RootfsPropagation, Spec } from '../spec/types.ts'
+import type { Linux, Process, Spec } from '../spec/types.ts'
 import { planCgroups } from './cgroups.ts'
 import { planDevices } from './devices.ts'
 import type { HostFacts } from './facts.ts'
 import { planHooks } from './hooks.ts'
 import { poststopPlan, startPlan } from './lifecycle.ts'
-import { MOUNT_ATTR_RDONLY, MS_REC, PROPAGATION } from './mount-options.ts'
 import { type MountPlan, planMounts } from './mounts.ts'
 import { type NamespacePlan, Namespaces, planNamespaces } from './namespaces.ts'
-import { type Op, PIVOT_FLAGS, type Plan } from './ops.ts'
+import type { Op, Plan } from './ops.ts'
 import { type Arch, deniesSetgroups, makeWorkingDirectory, planExec, planIdentity, planOomScore } from './process.ts'
+import { planRoot, type RootPlan } from './root.ts'
 import { planSysctls } from './sysctl.ts'
 import { planStdio, receiveTerminal, resume, type StdioSlots } from './terminal.ts'
 
@@ -25,6 +25,8 @@ export interface CreateInput {
   readonly bundle: string
   readonly spec: Spec
   readonly facts: HostFacts
+  /** The container's state directory, absolute. */
+  readonly stateDir: string
   /** Name under which the monitor holds the init. */
   readonly key: string
   /** Slots that hold stdin, stdout and stderr (not used with a terminal); NO_SLOT leaves what the maker has. */
@@ -55,20 +57,6 @@ export interface Compiled {
   readonly cgroupPaths: readonly string[]
   readonly rootfs: string
   readonly warnings: readonly string[]
-}
-
-/** Of the host's mounts, as the new namespace sees them; and of the root in the end (linux.rootfsPropagation). */
-const PROPAGATIONS: Readonly<Record<RootfsPropagation, { readonly host: bigint; readonly root: bigint }>> = {
-  '': { host: PROPAGATION.slave | MS_REC, root: 0n },
-  private: { host: PROPAGATION.private | MS_REC, root: PROPAGATION.private },
-  rprivate: { host: PROPAGATION.private | MS_REC, root: PROPAGATION.private | MS_REC },
-  slave: { host: PROPAGATION.slave | MS_REC, root: PROPAGATION.slave },
-  rslave: { host: PROPAGATION.slave | MS_REC, root: PROPAGATION.slave | MS_REC },
-  shared: { host: PROPAGATION.shared | MS_REC, root: PROPAGATION.shared },
-  rshared: { host: PROPAGATION.shared | MS_REC, root: PROPAGATION.shared | MS_REC },
-  // An unbindable root could not be bound: it becomes that when all is in place.
-  unbindable: { host: PROPAGATION.private | MS_REC, root: PROPAGATION.unbindable },
-  runbindable: { host: PROPAGATION.private | MS_REC, root: PROPAGATION.unbindable | MS_REC },
 }
 
 /** What the specification knows and this build does not do: an error, as leaving it out would not be what was asked for. */
@@ -114,7 +102,7 @@ interface InitContext {
   readonly process: Process
   readonly namespaces: Namespaces
   readonly namespacePlan: NamespacePlan
-  readonly rootfs: string
+  readonly root: RootPlan
   readonly mounts: MountPlan
 }
 
@@ -122,37 +110,24 @@ interface InitContext {
 const planFileSystem = (context: InitContext): Op[] => {
   const { input } = context
   const { spec, id, bundle } = input
-  const propagation = PROPAGATIONS[spec.linux?.rootfsPropagation ?? '']
-  const pointer = '/linux/rootfsPropagation'
-  const shared = (propagation.root & PROPAGATION.shared) !== 0n
   return [
-    { op: 'propagation', path: '/', flags: propagation.host, pointer },
-    { op: 'rootfs', path: context.rootfs, propagation: shared ? propagation.root : 0n, pointer: '/root/path' },
+    ...context.root.make,
     ...context.mounts.ops,
     ...planDevices(spec, input.facts),
     // In the runtime's namespaces, by whoever made this process, while it waits.
     ...(runtimeHooks(input).length > 0 ? [{ op: 'sync', pointer: '/hooks' } as const] : []),
     ...planHooks(spec, 'createContainer', id, bundle),
-    { op: 'pivot', flags: input.noPivot ? PIVOT_FLAGS.noPivot : 0, pointer: '/root/path' },
+    context.root.enter,
   ]
 }
 
 const planPaths = (spec: Spec, lateReadonly: readonly string[]): Op[] => {
-  const { linux, root } = spec
+  const { linux } = spec
   const ops: Op[] = []
   if (lateReadonly.length > 0) ops.push({ op: 'readonly', paths: lateReadonly, pointer: '/mounts' })
   if (linux?.readonlyPaths?.length)
     ops.push({ op: 'readonly', paths: linux.readonlyPaths, pointer: '/linux/readonlyPaths' })
   if (linux?.maskedPaths?.length) ops.push({ op: 'mask', paths: linux.maskedPaths, pointer: '/linux/maskedPaths' })
-  const attrSet = root?.readonly ? MOUNT_ATTR_RDONLY : 0n
-  const propagation = PROPAGATIONS[linux?.rootfsPropagation ?? ''].root
-  if (attrSet !== 0n || propagation !== 0n)
-    ops.push({
-      op: 'remount-root',
-      attrSet,
-      propagation,
-      pointer: attrSet !== 0n ? '/root/readonly' : '/linux/rootfsPropagation',
-    })
   return ops
 }
 
@@ -188,6 +163,7 @@ const planInit = (context: InitContext): { plan: Plan; warnings: readonly string
       spec,
       context.mounts.lateReadonly.map(({ path }) => path),
     ),
+    ...context.root.finish,
     ...(input.noNewKeyring ? [] : [{ op: 'keyring', name: `_ses.${id}`, pointer: '/process' } as const]),
     ...identity.ops,
     { op: 'park', pointer: '/process' },
@@ -204,15 +180,17 @@ export const compileCreate = (input: CreateInput): Compiled => {
   const { process = NO_PROCESS } = spec
   const rootfs = posix.resolve(bundle, spec.root?.path ?? '')
   const namespaces = new Namespaces(spec)
-  const namespacePlan = planNamespaces(spec, namespaces)
+  const namespacePlan = planNamespaces(spec, namespaces, facts)
   const cgroups = planCgroups({ id, spec, facts, systemd: input.systemdCgroup })
-  const propagation = PROPAGATIONS[spec.linux?.rootfsPropagation ?? ''].host
+  const root = planRoot({ spec, namespaces, rootfs, stateDir: input.stateDir, noPivot: input.noPivot })
+  const { propagation } = root
   const mounts = planMounts({ bundle, spec, cgroups: cgroups.dirs, namespaces, facts, propagation })
-  const init = planInit({ input, process, namespaces, namespacePlan, rootfs, mounts })
+  const init = planInit({ input, process, namespaces, namespacePlan, root, mounts })
   const cgroupPaths = cgroups.dirs.map(({ dir }) => dir)
   const hooks = runtimeHooks(input)
   const create: Op[] = [
     ...cgroups.create,
+    ...root.open,
     ...namespacePlan.open,
     ...mounts.open,
     {
@@ -228,6 +206,7 @@ export const compileCreate = (input: CreateInput): Compiled => {
       plan: init.plan,
       pointer: '/linux/namespaces',
     },
+    ...namespacePlan.close,
     ...mounts.close,
     ...(hooks.length > 0 ? [resume(key, 'sync', '/hooks'), ...hooks] : []),
     ...receiveTerminal(process, key, input.afterTerminal),
@@ -237,10 +216,10 @@ export const compileCreate = (input: CreateInput): Compiled => {
     check: cgroups.check,
     create,
     start: startPlan(spec, id, bundle, key),
-    undo: cgroups.remove,
+    undo: [...cgroups.remove, ...root.undo],
     poststop: poststopPlan(spec, id, bundle),
     cgroupPaths,
     rootfs,
-    warnings: [...cgroups.warnings, ...mounts.warnings, ...init.warnings],
+    warnings: [...cgroups.warnings, ...root.warnings, ...mounts.warnings, ...init.warnings],
   }
 }

@@ -4,7 +4,7 @@ import { BerthError } from '../errors.ts'
 import type { Process, Spec } from '../spec/types.ts'
 import { parseCpuList } from './affinity.ts'
 import type { HostFacts } from './facts.ts'
-import { joinNamespaces, Namespaces, NS_FILES } from './namespaces.ts'
+import { joinNamespaces, lacksPrivilege, Namespaces, NS_FILES, ROOT_SLOT } from './namespaces.ts'
 import type { Op, Plan } from './ops.ts'
 import { type Arch, planExec, planIdentity, planOomScore } from './process.ts'
 import { planStdio, receiveTerminal, resume, type StdioSlots } from './terminal.ts'
@@ -30,6 +30,8 @@ export interface ExecInput {
   readonly ownerUid?: number
 }
 
+const O_PATH_DIRECTORY = 0o10200000
+
 const affinity = (list: string | undefined, property: string): Op[] => {
   if (!list) return []
   const pointer = `/process/execCPUAffinity/${property}`
@@ -39,22 +41,34 @@ const affinity = (list: string | undefined, property: string): Op[] => {
   return [{ op: 'affinity', mask, pointer }]
 }
 
+const openRoot = (pid: number): Op => ({
+  op: 'open',
+  path: `/proc/${pid}/root`,
+  oflags: O_PATH_DIRECTORY,
+  mode: 0,
+  slot: ROOT_SLOT,
+  pointer: '/root',
+})
+
 /** The plan that runs a process through to its execve. Errors point into a configuration with this process as its `process`. */
 export const compileExec = (input: ExecInput): Plan => {
-  const { process, spec, key, initPid } = input
+  const { process, spec, key, initPid, facts } = input
   const namespaces = new Namespaces(spec)
   const targets = namespaces.types.map((type) => ({
     type,
     path: `/proc/${initPid}/ns/${NS_FILES[type]}`,
     pointer: '/linux/namespaces',
   }))
-  const join = joinNamespaces(targets)
+  const join = joinNamespaces(targets, namespaces.has('user') && lacksPrivilege(facts))
+  // Without mounts of its own the container has but a root.
+  const hasMounts = namespaces.has('mount')
   const identity = planIdentity({ ...input, namespaces })
   const inside: Op[] = [
     { op: 'session', pointer: '/process' },
     ...planOomScore(process),
     ...affinity(process.execCPUAffinity?.initial, 'initial'),
     ...join.enter,
+    ...(hasMounts ? [] : [{ op: 'enter-root', slot: ROOT_SLOT, pointer: '/root' } as const]),
     planStdio(process, input.stdio, false),
     ...affinity(process.execCPUAffinity?.final, 'final'),
     ...identity.ops,
@@ -62,6 +76,7 @@ export const compileExec = (input: ExecInput): Plan => {
   ]
   return [
     ...join.open,
+    ...(hasMounts ? [] : [openRoot(initPid)]),
     // A pid may have been given to another process: what was opened is believed because this one is still there after it (trap 24).
     { op: 'kill', pid: initPid, start: input.initStart, signal: 0, flags: 0, pointer: '/process' },
     {

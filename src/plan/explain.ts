@@ -7,7 +7,7 @@ import type { Compiled } from './create.ts'
 import { DEVICE_TYPES } from './devices.ts'
 import { describeOptions } from './mount-options.ts'
 import { CLONE_FLAGS } from './namespaces.ts'
-import { NO_SLOT, OPS, type Op, type Plan, type Template } from './ops.ts'
+import { NO_SLOT, OPS, type Op, PIVOT_FLAGS, type Plan, type Template } from './ops.ts'
 
 const templateText = (template: Template): string =>
   template
@@ -59,7 +59,10 @@ const opText = (op: Op): string => {
     case 'chown':
       return `chown ${op.uid}:${op.gid} ${op.path}`
     case 'open':
-      return `open ${op.path}`
+    case 'open-root':
+      return `${op.op} ${op.path}`
+    case 'open-namespace':
+      return `open namespace ${op.path}`
     case 'map-ids':
       return `user namespace for mapped mounts: uids ${mapLine(op.uidMap)}; gids ${mapLine(op.gidMap)}`
     case 'mount-source':
@@ -98,6 +101,7 @@ const opText = (op: Op): string => {
     case 'symlink':
       return `symlink ${op.path} to ${op.target}`
     case 'pivot':
+      if ((op.flags & PIVOT_FLAGS.chroot) !== 0) return 'chroot'
       return op.flags === 0 ? 'pivot_root' : 'move the root and chroot'
     case 'chdir':
       return `chdir ${op.path}${op.flags === 0 ? '' : ' (made where missing)'}`

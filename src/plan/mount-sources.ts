@@ -4,12 +4,11 @@ import { BerthError } from '../errors.ts'
 import type { IdMapping, Mount } from '../spec/types.ts'
 import type { HostFacts } from './facts.ts'
 import type { ParsedOptions } from './mount-options.ts'
-import { mapText, type Namespaces } from './namespaces.ts'
+import { lacksPrivilege, mapText, type Namespaces } from './namespaces.ts'
 import { MOUNT_FLAGS, NO_SLOT, type Op, type Plan, SLOTS } from './ops.ts'
 
 /** Slots from here on are for mounts. */
 const FIRST_SLOT = 64
-const CAP_SYS_ADMIN = 1n << 21n
 
 /** How a message names a mount: mounts[3]. */
 export const where = (pointer: string): string => pointer.slice(1).replace(/\/(\d+)$/, '[$1]')
@@ -53,7 +52,7 @@ export class MountSources {
     const own = mount.uidMappings?.length ? mount : undefined
     if (!own && options.idmap === 'none') return NO_SLOT
     const { namespaces, uidMappings, gidMappings } = this.#input
-    if (!this.#privileged)
+    if (lacksPrivilege(this.#input.facts))
       throw new BerthError(
         'unsupported',
         `${where(pointer)}: mapping ids needs CAP_SYS_ADMIN, which the caller lacks`,
@@ -82,16 +81,13 @@ export class MountSources {
 
   /** The slot of a bind's source, where that has to be opened outside: the container's root may be unable to reach it. */
   bind(path: string, options: ParsedOptions, userns: number, pointer: string): number {
-    if (userns === NO_SLOT && !(this.#input.namespaces.has('user') && this.#privileged)) return NO_SLOT
+    if (userns === NO_SLOT && !(this.#input.namespaces.has('user') && !lacksPrivilege(this.#input.facts)))
+      return NO_SLOT
     const slot = this.#slot(pointer)
     const flags =
       (options.recursive ? MOUNT_FLAGS.recursive : 0) | (options.idmap === 'tree' ? MOUNT_FLAGS.idmapTree : 0)
     this.#open.push({ op: 'mount-source', path, propagation: this.#input.propagation, userns, flags, slot, pointer })
     return slot
-  }
-
-  get #privileged(): boolean {
-    return (this.#input.facts.permitted & CAP_SYS_ADMIN) !== 0n
   }
 
   #slot(pointer: string): number {

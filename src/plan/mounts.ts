@@ -83,13 +83,22 @@ const cgroupMount = (context: MountContext, target: string, options: ParsedOptio
   }
 }
 
-const mountFlags = (type: string, options: ParsedOptions, ownNetwork: boolean): number => {
+/**
+ * What may not be mountable: file systems that show a namespace or cgroups that do not belong to the container. The host's then shows the
+ * same, unless it is a pid or ipc namespace of others, which the host's would show another than.
+ */
+const mayFallBack = (type: string, namespaces: Namespaces): boolean =>
+  (type === 'sysfs' && !namespaces.isNew('network')) ||
+  (type === 'proc' && !namespaces.has('pid')) ||
+  (type === 'mqueue' && !namespaces.has('ipc')) ||
+  type === 'cgroup2'
+
+const mountFlags = (type: string, options: ParsedOptions, namespaces: Namespaces): number => {
   let flags = MOUNT_FLAGS.makeTarget as number
   if (options.recursive) flags |= MOUNT_FLAGS.recursive
   if (options.copyUp && type === 'tmpfs') flags |= MOUNT_FLAGS.copyUp
   if (type === 'proc' || type === 'sysfs') flags |= MOUNT_FLAGS.noSymlink
-  // Neither can be mounted where the process does not own the namespace that it shows: a host's network, a host's cgroups.
-  if ((type === 'sysfs' && !ownNetwork) || type === 'cgroup2') flags |= MOUNT_FLAGS.bindFallback
+  if (mayFallBack(type, namespaces)) flags |= MOUNT_FLAGS.bindFallback
   return flags
 }
 
@@ -126,7 +135,7 @@ const planMount = (mount: Mount, context: MountContext, sources: MountSources, p
     recAttrSet: options.recAttrSet,
     recAttrClear: options.recAttrClear,
     propagation: options.propagation,
-    flags: mountFlags(type, options, context.namespaces.has('network')),
+    flags: mountFlags(type, options, context.namespaces),
     from: bind ? sources.bind(source, options, userns, pointer) : NO_SLOT,
     userns: bind ? NO_SLOT : userns,
     pointer,

@@ -2,6 +2,7 @@
 
 import { BerthError } from '../errors.ts'
 import type { IdMapping, Namespace, NamespaceType, Spec } from '../spec/types.ts'
+import type { HostFacts } from './facts.ts'
 import type { Op, Plan } from './ops.ts'
 
 /** linux/sched.h */
@@ -30,12 +31,11 @@ export const NS_FILES: Readonly<Record<NamespaceType, string>> = {
 
 /** The slots that namespaces are opened in, one for each type. */
 export const NAMESPACE_SLOTS = 40
-const O_RDONLY = 0
-
-/** The user namespace first: the others may belong to it, and entering them takes capabilities in their owner. The mounts last. */
-const ENTER_ORDER: readonly NamespaceType[] = ['user', 'ipc', 'uts', 'network', 'cgroup', 'mount']
-/** Entered for children only. */
-const FOR_CHILDREN: readonly NamespaceType[] = ['pid', 'time']
+/** The slot of a container's root directory. */
+export const ROOT_SLOT = 48
+/** Entered by the process itself, in this order; all others by its maker, for the clone. */
+const ENTERED_BY_ITSELF: readonly NamespaceType[] = ['user', 'mount']
+const CAP_SYS_ADMIN = 1n << 21n
 
 export interface JoinTarget {
   readonly type: NamespaceType
@@ -46,35 +46,37 @@ export interface JoinTarget {
 export interface JoinPlan {
   /** Outside: opens the namespaces. */
   readonly open: Plan
-  /** Slots for `clone.join`. */
+  /** Slots for the clone's `join`. */
   readonly join: readonly number[]
+  /** Outside, after the clone: an open namespace lives on. */
+  readonly close: Plan
   /** In the cloned process. */
   readonly enter: Plan
 }
 
-/** How to enter namespaces. */
-export const joinNamespaces = (targets: readonly JoinTarget[]): JoinPlan => {
-  const slots = new Map(targets.map((target, index) => [target.type, NAMESPACE_SLOTS + index]))
-  const pointers = new Map(targets.map(({ type, pointer }) => [type, pointer]))
+/**
+ * How to enter namespaces. Whoever has the privilege enters all others before the user namespace: they may belong to one above it. Who
+ * lacks it gains it by entering the user namespace, so that it has to come first, in a process between (`between`).
+ */
+export const joinNamespaces = (targets: readonly JoinTarget[], between: boolean): JoinPlan => {
+  const itself = ENTERED_BY_ITSELF.filter((type) => !(type === 'user' && between))
+  const slots = targets.map((target, index) => ({ ...target, slot: NAMESPACE_SLOTS + index }))
   return {
-    open: targets.map(
-      ({ path, pointer }, index): Op => ({
-        op: 'open',
-        path,
-        oflags: O_RDONLY,
-        mode: 0,
-        slot: NAMESPACE_SLOTS + index,
-        pointer,
-      }),
+    open: slots.map(
+      ({ type, path, pointer, slot }): Op => ({ op: 'open-namespace', path, nstype: CLONE_FLAGS[type], slot, pointer }),
     ),
-    join: FOR_CHILDREN.flatMap((type) => slots.get(type) ?? []),
-    enter: ENTER_ORDER.flatMap((type): Op[] => {
-      const slot = slots.get(type)
-      if (slot === undefined) return []
-      return [{ op: 'setns', slot, nstype: CLONE_FLAGS[type], pointer: pointers.get(type) ?? '/linux/namespaces' }]
-    }),
+    close: slots.map(({ slot, pointer }): Op => ({ op: 'close', slot, pointer })),
+    join: slots.flatMap(({ type, slot }) => (itself.includes(type) ? [] : [slot])),
+    enter: itself.flatMap((type) =>
+      slots
+        .filter((target) => target.type === type)
+        .map(({ slot, pointer }): Op => ({ op: 'setns', slot, nstype: CLONE_FLAGS[type], pointer })),
+    ),
   }
 }
+
+/** Whether a process needs another's privilege to enter namespaces: that of the user namespace's root. */
+export const lacksPrivilege = (facts: HostFacts): boolean => (facts.permitted & CAP_SYS_ADMIN) === 0n
 
 /** The namespaces of a container, looked up by type. */
 export class Namespaces {
@@ -132,63 +134,44 @@ const timeOffsets = (spec: Spec): string =>
     })
     .join('')
 
-export const planNamespaces = (spec: Spec, namespaces: Namespaces): NamespacePlan => {
-  if (!namespaces.isNew('mount'))
-    throw new BerthError(
-      'unsupported',
-      "linux.namespaces: a mount namespace of the container's own is needed: without it, its mounts would be the host's",
-      { pointer: '/linux/namespaces' },
-    )
+/** What no order of system calls could do: mounts take privilege in the user namespace that the mount namespace belongs to. */
+const checkMountNamespace = (namespaces: Namespaces): void => {
+  if (!namespaces.has('user') || namespaces.isNew('mount')) return
+  // One that is joined may belong to the user namespace that is joined too.
+  if (namespaces.isJoined('mount') && namespaces.isJoined('user')) return
+  throw new BerthError(
+    'invalid',
+    `linux.namespaces: a user namespace needs a new mount namespace: in ${namespaces.has('mount') ? 'one that is joined' : "the host's"} its root may mount nothing`,
+    { pointer: '/linux/namespaces' },
+  )
+}
+
+export const planNamespaces = (spec: Spec, namespaces: Namespaces, facts: HostFacts): NamespacePlan => {
+  checkMountNamespace(namespaces)
   const types = namespaces.types.filter((type) => namespaces.isNew(type))
   const newUser = namespaces.isNew('user')
   if (newUser && !spec.linux?.uidMappings?.length)
     throw new BerthError('invalid', 'linux.uidMappings: a new user namespace needs a mapping', {
       pointer: '/linux/uidMappings',
     })
-  const other = namespaces.targets.find(({ type }) => ENTER_ORDER.includes(type))
-  // Once in a user namespace of its own the process has no say in those that belong to the host.
-  if (newUser && other)
-    throw new BerthError(
-      'unsupported',
-      `linux.namespaces: a ${other.type} namespace that is joined, beside a new user namespace`,
-      {
-        pointer: other.pointer,
-      },
-    )
-  const join = joinNamespaces(namespaces.targets)
-  const base = {
+  // New namespaces have to belong to the user namespace that is joined: whoever makes them has to be in it.
+  const between = namespaces.isJoined('user') && (types.length > 0 || lacksPrivilege(facts))
+  const join = joinNamespaces(namespaces.targets, between)
+  const mask = (list: readonly NamespaceType[]) => list.reduce((flags, type) => flags | CLONE_FLAGS[type], 0)
+  // The root of the mqueue file system belongs to whoever makes the ipc namespace: the container's root, which the process is
+  // only once its ids are mapped.
+  const later: readonly NamespaceType[] = newUser ? types.filter((type) => type === 'ipc') : []
+  return {
     open: join.open,
+    close: join.close,
     join: join.join,
+    enter: [
+      ...join.enter,
+      ...(later.length > 0 ? [{ op: 'unshare', flags: mask(later), pointer: '/linux/namespaces' } as const] : []),
+    ],
+    flags: BigInt(mask(types.filter((type) => !later.includes(type)))),
     uidMap: newUser ? mapText(spec.linux?.uidMappings) : '',
     gidMap: newUser ? mapText(spec.linux?.gidMappings) : '',
     timeOffsets: timeOffsets(spec),
-  }
-  const mask = (list: readonly NamespaceType[]) => list.reduce((flags, type) => flags | CLONE_FLAGS[type], 0)
-  const unshare = (list: readonly NamespaceType[]): Op[] =>
-    list.length > 0 ? [{ op: 'unshare', flags: mask(list), pointer: '/linux/namespaces' }] : []
-  if (!namespaces.isJoined('user')) {
-    // The root of the mqueue file system belongs to whoever makes the ipc namespace: the container's root, which the process is
-    // only once its ids are mapped.
-    const later: readonly NamespaceType[] = newUser ? types.filter((type) => type === 'ipc') : []
-    const flags = mask(types.filter((type) => !later.includes(type)))
-    return { ...base, flags: BigInt(flags), enter: [...join.enter, ...unshare(later)] }
-  }
-
-  // New namespaces have to belong to the user namespace that is joined: they are made after that, which a new pid or time
-  // namespace can't be (both hold for children only).
-  const children = types.find((type) => FOR_CHILDREN.includes(type))
-  if (children)
-    throw new BerthError(
-      'unsupported',
-      `linux.namespaces: a new ${children} namespace in a user namespace that is joined`,
-      {
-        pointer: '/linux/namespaces',
-      },
-    )
-  const [user, ...others] = join.enter
-  return {
-    ...base,
-    flags: 0n,
-    enter: [...(user ? [user] : []), ...unshare(types), ...others],
   }
 }

@@ -52,7 +52,12 @@ export const MOUNT_FLAGS = {
   /** The ids of the whole tree are mapped, not of its top only. */
   idmapTree: 32,
 } as const
-export const PIVOT_FLAGS = { noPivot: 1 } as const
+export const PIVOT_FLAGS = {
+  /** The root is moved over / where it cannot be swapped with it (an initramfs). */
+  noPivot: 1,
+  /** The mounts are not the container's own: only the process's view changes. */
+  chroot: 2,
+} as const
 export const CHDIR_FLAGS = { make: 1 } as const
 export const KILL_FLAGS = { missingOk: 1, group: 2 } as const
 
@@ -103,10 +108,11 @@ export const OPS = {
   hook: op(20, { path: 'str', args: 'strs', env: 'strs', stdin: 'tmpl', timeoutMs: 'u32' }),
   /**
    * Clones a process that then waits for `resume` to run `plan`. Its parent is this process's parent (CLONE_PARENT).
-   * Joins `cgroups` (directories) first; writes `uidMap`, `gidMap` where not empty. In `join` are namespaces to enter before
-   * the clone (slots of /proc/PID/ns/pid and the like that only children enter; left again after it). `timeOffsets` is
-   * written to /proc/self/timens_offsets of a time namespace made before the clone. Result: u32 pid, u64 start time.
-   * The process is kept as `key` for resume, and its exit is reported under that key.
+   * Joins `cgroups` (directories) first; writes `uidMap`, `gidMap` where not empty. In `join` are the slots of namespaces (of any type
+   * but mount) that it is to be born in: this process enters them for the clone and leaves them again. Where a user namespace is among
+   * them, which nobody can leave, a process between the two does that. `timeOffsets` is written to /proc/self/timens_offsets of a time
+   * namespace made before the clone. Result: u32 pid, u64 start time, u32 pid of the process between (0: none), an ended child of
+   * this process's parent. The process is kept as `key` for resume, and its exit is reported under that key.
    */
   clone: op(21, {
     key: 'str',
@@ -192,6 +198,8 @@ export const OPS = {
    * reach what the container's root cannot, and may map ids. `propagation`: MS_* or 0; `userns`: where ids are mapped by.
    */
   'mount-source': op(57, { path: 'str', propagation: 'u64', userns: 'slot', flags: 'u32', slot: 'slot' }),
+  /** Opens a namespace, which has to be of this type (CLONE_NEW*). */
+  'open-namespace': op(58, { path: 'str', nstype: 'u32', slot: 'slot' }),
 
   // ---- In the cloned process: before the pivot -----------------------------------------------------------------
   /** Enters a namespace (`nstype`: CLONE_NEW*); 0 = whatever the descriptor is. A pidfd enters those in `nstype`. */
@@ -285,6 +293,10 @@ export const OPS = {
   'chown-stdio': op(102, { uid: 'u32' }),
   /** Sets the CPU affinity of this process to the CPU list's mask bytes (little endian). */
   affinity: op(103, { mask: 'bytes' }),
+  /** Takes a directory that is mounted already as the root file system. */
+  'open-root': op(104, { path: 'str' }),
+  /** Makes the directory in the slot the process's root. */
+  'enter-root': op(105, { slot: 'slot' }),
 } as const satisfies Record<string, OpSpec>
 
 type FieldValue = {

@@ -166,7 +166,7 @@ export class Host {
         return new ByteWriter().u64(1_795_394_708_991_045_480n).finish()
       case 'clone':
         this.initStatus = 'parked'
-        return new ByteWriter().u32(this.init.pid).u64(this.init.start).finish()
+        return new ByteWriter().u32(this.init.pid).u64(this.init.start).u32(0).finish()
       case 'resume':
         if (op.until === 3) this.initStatus = 'running'
         return undefined

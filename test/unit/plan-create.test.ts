@@ -178,22 +178,25 @@ test('namespaces: joined by path, by descriptors opened outside', () => {
     ],
   })
   const { create } = compile(spec)
+  const opened = all(create, 'open-namespace')
   assert.deepEqual(
-    all(create, 'open').map(({ path, slot }) => [path, slot]),
+    opened.map(({ path, nstype, slot }) => [path, nstype, slot]),
     [
-      ['/proc/9/ns/pid', 40],
-      ['/run/netns/x', 41],
-      ['/proc/9/ns/ipc', 42],
-      ['/proc/9/ns/uts', 43],
+      ['/proc/9/ns/pid', 0x20000000, 40],
+      ['/run/netns/x', 0x40000000, 41],
+      ['/proc/9/ns/ipc', 0x8000000, 42],
+      ['/proc/9/ns/uts', 0x4000000, 43],
     ],
   )
+  assert.equal(opened[1]?.pointer, '/linux/namespaces/2/path')
   const clone = one(create, 'clone')
-  assert.deepEqual([clone.join, clone.flags], [[40], 0x20000n])
+  assert.deepEqual([clone.join, clone.flags], [[40, 41, 42, 43], 0x20000n])
+  // whoever stays must not keep them alive
   assert.deepEqual(
-    all(inside(create), 'setns').map(({ slot }) => slot),
-    [42, 43, 41],
+    all(create.slice(create.indexOf(clone)), 'close').map(({ slot }) => slot),
+    [40, 41, 42, 43],
   )
-  assert.equal(all(create, 'open')[1]?.pointer, '/linux/namespaces/2/path')
+  assert.ok(!names(inside(create)).includes('setns'))
   assert.ok(!names(inside(create)).includes('loopback'))
 })
 
@@ -214,20 +217,61 @@ test('user namespaces: mapped when new, entered first when joined', () => {
   assert.equal(one(rootless, 'clone').setgroups, 'deny')
   assert.equal(one(inside(rootless), 'user').setgroups, 0)
   refused(withLinux({ namespaces: [{ type: 'mount' }, { type: 'user' }] }), '/linux/uidMappings', 'invalid')
+})
 
-  const joined = withLinux({
-    namespaces: [{ type: 'mount' }, { type: 'uts' }, { type: 'ipc', path: '/i' }, { type: 'user', path: '/u' }],
+const USER_PATH = { type: 'user', path: '/u' } as const
+const own = { uidMappings: [{ containerID: 0, hostID: 1000, size: 10 }], gidMappings: [] }
+
+test('user namespaces: joined with what is there before, and by another process where new ones belong to it', () => {
+  const all4 = withLinux({
+    namespaces: [{ type: 'mount' }, { type: 'pid' }, { type: 'time' }, { type: 'ipc', path: '/i' }, USER_PATH],
+    timeOffsets: { monotonic: { secs: 5n } },
   })
-  const { create } = compile(joined)
-  assert.equal(one(create, 'clone').flags, 0n)
-  inOrder(names(inside(create)), 'session', 'setns', 'unshare', 'setns', 'propagation')
-  assert.equal(all(inside(create), 'setns')[0]?.nstype, 0x10000000)
-  assert.equal(one(inside(create), 'unshare').flags, 0x20000 + 0x4000000)
-  refused(
-    withLinux({ namespaces: [{ type: 'mount' }, { type: 'pid' }, { type: 'user', path: '/u' }] }),
-    '/linux/namespaces',
-    'unsupported',
+  const made = compile({ ...all4, hostname: '' }).create
+  const clone = one(made, 'clone')
+  assert.deepEqual([clone.join, clone.flags], [[40, 41], BigInt(0x20000 + 0x20000000 + 0x80)])
+  assert.equal(clone.timeOffsets, 'monotonic 5 0\n')
+  assert.ok(!names(inside(made)).includes('setns'))
+
+  const joined = withLinux({ namespaces: [{ type: 'mount', path: '/m' }, { type: 'pid', path: '/p' }, USER_PATH] })
+  const entered = compile({ ...joined, hostname: '' }).create
+  assert.deepEqual(one(entered, 'clone').join, [41])
+  assert.deepEqual(
+    all(inside(entered), 'setns').map(({ nstype }) => nstype),
+    [0x10000000, 0x20000],
   )
+})
+
+test('a new user namespace beside ones that are joined: those first', () => {
+  const spec = withLinux({
+    ...own,
+    namespaces: [{ type: 'mount' }, { type: 'user' }, { type: 'pid' }, { type: 'network', path: '/n' }],
+  })
+  const clone = one(compile({ ...spec, hostname: '' }).create, 'clone')
+  assert.deepEqual([clone.join, clone.flags], [[40], BigInt(0x20000 + 0x10000000 + 0x20000000)])
+  for (const mount of [[], [{ type: 'mount', path: '/m' }]] as const)
+    refused(withLinux({ ...own, namespaces: [...mount, { type: 'user' }] }), '/linux/namespaces', 'invalid')
+  refused(withLinux({ namespaces: [USER_PATH] }), '/linux/namespaces', 'invalid')
+})
+
+test('no mount namespace: mounts on a bind of the root in the state directory, and a chroot', () => {
+  const compiled = compile(withLinux({ namespaces: [{ type: 'uts' }] }), { noPivot: true })
+  const { create, undo } = compiled
+  const mount = one(create, 'mount')
+  assert.deepEqual([mount.source, mount.target, mount.flags], ['/bundle/rootfs', '/run/berth/c1/root', 0x45000n])
+  inOrder(names(create), 'mkdir', 'mount', 'clone')
+  inOrder(names(undo), 'kill-cgroup', 'umount', 'rmdir')
+  assert.equal(one(undo, 'umount').path, '/run/berth/c1/root')
+  const plan = inside(create)
+  assert.equal(one(plan, 'open-root').path, '/run/berth/c1/root')
+  assert.equal(one(plan, 'pivot').flags, 2)
+  assert.ok(!names(plan).includes('propagation') && !names(plan).includes('rootfs'))
+  assert.ok(compiled.warnings.some((text) => /mount namespace/.test(text)))
+})
+
+test('a mount namespace that is joined: entered, then as a new one', () => {
+  const { create } = compile(withLinux({ namespaces: [{ type: 'uts' }, { type: 'mount', path: '/m' }] }))
+  inOrder(names(inside(create)), 'session', 'setns', 'propagation', 'rootfs', 'pivot')
 })
 
 test('capabilities: absent is none; what the host lacks is a warning', () => {
@@ -365,7 +409,6 @@ test('no process: parked with no right to anything, and ends when it is let go',
 
 test('what can not be done is an error with its place', () => {
   refused(withProcess({ args: [] }), '/process/args', 'invalid')
-  refused(withLinux({ namespaces: [{ type: 'pid' }] }), '/linux/namespaces', 'unsupported')
   refused(withLinux({ namespaces: [{ type: 'mount' }] }), '/hostname', 'invalid')
   refused(withProcess({ apparmorProfile: 'x' }), '/process/apparmorProfile', 'unsupported')
   refused(withProcess({ selinuxLabel: 'x' }), '/process/selinuxLabel', 'unsupported')

@@ -24,7 +24,7 @@ const input = (change: Partial<Process> = {}): ExecInput => ({
 
 test('exec: namespaces are opened, then believed, then joined', () => {
   const plan = compileExec(input())
-  const paths = all(plan, 'open').map(({ path }) => path)
+  const paths = all(plan, 'open-namespace').map(({ path }) => path)
   assert.deepEqual(
     paths,
     ['pid', 'net', 'ipc', 'uts', 'mnt'].map((name) => `/proc/77/ns/${name}`),
@@ -33,12 +33,34 @@ test('exec: namespaces are opened, then believed, then joined', () => {
   const check = one(plan, 'kill')
   assert.deepEqual([check.pid, check.start, check.signal, check.flags], [77, 1234n, 0, 0])
   const clone = one(plan, 'clone')
-  assert.deepEqual([clone.join, clone.flags, clone.cgroups], [[40], 0n, ['/sys/fs/cgroup/pids/berth/c1']])
-  const nstypes = all(inside(plan), 'setns').map(({ nstype }) => nstype)
-  assert.equal(nstypes.at(-1), 0x20000)
+  assert.deepEqual([clone.join, clone.flags, clone.cgroups], [[40, 41, 42, 43], 0n, ['/sys/fs/cgroup/pids/berth/c1']])
+  assert.equal(one(inside(plan), 'setns').nstype, 0x20000)
   assert.equal(one(plan, 'resume').until, REPORTS.exec)
   assert.ok(!names(inside(plan)).includes('park'))
   assert.equal(names(inside(plan)).at(-1), 'exec')
+})
+
+test('exec: into a container without mounts of its own by its root', () => {
+  const spec = plainSpec({ linux: { namespaces: [{ type: 'pid' }] } })
+  const plan = compileExec({ ...input(), spec })
+  assert.equal(one(plan, 'open').path, '/proc/77/root')
+  assert.equal(one(inside(plan), 'enter-root').slot, one(plan, 'open').slot)
+  assert.ok(names(plan).indexOf('open') < names(plan).indexOf('kill'))
+})
+
+test('exec: who lacks the privilege gains it in the user namespace, in a process between', () => {
+  const namespaces = [{ type: 'user' }, { type: 'pid' }, { type: 'mount' }] as const
+  const map = [{ containerID: 0, hostID: 1000, size: 1 }]
+  const spec = plainSpec({ linux: { namespaces, uidMappings: map, gidMappings: map } })
+  const root = compileExec({ ...input(), spec })
+  assert.deepEqual(one(root, 'clone').join, [41])
+  assert.deepEqual(
+    all(inside(root), 'setns').map(({ nstype }) => nstype),
+    [0x10000000, 0x20000],
+  )
+  const user = compileExec({ ...input(), spec, facts: facts({ permitted: 0n }) })
+  assert.deepEqual(one(user, 'clone').join, [40, 41])
+  assert.equal(one(inside(user), 'setns').nstype, 0x20000)
 })
 
 test('exec: the score before the namespaces, a terminal that is no console', () => {

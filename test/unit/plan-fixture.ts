@@ -59,6 +59,7 @@ export const input = (spec: Spec, change: Partial<CreateInput> = {}): CreateInpu
   bundle: '/bundle',
   spec,
   facts: facts(),
+  stateDir: '/run/berth/c1',
   key: 'init',
   stdio: [0, 1, 2],
   preserveFds: 0,
