@@ -31,7 +31,6 @@ struct between {
 
 /* One mapping of its own for what the child needs of us: everything else of ours can go (trap 2). */
 struct handover {
-  struct cloned self;
   struct between between;
   uint8_t plan[];
 };
@@ -39,6 +38,7 @@ struct handover {
 /* What the child goes on with; `untouchable`: it may not be non-dumpable yet. */
 struct birth {
   struct executor *ex;
+  struct cloned *self;
   struct handover *handover;
   size_t len;
   int control, other;
@@ -97,7 +97,7 @@ static _Noreturn void live(const struct birth *birth) {
   ex->root = -1;
   ex->proc = -1;
   ex->exec_path = NULL;
-  ex->self = &birth->handover->self;
+  ex->self = birth->self;
   ex->plan = (struct span){NULL, 0};
   ex->depth = 0;
   init_main(ex, birth->handover->plan, birth->len);
@@ -174,20 +174,21 @@ static pid_t give_birth_between(const struct op_clone *op, struct birth *birth, 
 }
 
 /* What the maker does for the new process; the child waits meanwhile. */
-static int settle(const struct op_clone *op, const struct birth *birth, pid_t pid, struct cloned *self) {
+static int settle(const struct op_clone *op, const struct birth *birth, pid_t pid) {
   struct executor *ex = birth->ex;
   uint64_t start;
   if (place_process(ex, op, pid, birth->born) != 0) return -1;
   if (process_start_time(pid, &start) != 0) return fail_sys(&ex->fail, "read", "/proc/PID/stat");
   if (birth->untouchable && send(birth->other, "m", 1, MSG_NOSIGNAL) != 1) return fail_sys(&ex->fail, "send", op->key);
-  *self = (struct cloned){.pid = (uint64_t)pid, .start_time = start};
+  birth->self->pid = (uint64_t)pid;
+  birth->self->start_time = start;
   ex->pid = pid;
   ex->start_time = start;
   return 0;
 }
 
 /* The parent's side. Takes the control socket over. */
-static int make(const struct op_clone *op, struct birth *birth, struct cloned *self, struct buf *result) {
+static int make(const struct op_clone *op, struct birth *birth, struct buf *result) {
   struct executor *ex = birth->ex;
   _cleanup_fd_ int pidfd = -1;
   pid_t pid, helper = 0;
@@ -203,7 +204,7 @@ static int make(const struct op_clone *op, struct birth *birth, struct cloned *s
   }
   fd_close(&birth->control);
   if (pid < 0) return -1;
-  if (settle(op, birth, pid, self) != 0 || buf_u32(result, (uint32_t)pid) != 0 || buf_u64(result, self->start_time) != 0 ||
+  if (settle(op, birth, pid) != 0 || buf_u32(result, (uint32_t)pid) != 0 || buf_u64(result, birth->self->start_time) != 0 ||
       buf_u32(result, (uint32_t)helper) != 0) {
     (void)sys_pidfd_send_signal(pidfd, SIGKILL);
     return -1;
@@ -213,24 +214,39 @@ static int make(const struct op_clone *op, struct birth *birth, struct cloned *s
   return fail_sys(&ex->fail, "", op->key);
 }
 
+/* Zeroes that a child shares with us, so that each sees what the other writes into it later. NULL with errno. */
+static void *share(size_t size) {
+  void *memory = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+  return memory == MAP_FAILED ? NULL : memory;
+}
+
+/* What the process and we go on sharing while this plan runs. */
+static int share_self(struct executor *ex) {
+  if (ex->cloned != NULL) (void)munmap(ex->cloned, sizeof *ex->cloned);
+  ex->cloned = share(sizeof *ex->cloned);
+  if (ex->cloned == NULL) return -1;
+  ex->cloned->listener = -1;
+  return 0;
+}
+
 int run_clone(struct executor *ex, const struct op_clone *op, struct buf *result) {
   if (!can(ex, ex->effects->process != NULL)) return -1;
   int ends[2];
   if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends) != 0) return fail_sys(&ex->fail, "socketpair", op->key);
   size_t size = sizeof(struct handover) + op->plan.len;
-  /* Shared, so that the child sees what we write into it later. */
-  struct handover *handover = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+  struct handover *handover = share(size);
   struct birth birth = {.ex = ex, .handover = handover, .len = op->plan.len, .other = ends[0], .control = ends[1],
                         .flags = op->flags, .unshare_cgroup = (op->flags & CLONE_NEWCGROUP) != 0,
                         .untouchable = op->uid_map[0] != '\0' && geteuid() != 0};
   int done = -1;
-  if (handover == MAP_FAILED) {
+  if (handover == NULL || share_self(ex) != 0) {
     (void)fail_sys(&ex->fail, "mmap", op->key);
   } else if (entry_read(ex, op, &birth.entry) == 0) {
+    birth.self = ex->cloned;
     if (op->plan.len > 0) memcpy(handover->plan, op->plan.data, op->plan.len);
-    done = make(op, &birth, &handover->self, result);
+    done = make(op, &birth, result);
   }
-  if (handover != MAP_FAILED) (void)munmap(handover, size);
+  if (handover != NULL) (void)munmap(handover, size);
   fd_close(&birth.control);
   fd_close(&birth.other);
   return done;

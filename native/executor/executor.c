@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <string.h>
+#include <sys/mman.h>
 
 #include "../common/fd.h"
 #include "ops.gen.h"
@@ -181,6 +182,8 @@ void executor_init(struct executor *ex, const struct effects *effects) {
 
 void executor_close(struct executor *ex) {
   for (int i = 0; i < SLOTS; i++) fd_close(&ex->slots[i]);
+  if (ex->cloned != NULL) (void)munmap(ex->cloned, sizeof *ex->cloned);
+  ex->cloned = NULL;
 }
 
 int slot_fd(struct executor *ex, uint32_t slot) {

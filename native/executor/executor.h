@@ -39,10 +39,11 @@ struct effects {
   void *home;
 };
 
-/* What a cloned process is told of itself: it can't see its own id in the namespace it was made from. Shared with its maker, who
- * fills it in before the first `g`. */
+/* A mapping that a cloned process shares with its maker. What it is told of itself, as it can't see its own id in the namespace it was
+ * made from: filled in before the first `g`. And what it says where no system call is left to say it with (trap 21). */
 struct cloned {
   uint64_t pid, start_time;
+  _Atomic int listener; /* number of the descriptor of its seccomp listener, -1 before there is one */
 };
 
 struct executor {
@@ -53,6 +54,7 @@ struct executor {
   /* The process last cloned by this plan. */
   pid_t pid;
   uint64_t start_time;
+  struct cloned *cloned; /* NULL: none yet */
 
   /* Set by the owner: descriptors from 3 on that belong to the container, which a cloned process keeps; and a mapping (with
    * the outer plan, say) that it must not keep (trap 2). */
@@ -73,7 +75,7 @@ struct executor {
   int proc;         /* a procfs of our own, detached; -1 until needed */
   char *exec_path;  /* found by find-exec */
   bool unshare_cgroup; /* after the first `g`: the root of that namespace is the cgroup joined by then (trap 8) */
-  const struct cloned *self;
+  struct cloned *self;
 };
 
 /* Runs an encoded plan and appends its outcome (docs/internals.md) to `outcome`. 0 when every operation was done, 1 when one

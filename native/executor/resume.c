@@ -1,14 +1,18 @@
 /* Lets a process that is being prepared go on, and hears what it reports (docs/internals.md). */
 #define _GNU_SOURCE
+#include <poll.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
 #include "../common/fd.h"
+#include "../common/sys.h"
 #include "effects.h"
+#include "process.h"
 
 #define FAILED 0xff
+#define LISTENER_STEP_MS 1
 #define REPORT_ROOM 4096 /* an error record is cut to fit its fields, so it is smaller */
 
 struct report {
@@ -47,7 +51,7 @@ static int failed(struct executor *ex, const char *key, const struct report *rep
 }
 
 static const char *report_name(uint32_t report) {
-  return report == REPORT_SYNC ? "sync" : report == REPORT_PARKED ? "parked" : report == REPORT_EXEC ? "exec" : "unknown";
+  return report == REPORT_SYNC ? "sync" : report == REPORT_PARKED ? "parked" : report == REPORT_EXEC ? "exec" : report == REPORT_LISTENER ? "listener" : "unknown";
 }
 
 static int judge(struct executor *ex, const struct op_resume *op, struct report *report) {
@@ -65,6 +69,32 @@ static int judge(struct executor *ex, const struct op_resume *op, struct report 
   return report->fd < 0 || op->slot == NO_SLOT ? 0 : slot_put(ex, op->slot, fd_steal(&report->fd));
 }
 
+/* After the report that its filter comes next, the process says no more that a filter could hold up: its listener is seen in the memory
+ * we share, for which there is no event, and fetched. 0: it is in *fd; 1: there is a further report (a failure) instead; -1. */
+static int fetch_listener(struct executor *ex, int control, const char *key, int *fd) {
+  struct pollfd poller = {.fd = control, .events = POLLIN};
+  int number;
+  while ((number = ex->cloned->listener) < 0) {
+    int ready = poll(&poller, 1, LISTENER_STEP_MS);
+    if (ready < 0 && errno != EINTR) return fail_sys(&ex->fail, "poll", key);
+    if (ready > 0) return 1;
+  }
+  _cleanup_fd_ int process = process_open(ex->pid, ex->start_time);
+  if (process < 0) return fail_sys(&ex->fail, "pidfd_open", key);
+  *fd = (int)syscall(SYS_pidfd_getfd, process, number, 0);
+  return *fd >= 0 ? 0 : fail_sys(&ex->fail, "pidfd_getfd", "seccomp listener");
+}
+
+/* What the process reports, with the descriptor that comes with it. */
+static int hear(struct executor *ex, const struct op_resume *op, int control, struct report *report) {
+  if (receive(control, report) != 0) return fail_sys(&ex->fail, "recvmsg", op->key);
+  if (report->len == 0 || report->bytes[0] != REPORT_LISTENER || op->until != REPORT_LISTENER) return 0;
+  if (ex->cloned == NULL) return fail_msg(&ex->fail, ESRCH, op->key, "the process was not cloned by this plan");
+  int done = fetch_listener(ex, control, op->key, &report->fd);
+  if (done <= 0) return done;
+  return receive(control, report) == 0 ? 0 : fail_sys(&ex->fail, "recvmsg", op->key);
+}
+
 int run_resume(struct executor *ex, const struct op_resume *op, struct buf *result) {
   (void)result;
   const struct effects *effects = ex->effects;
@@ -79,8 +109,8 @@ int run_resume(struct executor *ex, const struct op_resume *op, struct buf *resu
   /* EPIPE: it is gone, perhaps with a last word. */
   if (sent < 0 && errno != EPIPE) return fail_sys(&ex->fail, "send", op->key);
   bool gone = sent < 0;
-  struct report report;
-  if (receive(control, &report) != 0) return fail_sys(&ex->fail, "recvmsg", op->key);
+  struct report report = {.fd = -1};
+  if (hear(ex, op, control, &report) != 0) return -1;
   if (gone && report.len == 0) return fail_msg(&ex->fail, ESRCH, op->key, "the process is gone");
   int done = judge(ex, op, &report);
   fd_close(&report.fd);

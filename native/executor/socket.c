@@ -65,14 +65,15 @@ int run_send_fd(struct executor *ex, const struct op_send_fd *op, struct buf *re
   (void)result;
   int to = slot_fd(ex, op->to), fd = to < 0 ? -1 : slot_fd(ex, op->fd);
   if (fd < 0) return -1;
+  _cleanup_buf_ struct buf bytes = {.data = NULL};
+  if (template_render(ex, op->data, &bytes) != 0) return -1;
+  /* A stream carries a descriptor only with a byte. */
+  if (bytes.len == 0 && buf_u8(&bytes, '\0') != 0) return fail_sys(&ex->fail, "mmap", "a descriptor");
   union {
     struct cmsghdr align;
     char space[CMSG_SPACE(sizeof(int))];
   } control = {.space = {0}};
-  /* A stream carries a descriptor only with a byte. */
-  char none = '\0';
-  struct iovec data = {.iov_base = op->data.len == 0 ? (void *)&none : (void *)(uintptr_t)op->data.data,
-                       .iov_len = op->data.len == 0 ? 1 : op->data.len};
+  struct iovec data = {.iov_base = bytes.data, .iov_len = bytes.len};
   struct msghdr message = {.msg_iov = &data, .msg_iovlen = 1, .msg_control = control.space, .msg_controllen = sizeof control.space};
   struct cmsghdr *header = CMSG_FIRSTHDR(&message);
   header->cmsg_level = SOL_SOCKET;
@@ -82,5 +83,12 @@ int run_send_fd(struct executor *ex, const struct op_send_fd *op, struct buf *re
   ssize_t sent;
   do sent = sendmsg(to, &message, MSG_NOSIGNAL);
   while (sent < 0 && errno == EINTR);
-  return sent >= 0 ? 0 : fail_sys(&ex->fail, "sendmsg", "a descriptor");
+  if (sent < 0) return fail_sys(&ex->fail, "sendmsg", "a descriptor");
+  /* The rest of what was too much for one message. */
+  for (size_t done = (size_t)sent; done < bytes.len; done += (size_t)sent) {
+    do sent = send(to, bytes.data + done, bytes.len - done, MSG_NOSIGNAL);
+    while (sent < 0 && errno == EINTR);
+    if (sent < 0) return fail_sys(&ex->fail, "send", "a descriptor");
+  }
+  return 0;
 }

@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <linux/filter.h>
 #include <linux/seccomp.h>
+#include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <sys/personality.h>
@@ -13,6 +14,7 @@
 
 #include "../executor/executor.h"
 #include "identity.h"
+#include "init.h"
 #include "ops.gen.h"
 
 /* Of <linux/ioprio.h>, which older headers do not have. */
@@ -76,5 +78,15 @@ int run_seccomp(struct executor *ex, const struct op_seccomp *op, struct buf *re
   struct sock_fprog program = {.len = (unsigned short)count, .filter = (struct sock_filter *)(uintptr_t)op->program.data};
   /* Without no_new_privs it takes CAP_SYS_ADMIN in force (seccomp(2)). */
   if (prctl(PR_GET_NO_NEW_PRIVS, 0, 0, 0, 0) == 0 && identity_raise(ex) != 0) return -1;
-  return syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, op->flags, &program) == 0 ? 0 : fail_sys(&ex->fail, "seccomp", "filter");
+  bool listens = (op->flags & SECCOMP_FILTER_FLAG_NEW_LISTENER) != 0;
+  if (listens && init_report(ex, REPORT_LISTENER, -1) != 0) return -1;
+  long loaded = syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, op->flags, &program);
+  if (loaded < 0) return fail_sys(&ex->fail, "seccomp", "filter");
+  if (!listens) return 0;
+  /* Whatever we call now may be held up until someone listens, who has to get the descriptor without us (trap 21, S17). */
+  ex->self->listener = (int)loaded;
+  init_wait_go(ex);
+  /* A listener that we kept would leave our next call without an answer where theirs is gone. */
+  (void)close((int)loaded);
+  return 0;
 }

@@ -111,6 +111,7 @@ const runExec = async (env: Env, id: string, execId: string, task: Task, exec: E
   })
   const compiled = env.compiler.compileExec({
     id,
+    bundle: task.bundle,
     key,
     process: { ...loaded, terminal: stdio.terminal },
     initPid: task.process.pid,

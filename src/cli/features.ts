@@ -5,13 +5,7 @@ import { UNSUPPORTED } from '../plan/create.ts'
 import { HOOK_KINDS } from '../plan/hooks.ts'
 import { MOUNT_OPTIONS } from '../plan/mount-options.ts'
 import { CLONE_FLAGS } from '../plan/namespaces.ts'
-import {
-  SECCOMP_ACTIONS,
-  SECCOMP_ARCHES,
-  SECCOMP_FLAGS,
-  SECCOMP_FLAGS_IN_USE,
-  SECCOMP_OPERATORS,
-} from '../plan/seccomp.ts'
+import { SECCOMP_ACTIONS, SECCOMP_ARCHES, SECCOMP_FLAGS, SECCOMP_OPERATORS } from '../plan/seccomp.ts'
 import { CAPABILITY_NAMES } from '../spec/capabilities.ts'
 import { OCI_VERSION } from '../spec/default.ts'
 import type { Linux } from '../spec/types.ts'
@@ -37,7 +31,7 @@ export const describeFeatures = () => ({
       operators: sorted(SECCOMP_OPERATORS),
       archs: sorted(SECCOMP_ARCHES),
       knownFlags: sorted(SECCOMP_FLAGS),
-      supportedFlags: sorted(SECCOMP_FLAGS_IN_USE),
+      supportedFlags: sorted(SECCOMP_FLAGS),
     },
     apparmor: { enabled: true },
     selinux: { enabled: true },

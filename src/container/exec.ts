@@ -84,6 +84,7 @@ export const execInContainer = async (step: RunStep, options: ExecOptions): Prom
   const { state, spec, facts, process, cgroupPaths, preserveFds, afterTerminal } = options
   const plan = compileExec({
     id: state.id,
+    bundle: state.bundle,
     key: EXEC_KEY,
     process,
     initPid: state.init.pid,

@@ -28,7 +28,7 @@ export const afterTerminal = ({ terminal, detach, consoleSocket }: TerminalWish)
     return [
       { op: 'connect', path: consoleSocket, slot: SOCKET_SLOT },
       // Receivers show or log the name that comes with the descriptor; they do not open it.
-      { op: 'send-fd', to: SOCKET_SLOT, fd: TERMINAL_SLOT, data: new TextEncoder().encode('/dev/ptmx') },
+      { op: 'send-fd', to: SOCKET_SLOT, fd: TERMINAL_SLOT, data: ['/dev/ptmx'] },
       { op: 'close', slot: SOCKET_SLOT },
       { op: 'close', slot: TERMINAL_SLOT },
     ]

@@ -44,6 +44,7 @@ export const CALLS: Readonly<Record<string, KernelFeature>> = {
     without: `${refused} where it is needed`,
   },
   pidfd_open: { since: '5.3', use: 'a process that is known by its pid: kill, exec', without: refused },
+  pidfd_getfd: { since: '5.6', use: 'listeners of profiles with SCMP_ACT_NOTIFY', without: refused },
   pidfd_send_signal: { since: '5.1', use: 'signals', without: refused },
 }
 

@@ -8,6 +8,7 @@ import { planDevices } from './devices.ts'
 import type { HostFacts } from './facts.ts'
 import { planHooks } from './hooks.ts'
 import { poststopPlan, startPlan } from './lifecycle.ts'
+import { handOverListener } from './listener.ts'
 import { type MountPlan, planMounts } from './mounts.ts'
 import { type NamespacePlan, Namespaces, planNamespaces } from './namespaces.ts'
 import type { Op, Plan } from './ops.ts'
@@ -137,7 +138,7 @@ const runtimeHooks = ({ spec, id, bundle }: CreateInput): Op[] => [
 ]
 
 /** What the init does, from its first instruction to execve. */
-const planInit = (context: InitContext): { plan: Plan; warnings: readonly string[] } => {
+const planInit = (context: InitContext): { plan: Plan; notifies: boolean; warnings: readonly string[] } => {
   const { input, process, namespaces } = context
   const { spec, id, bundle } = input
   const identity = planIdentity({
@@ -170,7 +171,7 @@ const planInit = (context: InitContext): { plan: Plan; warnings: readonly string
     ...planHooks(spec, 'startContainer', id, bundle),
     ...(process === NO_PROCESS ? [] : [planExec(process)]),
   ]
-  return { plan, warnings: identity.warnings }
+  return { plan, notifies: identity.notifies, warnings: identity.warnings }
 }
 
 /** Compiles a container. Throws BerthError with the JSON pointer of what can't be done. */
@@ -210,6 +211,7 @@ export const compileCreate = (input: CreateInput): Compiled => {
     ...mounts.close,
     ...(hooks.length > 0 ? [resume(key, 'sync', '/hooks'), ...hooks] : []),
     ...receiveTerminal(process, key, input.afterTerminal),
+    ...(init.notifies ? handOverListener({ spec, id, bundle, key, status: 'creating' }) : []),
     resume(key, 'parked', '/process'),
   ]
   return {

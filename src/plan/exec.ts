@@ -4,6 +4,7 @@ import { BerthError } from '../errors.ts'
 import type { Process, Spec } from '../spec/types.ts'
 import { parseCpuList } from './affinity.ts'
 import type { HostFacts } from './facts.ts'
+import { handOverListener } from './listener.ts'
 import { joinNamespaces, lacksPrivilege, Namespaces, NS_FILES, ROOT_SLOT } from './namespaces.ts'
 import type { Op, Plan } from './ops.ts'
 import { type Arch, planExec, planIdentity, planOomScore } from './process.ts'
@@ -11,6 +12,8 @@ import { planStdio, receiveTerminal, resume, type StdioSlots } from './terminal.
 
 export interface ExecInput {
   readonly id: string
+  /** Absolute. */
+  readonly bundle: string
   /** Name under which the process is held until its execve. */
   readonly key: string
   readonly process: Process
@@ -52,7 +55,7 @@ const openRoot = (pid: number): Op => ({
 
 /** The plan that runs a process through to its execve. Errors point into a configuration with this process as its `process`. */
 export const compileExec = (input: ExecInput): Plan => {
-  const { process, spec, key, initPid, facts } = input
+  const { process, spec, id, bundle, key, initPid, facts } = input
   const namespaces = new Namespaces(spec)
   const targets = namespaces.types.map((type) => ({
     type,
@@ -93,6 +96,7 @@ export const compileExec = (input: ExecInput): Plan => {
       pointer: '/process',
     },
     ...receiveTerminal(process, key, input.afterTerminal),
+    ...(identity.notifies ? handOverListener({ spec, id, bundle, key, status: 'running', initPid }) : []),
     resume(key, 'exec', '/process/args'),
   ]
 }

@@ -25,6 +25,12 @@ export interface HostFacts {
   readonly kcore: boolean
 }
 
+/** Whether the kernel is of this version or newer. */
+export const kernelAtLeast = ({ kernel }: HostFacts, major: number, minor: number): boolean => {
+  const [, x = '0', y = '0'] = /^(\d+)\.(\d+)/.exec(kernel) ?? []
+  return Number(x) > major || (Number(x) === major && Number(y) >= minor)
+}
+
 const MAX = 1 << 20
 const FILES = [
   { name: 'mountinfo', path: '/proc/self/mountinfo', max: 64 * MAX, flags: 0 },

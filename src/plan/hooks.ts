@@ -4,9 +4,10 @@ import type { Hook, Hooks, Spec } from '../spec/types.ts'
 import type { Op, Template } from './ops.ts'
 
 export type HookKind = keyof Hooks
-type Status = 'creating' | 'created' | 'running' | 'stopped'
+/** A container's status as the specification has it. */
+export type ContainerStatus = 'creating' | 'created' | 'running' | 'stopped'
 
-const STATUS: Readonly<Record<HookKind, Status>> = {
+const STATUS: Readonly<Record<HookKind, ContainerStatus>> = {
   prestart: 'creating',
   createRuntime: 'creating',
   createContainer: 'creating',
@@ -18,21 +19,32 @@ const STATUS: Readonly<Record<HookKind, Status>> = {
 /** Every kind, in the order in which they run. */
 export const HOOK_KINDS = Object.keys(STATUS) as readonly HookKind[]
 
-/** As Go's encoding/json writes strings: hooks may compare what they get with what they know from other runtimes (trap 13). */
-const goString = (text: string): string =>
+/** As Go's encoding/json writes strings: readers may compare what they get with what they know from other runtimes (trap 13). */
+export const goString = (text: string): string =>
   JSON.stringify(text).replace(
     /[<>&\u2028\u2029\u007f]|\\[bf]/g,
     (match) => `\\u${(match === '\\b' ? 8 : match === '\\f' ? 12 : match.charCodeAt(0)).toString(16).padStart(4, '0')}`,
   )
 
-/** The state (runtime.md, "State"): compact, keys in the order of the specification, a stopped container without a pid. */
-const stateTemplate = (spec: Spec, id: string, bundle: string, status: Status): Template => {
+/**
+ * The state (runtime.md, "State"): compact, keys in the order of the specification, a stopped container without a pid. Where `pid` is not
+ * known yet it is that of the process last cloned.
+ */
+export const stateTemplate = (
+  spec: Spec,
+  id: string,
+  bundle: string,
+  status: ContainerStatus,
+  pid?: number,
+): Template => {
   const head = `{"ociVersion":${goString(spec.ociVersion)},"id":${goString(id)},"status":"${status}"`
   const annotations = Object.entries(spec.annotations ?? {})
     .sort(([a], [b]) => Buffer.compare(Buffer.from(a), Buffer.from(b)))
     .map(([key, value]) => `${goString(key)}:${goString(value)}`)
   const tail = `,"bundle":${goString(bundle)}${annotations.length > 0 ? `,"annotations":{${annotations.join(',')}}` : ''}}`
-  return status === 'stopped' ? [head + tail] : [`${head},"pid":`, { hole: 'pid' }, tail]
+  return status === 'stopped'
+    ? [head + tail]
+    : [`${head},"pid":`, pid === undefined ? { hole: 'pid' } : String(pid), tail]
 }
 
 /** The hooks of one kind, in order. */

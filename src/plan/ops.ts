@@ -62,7 +62,8 @@ export const CHDIR_FLAGS = { make: 1 } as const
 export const KILL_FLAGS = { missingOk: 1, group: 2 } as const
 
 /** Which report of the process `resume` waits for. */
-export const REPORTS = { sync: 1, parked: 2, exec: 3 } as const
+/** `listener`: its filter is in force; the descriptor is that of seccomp_unotify(2). */
+export const REPORTS = { sync: 1, parked: 2, exec: 3, listener: 4 } as const
 
 type FieldType = 'u32' | 'u64' | 'i64' | 'str' | 'bytes' | 'strs' | 'u32s' | 'slot' | 'tmpl' | 'plan'
 type OpSpec = { readonly code: number; readonly fields: Readonly<Record<string, FieldType>> }
@@ -146,8 +147,8 @@ export const OPS = {
   'open-fifo': op(30, { path: 'str', slot: 'slot', timeoutMs: 'u32' }),
   /** Connects to a UNIX stream socket. */
   connect: op(31, { path: 'str', slot: 'slot' }),
-  /** Sends `data` with the descriptor in `fd` (SCM_RIGHTS) on the socket in `to`. */
-  'send-fd': op(32, { to: 'slot', fd: 'slot', data: 'bytes' }),
+  /** Sends `data` with the descriptor in `fd` (SCM_RIGHTS, with its first byte) on the socket in `to`. */
+  'send-fd': op(32, { to: 'slot', fd: 'slot', data: 'tmpl' }),
   winsize: op(33, { slot: 'slot', rows: 'u32', cols: 'u32' }),
   /** Monitor of the command line: stay as the keeper of `key`, listening on `socket`; at its exit write `exitFile` and leave. */
   stay: op(34, { socket: 'str', exitFile: 'str', key: 'str' }),
@@ -272,7 +273,10 @@ export const OPS = {
   /** Writes an LSM label for the next execve (`attr` below /proc/self/attr, on a procfs of our own). */
   'lsm-exec': op(91, { attr: 'str', value: 'str' }),
   'no-new-privs': op(92, {}),
-  /** Loads a BPF program (struct sock_filter[]); `flags` of seccomp(2). */
+  /**
+   * Loads a BPF program (struct sock_filter[]); `flags` of seccomp(2). With SECCOMP_FILTER_FLAG_NEW_LISTENER it is `resume until listener`
+   * that gets the descriptor, without a system call of this process; then it waits for the next resume.
+   */
   seccomp: op(93, { program: 'bytes', flags: 'u32' }),
   /** Groups, gid, uid; capabilities are kept for the `caps` that follows. */
   user: op(94, { uid: 'u32', gid: 'u32', groups: 'u32s', setgroups: 'u32' }),

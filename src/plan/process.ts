@@ -3,7 +3,7 @@
 import { BerthError } from '../errors.ts'
 import type { Process, Scheduler, Seccomp, Spec } from '../spec/types.ts'
 import { capabilitySets } from './capabilities.ts'
-import type { HostFacts } from './facts.ts'
+import { type HostFacts, kernelAtLeast } from './facts.ts'
 import type { Namespaces } from './namespaces.ts'
 import { CHDIR_FLAGS, type Op } from './ops.ts'
 import { planRlimits } from './rlimits.ts'
@@ -113,18 +113,19 @@ const planLabels = (process: Process, facts: HostFacts): Op[] => {
 }
 
 /** The filter, refused where the init would not survive it (trap 21). */
-const planSeccomp = (seccomp: Seccomp | undefined, arch: Arch, noNewPrivileges: boolean) => {
-  if (!seccomp) return { ops: [], warnings: [] }
+const planSeccomp = (seccomp: Seccomp | undefined, arch: Arch, noNewPrivileges: boolean, facts: HostFacts) => {
+  if (!seccomp) return { ops: [], notifies: false, warnings: [] }
   const pointer = '/linux/seccomp'
-  if (seccomp.listenerPath)
+  const { program, flags, notifies, warnings } = compileSeccomp(seccomp, { arch })
+  const killable = seccomp.flags?.indexOf('SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV') ?? -1
+  if (notifies && killable >= 0 && !kernelAtLeast(facts, 5, 19))
     throw new BerthError(
       'unsupported',
-      'linux.seccomp.listenerPath: this build passes no notification descriptors on',
+      `linux.seccomp.flags: WAIT_KILLABLE_RECV needs Linux 5.19, this is ${facts.kernel}`,
       {
-        pointer: `${pointer}/listenerPath`,
+        pointer: `${pointer}/flags/${killable}`,
       },
     )
-  const { program, flags, warnings } = compileSeccomp(seccomp, { arch })
   const { blocked } = checkSurvivable(program, arch, { noNewPrivileges })
   if (blocked.length > 0)
     throw new BerthError(
@@ -134,12 +135,19 @@ const planSeccomp = (seccomp: Seccomp | undefined, arch: Arch, noNewPrivileges: 
         pointer,
       },
     )
-  return { ops: [{ op: 'seccomp', program, flags, pointer } as const], warnings }
+  return { ops: [{ op: 'seccomp', program, flags, pointer } as const], notifies, warnings }
 }
 
 /** A user namespace mapped without CAP_SETGID has setgroups(2) switched off for good (user_namespaces(7)). */
 export const deniesSetgroups = (namespaces: Namespaces, facts: HostFacts): boolean =>
   namespaces.isNew('user') && (facts.permitted & CAP_SETGID) === 0n
+
+export interface Identity {
+  readonly ops: readonly Op[]
+  /** Its filter has a listener, to be handed over (listener.ts). */
+  readonly notifies: boolean
+  readonly warnings: readonly string[]
+}
 
 /**
  * From the limits to the program found, in an order that the kernel dictates:
@@ -150,13 +158,13 @@ export const deniesSetgroups = (namespaces: Namespaces, facts: HostFacts): boole
  * - the filter as the very last; without no_new_privs it takes CAP_SYS_ADMIN, so then before the capabilities (the change of user
  *   keeps them permitted), and nothing else comes behind it: old profiles know few of the system calls of today.
  */
-export const planIdentity = (context: ProcessContext): { ops: readonly Op[]; warnings: readonly string[] } => {
+export const planIdentity = (context: ProcessContext): Identity => {
   const { process, spec, namespaces, facts } = context
   const { user } = process
   const name = process.args?.[0]
   const { warnings, ...sets } = capabilitySets(process.capabilities, facts, namespaces.has('user'))
   const noNewPrivileges = process.noNewPrivileges === true
-  const filter = planSeccomp(spec.linux?.seccomp, context.arch, noNewPrivileges)
+  const filter = planSeccomp(spec.linux?.seccomp, context.arch, noNewPrivileges, facts)
   const setgroups = !deniesSetgroups(namespaces, facts)
   if (!setgroups && user.additionalGids?.length)
     throw new BerthError('unsupported', 'process.user.additionalGids: groups can not be set in this user namespace', {
@@ -194,7 +202,7 @@ export const planIdentity = (context: ProcessContext): { ops: readonly Op[]; war
         ] as const)
       : ([...program, ...filter.ops, { op: 'caps', ...sets, pointer: '/process/capabilities' }] as const)),
   ]
-  return { ops, warnings: [...warnings, ...filter.warnings] }
+  return { ops, notifies: filter.notifies, warnings: [...warnings, ...filter.warnings] }
 }
 
 /** A terminal is the process's own; descriptors that were handed over may have to stay another's. */

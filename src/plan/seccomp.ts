@@ -7,7 +7,7 @@
  * 1. Its ABI is not among the machine's own and `architectures`: the thread is killed (libseccomp's default for a bad architecture). An x32
  *    call where only x86-64 is listed is such a call too; a number of -1, by which a tracer skips a call, is none.
  * 2. Its number is above every one that the profile names for this ABI: ENOSYS, unless the default action lets calls through (ALLOW, LOG,
- *    TRACE). The profile's author could not know it, and programs fall back on ENOSYS, not on EPERM or death. runc does the same.
+ *    TRACE, NOTIFY). The profile's author could not know it, and programs fall back on ENOSYS, not on EPERM or death. runc does the same.
  * 3. The rules for it (seccomp/rules.ts).
  * 4. The default action.
  */
@@ -46,6 +46,8 @@ export interface CompiledSeccomp {
   readonly program: Uint8Array
   /** For seccomp(2). */
   readonly flags: number
+  /** Calls are put to the listener: `flags` ask for its descriptor. */
+  readonly notifies: boolean
   /** What of the profile has no effect here, one line each. */
   readonly warnings: readonly string[]
 }
@@ -59,24 +61,22 @@ const FLAGS: Readonly<Record<SeccompFlag, number>> = {
   SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV: 1 << 5,
 }
 
+const NEW_LISTENER = 1 << 3
+/** Without it the kernel can't tell an error of TSYNC from the number of the listener's descriptor, and refuses the two together. */
+const TSYNC_ESRCH = 1 << 4
+
 /** What this compiler takes, by name (`features`). */
-export const SECCOMP_ACTIONS: readonly SeccompAction[] = (Object.keys(ACTION_VALUES) as SeccompAction[]).filter(
-  (action) => action !== 'SCMP_ACT_NOTIFY',
-)
+export const SECCOMP_ACTIONS = Object.keys(ACTION_VALUES) as readonly SeccompAction[]
 export const SECCOMP_OPERATORS = Object.keys(OPERATORS) as readonly SeccompOperator[]
 export const SECCOMP_ARCHES = Object.keys(ABIS) as readonly SeccompArch[]
 export const SECCOMP_FLAGS = Object.keys(FLAGS) as readonly SeccompFlag[]
-/** Those that do something: WAIT_KILLABLE_RECV is about a listener. */
-export const SECCOMP_FLAGS_IN_USE = SECCOMP_FLAGS.filter(
-  (flag) => flag !== 'SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV' || SECCOMP_ACTIONS.includes('SCMP_ACT_NOTIFY'),
-)
 
 const RET_ENOSYS = RET.errno | ENOSYS
 
 /** Compiles the profile for a machine; a pure function. Throws BerthError with a pointer into config.json. */
 export function compileSeccomp(seccomp: Seccomp, options: { readonly arch: Machine }): CompiledSeccomp {
   const warnings: string[] = []
-  refuseNotify(seccomp)
+  const notifies = asksListener(seccomp)
   const otherwise = actionValue(
     seccomp.defaultAction,
     seccomp.defaultErrnoRet,
@@ -96,7 +96,7 @@ export function compileSeccomp(seccomp: Seccomp, options: { readonly arch: Machi
       { pointer: SECTION },
     )
   }
-  return { program, flags: flagsOf(seccomp, warnings), warnings }
+  return { program, flags: flagsOf(seccomp, notifies, warnings), notifies, warnings }
 }
 
 /** A name that no table has: skipped, as runc does, since profiles name calls of kernels to come. */
@@ -110,29 +110,28 @@ function warnAboutUnknown({ syscalls = [] }: Seccomp, warnings: string[]): void 
   if (unknown.size > 0) warnings.push(`seccomp: unknown system calls are skipped: ${[...unknown].join(', ')}`)
 }
 
-function refuseNotify({ defaultAction, listenerPath, syscalls = [] }: Seccomp): void {
-  const refuse = (pointer: string): never => {
-    if (listenerPath) throw new BerthError('unsupported', 'seccomp: SCMP_ACT_NOTIFY is not supported', { pointer })
-    throw new BerthError('unsupported', 'seccomp: SCMP_ACT_NOTIFY needs listenerPath', { pointer })
-  }
-  if (defaultAction === 'SCMP_ACT_NOTIFY') refuse(`${SECTION}/defaultAction`)
-  for (const [index, { action }] of syscalls.entries()) {
-    if (action === 'SCMP_ACT_NOTIFY') refuse(`${SECTION}/syscalls/${index}/action`)
-  }
+/** Where the profile says SCMP_ACT_NOTIFY. One filter has one listener, whatever the number of such rules. */
+function asksListener({ defaultAction, listenerPath, syscalls = [] }: Seccomp): boolean {
+  const rule = syscalls.findIndex(({ action }) => action === 'SCMP_ACT_NOTIFY')
+  if (defaultAction !== 'SCMP_ACT_NOTIFY' && rule < 0) return false
+  if (listenerPath) return true
+  throw new BerthError('invalid', 'linux.seccomp: SCMP_ACT_NOTIFY needs listenerPath', {
+    pointer: defaultAction === 'SCMP_ACT_NOTIFY' ? `${SECTION}/defaultAction` : `${SECTION}/syscalls/${rule}/action`,
+  })
 }
 
-function flagsOf({ flags = [] }: Seccomp, warnings: string[]): number {
-  let value = 0
+function flagsOf({ flags = [] }: Seccomp, notifies: boolean, warnings: string[]): number {
+  let value = notifies ? NEW_LISTENER : 0
   for (const [index, flag] of flags.entries()) {
     const bit = FLAGS[flag]
     if (bit === undefined) {
       throw new BerthError('unsupported', `seccomp: unknown flag "${flag}"`, { pointer: `${SECTION}/flags/${index}` })
     }
     // The kernel takes it together with a listener only (kernel/seccomp.c, seccomp_set_mode_filter).
-    if (flag === 'SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV') {
+    if (flag === 'SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV' && !notifies) {
       warnings.push(`seccomp: ${flag} has no effect without SCMP_ACT_NOTIFY`)
     } else {
-      value |= bit
+      value |= flag === 'SECCOMP_FILTER_FLAG_TSYNC' && notifies ? bit | TSYNC_ESRCH : bit
     }
   }
   return value
@@ -229,7 +228,7 @@ const MAX_NUMBER = 0xffffffff
 
 /** Whether calls that the profile's author could not know meet the default action, rather than ENOSYS. */
 const letsThrough = (action: number): boolean =>
-  actionOf(action) === RET.allow || actionOf(action) === RET.log || actionOf(action) === RET.trace
+  [RET.allow, RET.log, RET.trace, RET.notify].some((ret) => ret === actionOf(action))
 
 function assemble(filters: readonly AbiFilter[], otherwise: number): Uint8Array {
   const asm = new Assembler()

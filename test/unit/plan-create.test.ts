@@ -407,13 +407,31 @@ test('no process: parked with no right to anything, and ends when it is let go',
   assert.ok(!plan.some(({ op }) => op === 'exec' || op === 'find-exec'))
 })
 
+test('a filter with a listener is handed over before the process parks, over a connection of its own', () => {
+  const seccomp = {
+    ...FILTER,
+    listenerPath: 'agent',
+    listenerMetadata: 'm',
+    syscalls: [{ names: ['mkdir'], action: 'SCMP_ACT_NOTIFY' }],
+    flags: ['SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV'],
+  } as const
+  const { create } = compile(withLinux({ seccomp }))
+  assert.deepEqual(names(create).slice(-6), ['resume', 'connect', 'send-fd', 'close', 'close', 'resume'])
+  assert.equal(one(create, 'connect').path, '/bundle/agent')
+  const [head, pid, ...rest] = one(create, 'send-fd').data
+  assert.deepEqual([head, pid], ['{"ociVersion":"1.3.0","fds":["seccompFd"],"pid":', { hole: 'pid' }])
+  assert.ok(rest.join('').startsWith(',"metadata":"m","state":{"ociVersion":"1.3.0","id":"c1","status":"creating"'))
+  refused(withLinux({ seccomp }), '/linux/seccomp/flags/0', 'unsupported', { facts: facts({ kernel: '5.15.0' }) })
+  // without such a rule the path is of no interest
+  assert.deepEqual(all(compile(withLinux({ seccomp: { ...FILTER, listenerPath: 'agent' } })).create, 'connect'), [])
+})
+
 test('what can not be done is an error with its place', () => {
   refused(withProcess({ args: [] }), '/process/args', 'invalid')
   refused(withLinux({ namespaces: [{ type: 'mount' }] }), '/hostname', 'invalid')
   refused(withProcess({ apparmorProfile: 'x' }), '/process/apparmorProfile', 'unsupported')
   refused(withProcess({ selinuxLabel: 'x' }), '/process/selinuxLabel', 'unsupported')
   refused(withLinux({ intelRdt: { closID: 'x' } }), '/linux/intelRdt', 'unsupported')
-  refused(withLinux({ seccomp: { ...FILTER, listenerPath: '/s' } }), '/linux/seccomp/listenerPath', 'unsupported')
   refused(plainSpec(), '/linux/cgroupsPath', 'unsupported', { systemdCgroup: true })
 })
 

@@ -9,6 +9,7 @@ import { all, facts, inside, MOUNTINFO, names, OWN, one, plainSpec } from './pla
 
 const input = (change: Partial<Process> = {}): ExecInput => ({
   id: 'c1',
+  bundle: '/bundle',
   key: 'exec-1',
   process: { user: { uid: 0, gid: 0 }, cwd: '/', args: ['ps'], noNewPrivileges: true, ...change },
   initPid: 77,

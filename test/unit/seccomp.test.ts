@@ -122,9 +122,9 @@ describe('seccomp actions', () => {
     assert.equal(refusal({ defaultAction: 'SCMP_ACT_ERRNO', defaultErrnoRet: 4096 }).kind, 'invalid')
   })
 
-  test('SCMP_ACT_NOTIFY is refused', () => {
+  test('SCMP_ACT_NOTIFY without a listener is refused', () => {
     const error = refusal(only([{ names: ['mkdir'], action: 'SCMP_ACT_NOTIFY' }]))
-    assert.equal(error.kind, 'unsupported')
+    assert.equal(error.kind, 'invalid')
     assert.equal(error.pointer, '/linux/seccomp/syscalls/0/action')
     assert.match(error.message, /needs listenerPath/)
     assert.equal(refusal({ defaultAction: 'SCMP_ACT_NOTIFY' }).pointer, '/linux/seccomp/defaultAction')
@@ -463,5 +463,28 @@ describe('seccomp and the parked init', () => {
     }
     assert.deepEqual(survive(denied, true), { blocked: [], degraded: [] })
     assert.deepEqual(survive(denied, false), { blocked: ['prctl'], degraded: [] })
+  })
+})
+
+describe('SCMP_ACT_NOTIFY', () => {
+  const notify: Seccomp = {
+    defaultAction: 'SCMP_ACT_ALLOW',
+    listenerPath: '/agent',
+    syscalls: [{ names: ['mkdir'], action: 'SCMP_ACT_NOTIFY' }],
+  }
+  const NEW_LISTENER = 1 << 3
+
+  test('asks for a listener; with TSYNC the kernel wants TSYNC_ESRCH too', () => {
+    assert.deepEqual([compileSeccomp(notify, x86).flags, compileSeccomp(notify, x86).notifies], [NEW_LISTENER, true])
+    const flags = compileSeccomp({ ...notify, flags: ['SECCOMP_FILTER_FLAG_TSYNC'] }, x86).flags
+    assert.equal(flags, NEW_LISTENER | (1 << 0) | (1 << 4))
+    const waits = compileSeccomp({ ...notify, flags: ['SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV'] }, x86)
+    assert.deepEqual([waits.flags, waits.warnings], [NEW_LISTENER | (1 << 5), []])
+  })
+
+  test('what a listener is asked for can be survived', () => {
+    const profile: Seccomp = { defaultAction: 'SCMP_ACT_NOTIFY', listenerPath: '/agent' }
+    const { program } = compileSeccomp(profile, x86)
+    assert.deepEqual(checkSurvivable(program, 'x86_64', { noNewPrivileges: false }), { blocked: [], degraded: [] })
   })
 })

@@ -68,8 +68,8 @@ const strictness = (value: number): number => actionOf(value) | 0
 /** Whether a call that meets `value` gets no further than one that meets `other`. */
 export const isAsStrict = (value: number, other: number): boolean => strictness(value) <= strictness(other)
 
-/** Whether a call with this verdict is carried out (with nobody there to ask). */
+/** Whether a call with this verdict is carried out, or the listener's affair: it is handed over before the first of these calls. */
 export const runs = (value: number): boolean => {
   const action = actionOf(value)
-  return action === RET.allow || action === RET.log
+  return action === RET.allow || action === RET.log || action === RET.notify
 }
