@@ -12,10 +12,10 @@ import * as table from '../src/plan/ops.ts'
 type Field = { readonly name: string; readonly type: string }
 type Operation = { readonly name: string; readonly id: string; readonly code: number; readonly fields: Field[] }
 
-/** Codes from here on run in the cloned process only. */
-const FIRST_INSIDE = 64
+/** Codes from 64 to 127 run in the cloned process only, all others outside of it. */
+const isInside = (code: number) => code >= 64 && code < 128
 /**
- * Those below that may run there too: hooks of the container's namespaces, and what needs no path. The others would resolve
+ * Those outside that may run there too: hooks of the container's namespaces, and what needs no path. The others would resolve
  * paths that the image's author controls.
  */
 const ANYWHERE: ReadonlySet<string> = new Set(['hook', 'close', 'clock', 'pipe'])
@@ -107,6 +107,7 @@ ${constants('PIVOT', table.PIVOT_FLAGS)}
 ${constants('CHDIR', table.CHDIR_FLAGS)}
 ${constants('KILL', table.KILL_FLAGS)}
 ${constants('REPORT', table.REPORTS)}
+${constants('PROBE', table.PROBES)}
 ${operations.map(struct).join('\n')}
 /* The handlers, written by hand. 0: done; 1: done, and its result was appended to \`result\`; -1: failed, ex->fail says why. */
 ${operations.map(({ id }) => `int run_${id}(struct executor *ex, const struct op_${id} *op, struct buf *result);\n`).join('')}
@@ -158,7 +159,7 @@ static const struct op_entry ops_table[] = {
 ${operations
   .map(
     ({ name, id, code }) =>
-      `  {OP_${upper(name)}, ${code < FIRST_INSIDE}, ${code >= FIRST_INSIDE || ANYWHERE.has(name)}, "${name}", check_${id}, start_${id}},\n`,
+      `  {OP_${upper(name)}, ${!isInside(code)}, ${isInside(code) || ANYWHERE.has(name)}, "${name}", check_${id}, start_${id}},\n`,
   )
   .join('')}};
 

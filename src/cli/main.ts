@@ -42,6 +42,7 @@ const VERBS: Readonly<Record<string, VerbEntry>> = {
   exec: { describe: 'run a further process in a container', load: () => import('./exec.ts') },
   spec: { describe: 'write a config.json to start from', load: () => import('./spec.ts') },
   features: { describe: 'print what this runtime supports', load: () => import('./features.ts') },
+  doctor: { describe: 'tell what this host can enforce', load: () => import('./doctor.ts') },
   plan: { describe: 'show what create would do', load: () => import('./plan.ts') },
 }
 

@@ -164,7 +164,7 @@ export class Session {
   async #command(request: Request, steps: Steps): Promise<void> {
     const command = decodeCommand(request.body)
     const runCommand = await this.#services.commands()
-    const answer = await runCommand(command, steps.run)
+    const answer = await runCommand({ ...command, build: this.#services.build }, steps.run)
     this.#commit(request.id, { answers: [{ id: request.id, payload: encodeCommandAnswer(answer) }] })
   }
 

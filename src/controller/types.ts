@@ -31,6 +31,8 @@ export interface CommandRequest {
   readonly rows: number
   readonly cols: number
   readonly listenFds: number
+  /** Build of both sides; not part of the frame. */
+  readonly build?: string
 }
 
 export interface CommandAnswer {

@@ -38,6 +38,7 @@ export const CALLS: Readonly<Record<string, KernelFeature>> = {
   close_range: { since: '5.11', use: 'descriptors that a process must not have', without: refused },
   bpf: { since: '4.15', use: 'device rules (v2)', without: refused },
   execveat: { since: '3.19', use: 'its own binary from the clone', without: refused },
+  landlock_create_ruleset: { since: '5.13', use: 'what doctor tells', without: 'told' },
   memfd_create: {
     since: '3.17',
     use: 'input of hooks; its own binary where it can not be cloned',

@@ -65,6 +65,40 @@ export const KILL_FLAGS = { missingOk: 1, group: 2 } as const
 /** `listener`: its filter is in force; the descriptor is that of seccomp_unotify(2). */
 export const REPORTS = { sync: 1, parked: 2, exec: 3, listener: 4 } as const
 
+/** What `probe` tries, and what `argument` is to it. */
+export const PROBES = {
+  openat2: 1,
+  /** A clone of the tree at /. */
+  mountTree: 2,
+  mountAttributes: 3,
+  /** A new tmpfs, attached. */
+  mountNew: 4,
+  mountIdmap: 5,
+  /** Flags beside SIGCHLD. */
+  clone3: 6,
+  closeRange: 7,
+  execveat: 8,
+  /** Flags. */
+  memfd: 9,
+  pidfdOpen: 10,
+  pidfdSignal: 11,
+  /** The status of a process that was reaped. */
+  pidfdExit: 12,
+  /** CLONE_NEW*; in a new user namespace where that is what it takes. */
+  namespaces: 13,
+  /** SECCOMP_RET_*. */
+  seccompAction: 14,
+  /** SECCOMP_FILTER_FLAG_*. */
+  seccompFlags: 15,
+  /** The value is its ABI. */
+  landlock: 16,
+  /** Loads a BPF program of the type cgroup/dev. */
+  deviceFilter: 17,
+  memoryPolicy: 18,
+  /** The socket at `path`. */
+  connect: 19,
+} as const
+
 type FieldType = 'u32' | 'u64' | 'i64' | 'str' | 'bytes' | 'strs' | 'u32s' | 'slot' | 'tmpl' | 'plan'
 type OpSpec = { readonly code: number; readonly fields: Readonly<Record<string, FieldType>> }
 const op = <const F extends Readonly<Record<string, FieldType>>>(code: number, fields: F) => ({ code, fields })
@@ -201,6 +235,12 @@ export const OPS = {
   'mount-source': op(57, { path: 'str', propagation: 'u64', userns: 'slot', flags: 'u32', slot: 'slot' }),
   /** Opens a namespace, which has to be of this type (CLONE_NEW*). */
   'open-namespace': op(58, { path: 'str', nstype: 'u32', slot: 'slot' }),
+
+  /**
+   * Tries what PROBES says, in a process of its own that then ends: nothing is left of it. Result: u32 errno (0: it works), u64 value. It
+   * fails only where nothing can be tried at all.
+   */
+  probe: op(130, { what: 'u32', argument: 'u64', path: 'str' }),
 
   // ---- In the cloned process: before the pivot -----------------------------------------------------------------
   /** Enters a namespace (`nstype`: CLONE_NEW*); 0 = whatever the descriptor is. A pidfd enters those in `nstype`. */
