@@ -29,6 +29,8 @@ extern char **environ;
 static struct agent *agent;
 static struct executor executor;
 static struct arguments arguments;
+static uint32_t round_number; /* how often the answer was to ask again */
+static bool asked_again;
 
 /* ---- what this process does for plans ---- */
 
@@ -57,14 +59,16 @@ static void run_step(void *owner, uint64_t request, const char *step, const uint
   agent_outcome(agent, request, step, plan, len, outcome.data, outcome.len);
 }
 
-static void write_all(int fd, struct span text) {
+/* False where nobody reads it. */
+static bool write_all(int fd, struct span text) {
   while (text.len > 0) {
     ssize_t n = write(fd, text.data, text.len);
     if (n < 0 && errno == EINTR) continue;
-    if (n < 0) return; /* nobody reads it */
+    if (n < 0) return false;
     text.data += n;
     text.len -= (size_t)n;
   }
+  return true;
 }
 
 static void answer(void *owner, uint64_t request, const uint8_t *payload, size_t len) {
@@ -73,13 +77,16 @@ static void answer(void *owner, uint64_t request, const uint8_t *payload, size_t
   struct reader r = reader_of(payload, len);
   uint32_t code = reader_u32(&r);
   struct span out = reader_bytes(&r), err = reader_bytes(&r);
+  bool again = reader_u32(&r) != 0;
   if (r.bad) {
     fputs("berth: the controller's answer can't be read\n", stderr);
     exit(1);
   }
-  write_all(1, out);
-  write_all(2, err);
-  exit((int)(code & 0xff));
+  bool heard = write_all(1, out);
+  (void)write_all(2, err);
+  if (!again || !heard) exit((int)(code & 0xff));
+  round_number++;
+  asked_again = true;
 }
 
 static void give_up(void *owner, uint64_t request, const char *why) {
@@ -115,9 +122,15 @@ static int encode_request(struct buf *body, char **argv) {
     }
   return strings(body, argv) < 0 || strings(body, environ) < 0 || buf_str(body, cwd) < 0 || buf_u32(body, geteuid()) < 0 ||
                  buf_u32(body, getegid()) < 0 || buf_u32(body, (uint32_t)getpid()) < 0 || buf_u32(body, ttys) < 0 ||
-                 buf_u32(body, size.ws_row) < 0 || buf_u32(body, size.ws_col) < 0 || buf_u32(body, arguments.listen_fds) < 0
+                 buf_u32(body, size.ws_row) < 0 || buf_u32(body, size.ws_col) < 0 || buf_u32(body, arguments.listen_fds) < 0 ||
+                 buf_u32(body, round_number) < 0
              ? -1
              : 0;
+}
+
+static int ask(char **argv) {
+  _cleanup_buf_ struct buf body = {.secret = true};
+  return encode_request(&body, argv) == 0 && agent_request(agent, REQUEST_COMMAND, body.data, body.len) ? 0 : -1;
 }
 
 int command_main(int argc, char **argv) {
@@ -133,14 +146,14 @@ int command_main(int argc, char **argv) {
   executor_init(&executor, &effects);
   for (int fd = 0; fd < 3; fd++) executor.slots[fd] = fcntl(fd, F_DUPFD_CLOEXEC, 3);
   const struct agent_owner owner = {.connect = do_connect, .run_step = run_step, .answer = answer, .give_up = give_up};
-  struct buf body = {.secret = true};
   agent = agent_new(ROLE_LAUNCHER, &owner, NULL);
-  if (!agent || encode_request(&body, argv + 1) < 0 || !agent_request(agent, REQUEST_COMMAND, body.data, body.len)) {
-    fprintf(stderr, "berth: %s\n", strerror(errno));
-    return 1;
-  }
-  buf_free(&body);
+  asked_again = agent != NULL; /* the first time */
   for (;;) {
+    if (!agent || (asked_again && ask(argv + 1) < 0)) {
+      fprintf(stderr, "berth: %s\n", strerror(errno));
+      return 1;
+    }
+    asked_again = false;
     struct pollfd p = {.fd = agent_fd(agent), .events = POLLIN};
     if (poll(&p, 1, -1) < 0 && errno != EINTR) {
       fprintf(stderr, "berth: poll: %s\n", strerror(errno));

@@ -1,17 +1,13 @@
 /** io.containerd.cgroups.v1.Metrics from the files of cgroup v1. */
 
+import { BLKIO, type BlkioEntry, blkioEntries } from '../../src/cgroup/blkio.ts'
+import { type FigureFile, type Figures, HUGE_PAGES, numbers, pairs, single, TICK_NS } from '../../src/cgroup/figures.ts'
 import { containerd } from '../proto/messages.gen.js'
 import { long } from '../time.ts'
-import { numbers, pairs, single } from './parse.ts'
 
 const { v1 } = containerd.metrics
 
 export const V1_TYPE = 'io.containerd.cgroups.v1.Metrics'
-
-/** cpuacct.stat counts in USER_HZ, which is 100 on every architecture that berth runs on. */
-const TICK_NS = 10_000_000n
-
-const HUGE_PAGES = ['64KB', '2MB', '32MB', '1GB']
 
 const MEMORY_ENTRIES = { usage: 'memory', swap: 'memory.memsw', kernel: 'memory.kmem', kernelTcp: 'memory.kmem.tcp' }
 
@@ -34,20 +30,8 @@ const MEMORY_FIELDS = {
   unevictable: 'unevictable',
 } as const
 
-/** A file of a scheduler, and the one of the throttling layer that counts the same where the scheduler does not. */
-const BLKIO = {
-  ioServiceBytesRecursive: ['blkio.io_service_bytes_recursive', 'blkio.throttle.io_service_bytes_recursive'],
-  ioServicedRecursive: ['blkio.io_serviced_recursive', 'blkio.throttle.io_serviced_recursive'],
-  ioQueuedRecursive: ['blkio.io_queued_recursive'],
-  ioServiceTimeRecursive: ['blkio.io_service_time_recursive'],
-  ioWaitTimeRecursive: ['blkio.io_wait_time_recursive'],
-  ioMergedRecursive: ['blkio.io_merged_recursive'],
-  ioTimeRecursive: ['blkio.time_recursive'],
-  sectorsRecursive: ['blkio.sectors_recursive'],
-} as const
-
 /** The files to read, as controller and name. */
-export const V1_FILES: readonly (readonly [controller: string, file: string])[] = [
+export const V1_FILES: readonly FigureFile[] = [
   ...['pids.current', 'pids.max'].map((file) => ['pids', file] as const),
   ...['cpuacct.usage', 'cpuacct.usage_percpu', 'cpuacct.stat'].map((file) => ['cpuacct', file] as const),
   ['cpu', 'cpu.stat'],
@@ -64,7 +48,7 @@ export const V1_FILES: readonly (readonly [controller: string, file: string])[] 
 ]
 
 /** Every message that clients look into is there, whatever could be read: they do not check. */
-export const encodeV1 = (file: (name: string) => string | undefined): Uint8Array => {
+export const encodeV1 = (file: Figures): Uint8Array => {
   const one = (name: string) => long(single(file(name)))
   const ticks = pairs(file('cpuacct.stat'))
   const cpu = pairs(file('cpu.stat'))
@@ -94,7 +78,7 @@ export const encodeV1 = (file: (name: string) => string | undefined): Uint8Array
     },
     memory: memory(file),
     blkio: Object.fromEntries(
-      Object.entries(BLKIO).map(([field, names]) => [field, names.map(file).map(blkioEntries).find(hasAny) ?? []]),
+      Object.keys(BLKIO).map((field) => [field, blkioEntries(file, field as keyof typeof BLKIO).map(blkioEntry)]),
     ),
     memoryOomControl: {
       oomKillDisable: of(oom, 'oom_kill_disable'),
@@ -104,7 +88,7 @@ export const encodeV1 = (file: (name: string) => string | undefined): Uint8Array
   }).finish()
 }
 
-const memory = (file: (name: string) => string | undefined): containerd.metrics.v1.MemoryStat.$Properties => {
+const memory = (file: Figures): containerd.metrics.v1.MemoryStat.$Properties => {
   const stat = pairs(file('memory.stat'))
   const of = (name: string) => long(stat.get(name) ?? 0n)
   const fields: Record<string, unknown> = {
@@ -127,13 +111,10 @@ const memory = (file: (name: string) => string | undefined): containerd.metrics.
   return fields
 }
 
-const hasAny = (entries: readonly unknown[]): boolean => entries.length > 0
-
-/** Lines `major:minor operation number`, or without the operation; the line of the sum has no device. */
-const blkioEntries = (text: string | undefined): containerd.metrics.v1.BlkIOEntry.$Properties[] =>
-  (text ?? '').split('\n').flatMap((line) => {
-    const match = /^(\d+):(\d+) (?:([A-Za-z]+) )?(\d+)$/.exec(line)
-    if (match === null) return []
-    const [, major = '', minor = '', op = '', value = ''] = match
-    return [{ op, device: '', major: long(BigInt(major)), minor: long(BigInt(minor)), value: long(BigInt(value)) }]
-  })
+const blkioEntry = ({ major, minor, op, value }: BlkioEntry): containerd.metrics.v1.BlkIOEntry.$Properties => ({
+  op,
+  device: '',
+  major: long(major),
+  minor: long(minor),
+  value: long(value),
+})

@@ -38,6 +38,10 @@ const VERBS: Readonly<Record<string, VerbEntry>> = {
   pause: { describe: 'freeze the processes of a container', load: () => import('./pause.ts') },
   resume: { describe: 'let the processes of a paused container run again', load: () => import('./resume.ts') },
   list: { describe: 'list containers', load: () => import('./list.ts') },
+  events: {
+    describe: 'print OOM kills and figures of a container, or its figures once',
+    load: () => import('./events.ts'),
+  },
   ps: { describe: 'show the processes of a container', load: () => import('./ps.ts') },
   exec: { describe: 'run a further process in a container', load: () => import('./exec.ts') },
   spec: { describe: 'write a config.json to start from', load: () => import('./spec.ts') },
@@ -90,10 +94,10 @@ const dispatch = async (request: CommandRequest, step: RunStep, reporter: Report
     parsed.args,
     parsed.values,
   )
-  const { exitCode = 0, stdout = '', stderr = '' } = await verb.run(context)
+  const { exitCode = 0, stdout = '', stderr = '', again = false } = await verb.run(context)
   // An engine may give the container's own output as stderr: what is only worth knowing stays out of it.
   const notes = path !== undefined || globals.flag('debug') ? context.notes : []
-  return { exitCode, stdout, stderr: `${stderr}${await reporter.warn([...notes, ...context.warnings])}` }
+  return { exitCode, stdout, again, stderr: `${stderr}${await reporter.warn([...notes, ...context.warnings])}` }
 }
 
 const printed = (stdout: string): CommandAnswer => ({ exitCode: 0, stdout, stderr: '' })

@@ -31,6 +31,8 @@ export interface CommandRequest {
   readonly rows: number
   readonly cols: number
   readonly listenFds: number
+  /** How often this command was answered with `again` so far. */
+  readonly round: number
   /** Build of both sides; not part of the frame. */
   readonly build?: string
 }
@@ -39,6 +41,11 @@ export interface CommandAnswer {
   readonly exitCode: number
   readonly stdout: string | Uint8Array
   readonly stderr: string | Uint8Array
+  /**
+   * Ask again, with the next round: for a command that goes on. Each round is a request of its own, so what it prints is printed once, and its
+   * journal does not grow for ever.
+   */
+  readonly again?: boolean
 }
 
 /** Entry of the command line: src/cli/main.ts exports `runCommand` of this type. Never throws: errors become the answer. */

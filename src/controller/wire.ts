@@ -238,6 +238,7 @@ export const decodeCommand = (body: Uint8Array): CommandRequest => {
     rows: reader.u32(),
     cols: reader.u32(),
     listenFds: reader.u32(),
+    round: reader.u32(),
   }
   reader.end()
   return request
@@ -248,15 +249,22 @@ export const encodeCommand = (request: CommandRequest): Uint8Array => {
   out.strs(request.argv).strs(Object.entries(request.env).map(([key, value]) => `${key}=${value}`))
   out.str(request.cwd).u32(request.uid).u32(request.gid).u32(request.pid)
   out.u32(request.ttys.reduce((bits, tty, fd) => bits | (tty ? 1 << fd : 0), 0))
-  return out.u32(request.rows).u32(request.cols).u32(request.listenFds).finish()
+  return out.u32(request.rows).u32(request.cols).u32(request.listenFds).u32(request.round).finish()
 }
 
-export const encodeCommandAnswer = (answer: CommandAnswer): Uint8Array =>
-  new ByteWriter().u32(answer.exitCode).bytes(asBytes(answer.stdout)).bytes(asBytes(answer.stderr)).finish()
+export const encodeCommandAnswer = ({ exitCode, stdout, stderr, again = false }: CommandAnswer): Uint8Array => {
+  const out = new ByteWriter().u32(exitCode).bytes(asBytes(stdout)).bytes(asBytes(stderr))
+  return out.u32(again ? 1 : 0).finish()
+}
 
 export const decodeCommandAnswer = (payload: Uint8Array) => {
   const reader = new ByteReader(payload)
-  const answer = { exitCode: reader.u32(), stdout: reader.bytes(), stderr: reader.bytes() }
+  const answer = {
+    exitCode: reader.u32(),
+    stdout: reader.bytes(),
+    stderr: reader.bytes(),
+    again: reader.u32() !== 0,
+  }
   reader.end()
   return answer
 }

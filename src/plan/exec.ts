@@ -2,7 +2,7 @@
 
 import { BerthError } from '../errors.ts'
 import type { Process, Spec } from '../spec/types.ts'
-import { parseCpuList } from './affinity.ts'
+import { cpuMask } from './affinity.ts'
 import type { HostFacts } from './facts.ts'
 import { handOverListener } from './listener.ts'
 import { joinNamespaces, lacksPrivilege, Namespaces, NS_FILES, ROOT_SLOT } from './namespaces.ts'
@@ -38,7 +38,7 @@ const O_PATH_DIRECTORY = 0o10200000
 const affinity = (list: string | undefined, property: string): Op[] => {
   if (!list) return []
   const pointer = `/process/execCPUAffinity/${property}`
-  const mask = parseCpuList(list)
+  const mask = cpuMask(list)
   if (!mask)
     throw new BerthError('invalid', `process.execCPUAffinity.${property}: "${list}" is no list of CPUs`, { pointer })
   return [{ op: 'affinity', mask, pointer }]

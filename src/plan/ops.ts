@@ -99,6 +99,9 @@ export const PROBES = {
   connect: 19,
 } as const
 
+/** What `watched` tells: an interval is over, a process was killed for want of memory, the process has ended. */
+export const WATCHED = { tick: 1, oom: 2, ended: 3 } as const
+
 type FieldType = 'u32' | 'u64' | 'i64' | 'str' | 'bytes' | 'strs' | 'u32s' | 'slot' | 'tmpl' | 'plan'
 type OpSpec = { readonly code: number; readonly fields: Readonly<Record<string, FieldType>> }
 const op = <const F extends Readonly<Record<string, FieldType>>>(code: number, fields: F) => ({ code, fields })
@@ -226,6 +229,13 @@ export const OPS = {
   freeze: op(50, { path: 'str', frozen: 'u32', timeoutMs: 'u32' }),
   /** Launcher. Result: its standard input up to EOF, at most `max` bytes (more is EFBIG). */
   'read-stdin': op(51, { max: 'u32' }),
+  /**
+   * Launcher: from here on `watched` tells of each OOM of the cgroup directory of the memory controller ('': of none), of the end of the
+   * process, and of each interval that is over. Once for a command.
+   */
+  watch: op(52, { memory: 'str', pid: 'u32', start: 'u64', intervalNs: 'u64' }),
+  /** Launcher: waits for the next of these. Result: u32 WATCHED. */
+  watched: op(53, {}),
   /** Makes a user namespace with these maps that nobody is in: what mounts are mapped by. */
   'map-ids': op(56, { uidMap: 'str', gidMap: 'str', slot: 'slot' }),
   /**

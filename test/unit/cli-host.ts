@@ -102,6 +102,7 @@ export class Host {
       rows: 0,
       cols: 0,
       listenFds: 0,
+      round: 0,
       ...more,
     }
   }

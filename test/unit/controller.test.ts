@@ -31,6 +31,7 @@ const REQUEST: CommandRequest = {
   rows: 0,
   cols: 0,
   listenFds: 0,
+  round: 0,
 }
 const PLAN: Plan = [{ op: 'clock' }]
 const bytes = (...values: number[]) => new Uint8Array(values)

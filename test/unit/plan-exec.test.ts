@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { parseCpuList } from '../../src/plan/affinity.ts'
+import { cpuMask } from '../../src/plan/affinity.ts'
 import { compileExec, type ExecInput } from '../../src/plan/exec.ts'
 import { factsPlan, readFacts } from '../../src/plan/facts.ts'
 import { REPORTS } from '../../src/plan/ops.ts'
@@ -88,10 +88,9 @@ test('exec: CPU affinity', () => {
 })
 
 test('CPU lists', () => {
-  assert.deepEqual(parseCpuList('0-3,9'), Uint8Array.from([15, 2, 0, 0, 0, 0, 0, 0]))
-  assert.equal(parseCpuList('64')?.length, 16)
-  for (const bad of ['', 'x', '1-', '-1', '3-1', '99999', '0-9999', '1,,2'])
-    assert.equal(parseCpuList(bad), undefined, bad)
+  assert.deepEqual(cpuMask('0-3,9'), Uint8Array.from([15, 2, 0, 0, 0, 0, 0, 0]))
+  assert.equal(cpuMask('64')?.length, 16)
+  for (const bad of ['', 'x', '1-', '-1', '3-1', '99999', '0-9999', '1,,2']) assert.equal(cpuMask(bad), undefined, bad)
 })
 
 test('facts: from what the operations read', () => {

@@ -98,10 +98,11 @@ test('commands and their answers', () => {
     rows: 24,
     cols: 80,
     listenFds: 0,
+    round: 0,
   } as const
   assert.deepEqual({ ...decodeCommand(encodeCommand(request)) }, { ...request, env: pairs(['A=1=2', 'B=']) })
   const answer = decodeCommandAnswer(encodeCommandAnswer({ exitCode: 3, stdout: 'é', stderr: bytes(1) }))
-  assert.deepEqual(answer, { exitCode: 3, stdout: bytes(0xc3, 0xa9), stderr: bytes(1) })
+  assert.deepEqual(answer, { exitCode: 3, stdout: bytes(0xc3, 0xa9), stderr: bytes(1), again: false })
 })
 
 test('an environment is an object without a prototype, the first of a name wins', () => {

@@ -25,3 +25,15 @@ export const numbers = (text: string | undefined): bigint[] =>
     .split(/\s+/)
     .filter((word) => /^\d+$/.test(word))
     .map(BigInt)
+
+/** Text of a file by its name; undefined where it is not there. */
+export type Figures = (name: string) => string | undefined
+
+/** A file to read, and the controller it belongs to. */
+export type FigureFile = readonly [controller: string, file: string]
+
+/** Sizes of huge pages that x86-64 and arm64 have by default, as cgroup files spell them. */
+export const HUGE_PAGES = ['64KB', '2MB', '32MB', '1GB']
+
+/** cpuacct.stat counts in USER_HZ, which is 100 on every architecture that berth runs on. */
+export const TICK_NS = 10_000_000n
