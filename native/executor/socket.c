@@ -5,9 +5,9 @@
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
-#include <sys/un.h>
 #include <unistd.h>
 
+#include "../common/address.h"
 #include "../common/fd.h"
 #include "paths.h"
 
@@ -29,32 +29,11 @@ int run_open_fifo(struct executor *ex, const struct op_open_fifo *op, struct buf
   return slot_put(ex, op->slot, fd_steal(&fd));
 }
 
-/* A path that is too long for a socket's address is named through a descriptor of its directory. */
-static int address_of(const char *path, struct sockaddr_un *address, int *dir) {
-  *address = (struct sockaddr_un){.sun_family = AF_UNIX};
-  if (strlen(path) < sizeof address->sun_path) {
-    (void)memccpy(address->sun_path, path, '\0', sizeof address->sun_path);
-    return 0;
-  }
-  const char *slash = strrchr(path, '/');
-  _cleanup_free_ char *parent = slash == NULL ? NULL : strndup(path, slash == path ? 1 : (size_t)(slash - path));
-  if (parent == NULL) {
-    errno = ENAMETOOLONG;
-    return -1;
-  }
-  *dir = open(parent, O_PATH | O_DIRECTORY | O_CLOEXEC);
-  if (*dir < 0) return -1;
-  int len = snprintf(address->sun_path, sizeof address->sun_path, "/proc/self/fd/%d/%s", *dir, slash + 1);
-  if (len > 0 && (size_t)len < sizeof address->sun_path) return 0;
-  errno = ENAMETOOLONG;
-  return -1;
-}
-
 int run_connect(struct executor *ex, const struct op_connect *op, struct buf *result) {
   (void)result;
   struct sockaddr_un address;
   _cleanup_fd_ int dir = -1;
-  if (address_of(op->path, &address, &dir) != 0) return fail_sys(&ex->fail, "connect", op->path);
+  if (unix_address(op->path, &address, &dir) != 0) return fail_sys(&ex->fail, "connect", op->path);
   _cleanup_fd_ int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
   if (fd < 0) return fail_sys(&ex->fail, "socket", op->path);
   if (connect(fd, (const struct sockaddr *)&address, sizeof address) != 0) return fail_sys(&ex->fail, "connect", op->path);

@@ -10,9 +10,9 @@
 #include <sys/file.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
-#include <sys/un.h>
 #include <unistd.h>
 
+#include "../common/address.h"
 #include "../common/fd.h"
 #include "../common/peer.h"
 #include "confine.h"
@@ -69,28 +69,20 @@ static int find_place(struct place *p, const struct install *in) {
   return 0;
 }
 
-static int address_of(const struct place *p, struct sockaddr_un *at) {
-  *at = (struct sockaddr_un){.sun_family = AF_UNIX};
-  if (strlen(p->socket) >= sizeof at->sun_path) {
-    errno = ENAMETOOLONG;
-    return -1;
-  }
-  strcpy(at->sun_path, p->socket);
-  return 0;
-}
-
 static int connect_shared(const struct place *p) {
   struct sockaddr_un at;
+  _cleanup_fd_ int dir = -1;
   _cleanup_fd_ int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-  if (fd < 0 || address_of(p, &at) < 0 || connect(fd, (struct sockaddr *)&at, sizeof at) < 0) return -1;
+  if (fd < 0 || unix_address(p->socket, &at, &dir) < 0 || connect(fd, (struct sockaddr *)&at, sizeof at) < 0) return -1;
   /* The peer is who called listen: nobody else's controller gets our requests. */
   return peer_check(fd, true) < 0 ? -1 : fd_steal(&fd);
 }
 
 static int listen_shared(const struct place *p) {
   struct sockaddr_un at;
+  _cleanup_fd_ int dir = -1;
   _cleanup_fd_ int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-  if (fd < 0 || address_of(p, &at) < 0) return -1;
+  if (fd < 0 || unix_address(p->socket, &at, &dir) < 0) return -1;
   if (unlink(p->socket) < 0 && errno != ENOENT) return -1;
   mode_t mask = umask(0177);
   int done = bind(fd, (struct sockaddr *)&at, sizeof at);

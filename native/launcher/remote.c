@@ -7,9 +7,9 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <sys/un.h>
 #include <unistd.h>
 
+#include "../common/address.h"
 #include "../common/fd.h"
 #include "../common/peer.h"
 #include "../common/frame.h"
@@ -35,24 +35,10 @@ int remote_take(const char *name) {
 }
 
 static int connect_to(const char *path) {
-  struct sockaddr_un to = {.sun_family = AF_UNIX};
+  struct sockaddr_un to;
   _cleanup_fd_ int dir = -1;
   _cleanup_fd_ int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-  if (fd < 0) return -1;
-  const char *slash = strrchr(path, '/');
-  if (strlen(path) < sizeof to.sun_path) {
-    strcpy(to.sun_path, path);
-  } else { /* longer than a socket's address (S24): by way of its directory */
-    _cleanup_free_ char *above = slash ? strndup(path, (size_t)(slash - path)) : NULL;
-    dir = above ? open(above, O_PATH | O_DIRECTORY | O_CLOEXEC) : -1;
-    if (dir < 0) return -1;
-    int n = snprintf(to.sun_path, sizeof to.sun_path, "/proc/self/fd/%d/%s", dir, slash + 1);
-    if (n < 0 || (size_t)n >= sizeof to.sun_path) {
-      errno = ENAMETOOLONG;
-      return -1;
-    }
-  }
-  if (connect(fd, (struct sockaddr *)&to, sizeof to) < 0) return -1;
+  if (fd < 0 || unix_address(path, &to, &dir) < 0 || connect(fd, (struct sockaddr *)&to, sizeof to) < 0) return -1;
   return peer_check(fd, true) < 0 ? -1 : fd_steal(&fd);
 }
 

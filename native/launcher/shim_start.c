@@ -13,6 +13,7 @@
 
 #include "../common/buf.h"
 #include "../common/fd.h"
+#include "../common/replace.h"
 #include "containerd.h"
 #include "install.h"
 #include "self_exec.h"
@@ -54,19 +55,6 @@ static int make_dirs(const char *path) {
   for (int tries = 1; make_dirs_once(path) < 0; tries++)
     if (errno != ENOENT || tries == MAKE_TRIES) return -1;
   return 0;
-}
-
-/* 1.6 and 1.7 read it after a restart, 2.x on migration. */
-static int write_address(const char *address) {
-  char new[32];
-  snprintf(new, sizeof new, ".address-%d", getpid());
-  _cleanup_fd_ int fd = open(new, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600);
-  if (fd < 0) return -1;
-  if (write(fd, address, strlen(address)) == (ssize_t)strlen(address) && rename(new, "address") == 0) return 0;
-  int error = errno;
-  (void)unlink(new);
-  errno = error;
-  return -1;
 }
 
 static char *entry(const char *key, const char *value, size_t len) {
@@ -121,7 +109,8 @@ int shim_start(const struct shim_call *c) {
   if (!ours && errno != EEXIST) return fail(socket, strerror(errno));
   /* The monitor last: with nothing to say about it nobody would ever end it. */
   pid_t monitor = -1;
-  const char *failed = write_address(address) < 0 ? "address" : ours && (monitor = spawn(c, &in, &b, listener, socket, state_dir)) < 0 ? "monitor" : NULL;
+  /* The file: 1.6 and 1.7 read it after a restart, 2.x on migration. */
+  const char *failed = file_replace("address", address, strlen(address)) < 0 ? "address" : ours && (monitor = spawn(c, &in, &b, listener, socket, state_dir)) < 0 ? "monitor" : NULL;
   if (failed) {
     int error = errno;
     if (ours) (void)unlink(socket);

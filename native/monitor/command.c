@@ -12,9 +12,9 @@
 #include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
-#include <sys/un.h>
 #include <unistd.h>
 
+#include "../common/address.h"
 #include "../common/fd.h"
 #include "../executor/executor.h"
 #include "exits.h"
@@ -85,26 +85,10 @@ static void exited(const char *key, pid_t pid, int status, uint64_t time) {
 }
 
 static int listen_on(const char *path) {
-  struct sockaddr_un at = {.sun_family = AF_UNIX};
+  struct sockaddr_un at;
+  _cleanup_fd_ int dir = -1;
   _cleanup_fd_ int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-  if (fd < 0) return -1;
-  /* Longer than a socket's address may be (S24): bound by a path through a descriptor of its directory. */
-  if (strlen(path) < sizeof at.sun_path) {
-    strcpy(at.sun_path, path);
-  } else {
-    const char *slash = strrchr(path, '/');
-    char *dir = slash ? strndup(path, (size_t)(slash - path)) : NULL;
-    int dirfd = dir ? open(dir, O_PATH | O_DIRECTORY | O_CLOEXEC) : -1;
-    free(dir);
-    if (dirfd < 0) return -1;
-    int n = snprintf(at.sun_path, sizeof at.sun_path, "/proc/self/fd/%d/%s", dirfd, slash + 1);
-    if (n < 0 || (size_t)n >= sizeof at.sun_path) {
-      close(dirfd);
-      errno = ENAMETOOLONG;
-      return -1;
-    }
-    /* The descriptor stays open for the life of the monitor: the path is its socket's name. */
-  }
+  if (fd < 0 || unix_address(path, &at, &dir) < 0) return -1;
   mode_t mask = umask(0177);
   int done = bind(fd, (struct sockaddr *)&at, sizeof at);
   umask(mask);

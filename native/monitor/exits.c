@@ -17,6 +17,7 @@
 #include <unistd.h>
 
 #include "../common/fd.h"
+#include "../common/replace.h"
 #include "../common/sys.h"
 #include "held.h"
 #include "jobs.h"
@@ -215,20 +216,7 @@ int exits_watch(struct held_process *h, exit_seen seen) {
 }
 
 int exit_write(const char *path, pid_t pid, int wait_status, uint64_t time) {
-  char temporary[4096], text[128];
-  int n = snprintf(temporary, sizeof temporary, "%s.new", path);
-  if (n < 0 || (size_t)n >= sizeof temporary) {
-    errno = ENAMETOOLONG;
-    return -1;
-  }
+  char text[128];
   int len = snprintf(text, sizeof text, "{\"pid\":%d,\"status\":%d,\"time\":%llu}\n", pid, wait_status, (unsigned long long)time);
-  _cleanup_fd_ int fd = open(temporary, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600);
-  if (fd < 0) return -1;
-  if (write(fd, text, (size_t)len) != len || rename(temporary, path) < 0) {
-    int error = errno;
-    (void)unlink(temporary);
-    errno = error;
-    return -1;
-  }
-  return 0;
+  return file_replace(path, text, (size_t)len);
 }

@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #include "../common/fd.h"
+#include "../common/replace.h"
 #include "../launcher/install.h"
 #include "agent.h"
 #include "clients.h"
@@ -99,13 +100,9 @@ static void give_up(void *owner, uint64_t request, const char *why) {
 static void save_record(void *owner, uint64_t seq, const uint8_t *record, size_t len) {
   (void)owner;
   (void)seq;
-  char path[4096], temporary[4096];
+  char path[4096];
   int n = snprintf(path, sizeof path, "%s/%s/record", state_dir, id);
-  int m = snprintf(temporary, sizeof temporary, "%s/%s/record.new", state_dir, id);
-  if (n < 0 || m < 0 || (size_t)m >= sizeof temporary) return;
-  _cleanup_fd_ int fd = open(temporary, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600);
-  if (fd < 0) return;
-  if (write(fd, record, len) != (ssize_t)len || rename(temporary, path) < 0) (void)unlink(temporary);
+  if (n > 0 && (size_t)n < sizeof path) (void)file_replace(path, record, len);
 }
 
 static void add_event(void *owner, const uint8_t *payload, size_t len) {

@@ -1,0 +1,28 @@
+#define _GNU_SOURCE
+#include "replace.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stdio.h>
+#include <unistd.h>
+
+#include "fd.h"
+
+int file_replace(const char *path, const void *data, size_t len) {
+  char temporary[PATH_MAX];
+  int n = snprintf(temporary, sizeof temporary, "%s.new", path);
+  if (n < 0 || (size_t)n >= sizeof temporary) {
+    errno = ENAMETOOLONG;
+    return -1;
+  }
+  if (unlink(temporary) != 0 && errno != ENOENT) return -1;
+  _cleanup_fd_ int fd = open(temporary, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
+  if (fd < 0) return -1;
+  ssize_t written = write(fd, data, len);
+  if (written == (ssize_t)len && rename(temporary, path) == 0) return 0;
+  int error = written < 0 || written == (ssize_t)len ? errno : ENOSPC;
+  (void)unlink(temporary);
+  errno = error;
+  return -1;
+}
