@@ -78,6 +78,24 @@ static void wipe_environment(void) {
   }
 }
 
+static char *arguments;
+static size_t arguments_len;
+
+void clone_arguments(int argc, char **argv) {
+  if (argc < 1) return;
+  /* One after the other, as execve laid them down. */
+  arguments = argv[0];
+  arguments_len = (size_t)(argv[argc - 1] + strlen(argv[argc - 1]) + 1 - argv[0]);
+}
+
+static void wipe_arguments(void) {
+  static const char name[] = "berth-init";
+  if (arguments_len < sizeof name) return;
+  explicit_bzero(arguments, arguments_len);
+  memcpy(arguments, name, sizeof name);
+  (void)prctl(PR_SET_NAME, name, 0, 0, 0);
+}
+
 static _Noreturn void live(const struct birth *birth) {
   static const struct effects none = {.home = NULL};
   struct executor *ex = birth->ex;
@@ -88,6 +106,7 @@ static _Noreturn void live(const struct birth *birth) {
   if (prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) != 0 || close_others(ex, birth->control) != 0) _exit(1);
   signals_reset();
   wipe_environment();
+  wipe_arguments();
   if (ex->unwanted_len > 0) (void)munmap(ex->unwanted, ex->unwanted_len);
   ex->unwanted_len = 0;
   ex->effects = &none;
@@ -97,6 +116,7 @@ static _Noreturn void live(const struct birth *birth) {
   ex->root = -1;
   ex->proc = -1;
   ex->exec_path = NULL;
+  ex->own_terminal = false;
   ex->self = birth->self;
   ex->plan = (struct span){NULL, 0};
   ex->depth = 0;

@@ -7,6 +7,10 @@
 #include "executor.h"
 #include "ops.gen.h"
 
+/* Where this process's arguments lie: they name paths of the host, and anyone who sees a cloned process may read them in /proc/PID/cmdline
+ * (trap 2). It says what it is instead. To be called once, with the vector of main. */
+void clone_arguments(int argc, char **argv);
+
 #define NAMESPACE_KINDS 8
 
 /* What is entered for a clone; copied out of the plan, which forked children do not have (trap 2). */

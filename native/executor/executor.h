@@ -74,6 +74,7 @@ struct executor {
   int root;         /* the container's root directory, -1 before `rootfs`, "/" after `pivot` */
   int proc;         /* a procfs of our own, detached; -1 until needed */
   char *exec_path;  /* found by find-exec */
+  bool own_terminal; /* stdio is a terminal that was made for this process */
   bool unshare_cgroup; /* after the first `g`: the root of that namespace is the cgroup joined by then (trap 8) */
   struct cloned *self;
 };

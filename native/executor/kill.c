@@ -97,6 +97,13 @@ int run_kill(struct executor *ex, const struct op_kill *op, struct buf *result) 
   return fail_sys(&ex->fail, pidfd < 0 ? "pidfd_open" : "pidfd_send_signal", pid_subject(&subject, op->pid));
 }
 
+int run_pidfd(struct executor *ex, const struct op_pidfd *op, struct buf *result) {
+  (void)result;
+  char subject[24];
+  int pidfd = process_open((pid_t)op->pid, op->start);
+  return pidfd < 0 ? fail_sys(&ex->fail, "pidfd_open", pid_subject(&subject, op->pid)) : slot_put(ex, op->slot, pidfd);
+}
+
 int run_wait_exit(struct executor *ex, const struct op_wait_exit *op, struct buf *result) {
   (void)result;
   char subject[24];

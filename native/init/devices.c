@@ -30,12 +30,15 @@ static int bind_node(struct executor *ex, const struct op_mknod *op, int parent,
 }
 
 /* Gives a node that was just made to its owner. What bears the name now is opened and looked at first: whoever shares the directory
- * may have put something else there (S9). */
+ * may have put something else there, and the same device number does not make it ours (S9). Ours lies in that directory itself, has no
+ * second name, and still belongs to us. */
 static int own_node(struct executor *ex, const struct op_mknod *op, int parent, const char *name) {
-  _cleanup_fd_ int node = openat(parent, name, O_PATH | O_NOFOLLOW | O_CLOEXEC);
+  _cleanup_fd_ int node =
+      sys_openat2(parent, name, O_PATH | O_NOFOLLOW, 0, RESOLVE_BENEATH | RESOLVE_NO_XDEV | RESOLVE_NO_SYMLINKS);
   struct stat info;
-  if (node < 0 || fstat(node, &info) != 0) return fail_sys(&ex->fail, "openat", op->path);
-  if (!same_node(&info, op)) return fail_msg(&ex->fail, EEXIST, op->path, "was replaced while it was made");
+  if (node < 0 || fstat(node, &info) != 0) return fail_path(ex, "openat2", op->path);
+  if (!same_node(&info, op) || info.st_nlink != 1 || info.st_uid != geteuid())
+    return fail_msg(&ex->fail, EEXIST, op->path, "was replaced while it was made");
   if (info.st_uid == op->uid && info.st_gid == op->gid) return 0;
   return fchownat(node, "", op->uid, op->gid, AT_EMPTY_PATH) == 0 ? 0 : fail_sys(&ex->fail, "fchownat", op->path);
 }

@@ -2,9 +2,11 @@
 #define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/magic.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/vfs.h>
 
 #include "../common/fd.h"
 #include "../common/sys.h"
@@ -35,8 +37,17 @@ static int open_target(struct executor *ex, const struct op_mount_in *op, bool d
   return target >= 0 ? target : fail_path(ex, "openat2", op->target);
 }
 
+/* A symlink of the image may lead a destination to where labels and sysctls are written, and masked paths are looked for (S4). */
+static int check_target(struct executor *ex, const struct op_mount_in *op, int target) {
+  struct statfs fs;
+  if ((op->flags & MOUNT_NOT_ON_PROC) == 0) return 0;
+  if (fstatfs(target, &fs) != 0) return fail_sys(&ex->fail, "fstatfs", op->target);
+  return fs.f_type != PROC_SUPER_MAGIC ? 0 : fail_msg(&ex->fail, EPERM, op->target, "the path leads into /proc through a symlink");
+}
+
 /* What is to be done to a mount before and after it is attached: the whole tree first, then its top. */
 static int finish(struct executor *ex, const struct op_mount_in *op, int mount, int target, uint64_t set) {
+  if (check_target(ex, op, target) != 0) return -1;
   if (op->userns != NO_SLOT && mount_idmap(ex, mount, op->userns, false, op->target) != 0)
     return mount_idmap_fail(ex, op->type, false);
   if (mount_attrs(ex, mount, true, op->rec_attr_set, op->rec_attr_clear, op->target) != 0) return -1;

@@ -4,12 +4,12 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <poll.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
-#include <sys/sysmacros.h>
 
 #include "../common/fd.h"
 #include "../common/sys.h"
@@ -73,6 +73,16 @@ int run_stdio(struct executor *ex, const struct op_stdio *op, struct buf *result
   return 0;
 }
 
+/* Whether the process may own what it was given: its pipes and sockets, a terminal that was made for it, and a file that it was
+ * given for writing. Who owns a file can open it for writing, so that one given for reading stays another's; and the devices of the
+ * host are everyone's (S9). */
+static bool can_be_owned(const struct executor *ex, int fd, const struct stat *info) {
+  if (S_ISFIFO(info->st_mode) || S_ISSOCK(info->st_mode)) return true;
+  if (S_ISCHR(info->st_mode)) return ex->own_terminal;
+  int flags = fcntl(fd, F_GETFL);
+  return S_ISREG(info->st_mode) && flags >= 0 && (flags & O_ACCMODE) != O_RDONLY;
+}
+
 int run_chown_stdio(struct executor *ex, const struct op_chown_stdio *op, struct buf *result) {
   (void)result;
   for (int fd = 0; fd < 3; fd++) {
@@ -81,13 +91,23 @@ int run_chown_stdio(struct executor *ex, const struct op_chown_stdio *op, struct
       if (errno == EBADF) continue;
       return fail_sys(&ex->fail, "fstat", "stdio");
     }
-    /* The null device is everyone's. */
-    if (info.st_uid == op->uid || (S_ISCHR(info.st_mode) && info.st_rdev == makedev(1, 3))) continue;
+    if (info.st_uid == op->uid || !can_be_owned(ex, fd, &info)) continue;
     if (fchown(fd, op->uid, (gid_t)-1) == 0) continue;
     /* Not ours to give, not mapped, or read-only: the process then has what it was given. */
     if (errno != EPERM && errno != EINVAL && errno != EROFS && errno != ENOSYS) return fail_sys(&ex->fail, "fchown", "stdio");
   }
   return 0;
+}
+
+int run_alive(struct executor *ex, const struct op_alive *op, struct buf *result) {
+  (void)result;
+  struct pollfd poller = {.fd = slot_fd(ex, op->slot), .events = POLLIN};
+  if (poller.fd < 0) return -1;
+  int ready;
+  do ready = poll(&poller, 1, 0);
+  while (ready < 0 && errno == EINTR);
+  if (ready < 0) return fail_sys(&ex->fail, "poll", "pidfd");
+  return ready == 0 ? 0 : fail_msg(&ex->fail, ESRCH, "init", "the container's init has ended");
 }
 
 static int close_from(struct executor *ex, unsigned first, unsigned last) {

@@ -33,11 +33,16 @@ int fail_path(struct executor *ex, const char *syscall, const char *path) {
 }
 
 /* Replaces the first `used` bytes of `path`, whose last component is a dangling symlink in `parent`, by where that points. 1 done, 0 no
- * symlink, -1 errno. The new path is resolved from its start, so ".." in it cannot leave the root either. */
-static int follow_dangling(int parent, const char *name, char path[PATH_MAX], size_t before, size_t used) {
+ * symlink, -1 errno. The new path is resolved from its start, so ".." in it cannot leave the root either. Where no symlink is to be
+ * followed, one that came since the kernel looked is not either (S4, S8). */
+static int follow_dangling(int parent, const char *name, char path[PATH_MAX], size_t before, size_t used, uint64_t resolve) {
   char target[PATH_MAX], next[PATH_MAX];
   ssize_t len = readlinkat(parent, name, target, sizeof target - 1);
   if (len < 0) return errno == ENOENT || errno == EINVAL ? 0 : -1;
+  if ((resolve & RESOLVE_NO_SYMLINKS) != 0) {
+    errno = ELOOP;
+    return -1;
+  }
   target[len] = '\0';
   int total = target[0] == '/' ? snprintf(next, sizeof next, "%s%s", target, path + used)
                                : snprintf(next, sizeof next, "%.*s/%s%s", (int)before, path, target, path + used);
@@ -68,7 +73,7 @@ static int walk(const struct executor *ex, char path[PATH_MAX], uint64_t resolve
     prefix[end] = '\0';
     int next = root_open(ex, prefix, O_PATH | O_DIRECTORY, resolve);
     if (next < 0 && errno == ENOENT && strcmp(name, "..") != 0) {
-      int followed = follow_dangling(at, name, path, begin, end);
+      int followed = follow_dangling(at, name, path, begin, end, resolve);
       if (followed != 0) return followed < 0 ? -1 : -2;
       if (mkdirat(at, name, 0755) == 0)
         *made = true;
@@ -142,7 +147,7 @@ int root_make_file(struct executor *ex, const char *path, uint64_t resolve) {
     int file = openat(parent, name, O_RDONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0644);
     if (file >= 0) return file;
     if (errno != EEXIST) return fail_path(ex, "openat", path);
-    if (follow_dangling(parent, name, wanted, before, strlen(wanted)) < 0) return fail_path(ex, "readlinkat", path);
+    if (follow_dangling(parent, name, wanted, before, strlen(wanted), resolve) < 0) return fail_path(ex, "readlinkat", path);
   }
   errno = ELOOP;
   return fail_path(ex, "openat2", path);

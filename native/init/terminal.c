@@ -23,18 +23,30 @@
 #define TIOCGPTPEER _IO('T', 0x41)
 #endif
 
-#define PTMX "/dev/pts/ptmx"
+#define DEVPTS "/dev/pts"
+#define PTMX DEVPTS "/ptmx"
 #define CONSOLE "/dev/console"
 
-/* Opens the master side, sure to be a devpts's: not a device node that someone put there. */
-static int open_master(struct executor *ex) {
-  _cleanup_fd_ int master = root_open(ex, PTMX, O_RDWR | O_NOCTTY, RESOLVE_NO_SYMLINKS);
-  if (master < 0) return fail_path(ex, "openat2", PTMX);
+/* Opens the directory that terminals are in, sure to be a devpts: what has a name below it is a terminal then, or ptmx, and opening it
+ * does nothing else. */
+static int open_devpts(struct executor *ex) {
+  _cleanup_fd_ int pts = root_open(ex, DEVPTS, O_PATH | O_DIRECTORY, RESOLVE_NO_SYMLINKS);
   struct statfs fs;
+  if (pts < 0) return fail_path(ex, "openat2", DEVPTS);
+  if (fstatfs(pts, &fs) != 0) return fail_sys(&ex->fail, "fstatfs", DEVPTS);
+  if (fs.f_type != DEVPTS_SUPER_MAGIC) return fail_msg(&ex->fail, ENODEV, DEVPTS, "is not a devpts, and a terminal needs one: mount it there");
+  return fd_steal(&pts);
+}
+
+static int open_master(struct executor *ex) {
+  _cleanup_fd_ int pts = open_devpts(ex);
+  if (pts < 0) return -1;
+  _cleanup_fd_ int master =
+      sys_openat2(pts, "ptmx", O_RDWR | O_NOCTTY, 0, RESOLVE_BENEATH | RESOLVE_NO_XDEV | RESOLVE_NO_SYMLINKS);
+  if (master < 0) return fail_path(ex, "openat2", PTMX);
   struct stat info;
-  if (fstatfs(master, &fs) != 0 || fstat(master, &info) != 0) return fail_sys(&ex->fail, "fstat", PTMX);
-  if (fs.f_type != DEVPTS_SUPER_MAGIC || !S_ISCHR(info.st_mode) || info.st_rdev != makedev(5, 2))
-    return fail_msg(&ex->fail, ENODEV, PTMX, "is not the ptmx of a devpts");
+  if (fstat(master, &info) != 0) return fail_sys(&ex->fail, "fstat", PTMX);
+  if (!S_ISCHR(info.st_mode) || info.st_rdev != makedev(5, 2)) return fail_msg(&ex->fail, ENODEV, PTMX, "is not the ptmx of a devpts");
   int unlocked = 0;
   if (ioctl(master, TIOCSPTLCK, &unlocked) != 0) return fail_sys(&ex->fail, "TIOCSPTLCK", PTMX);
   return fd_steal(&master);
@@ -78,6 +90,7 @@ int run_terminal(struct executor *ex, const struct op_terminal *op, struct buf *
   if (ioctl(peer, TIOCSCTTY, 0) != 0) return fail_sys(&ex->fail, "TIOCSCTTY", PTMX);
   for (int fd = 0; fd < 3; fd++)
     if (dup2(peer, fd) < 0) return fail_sys(&ex->fail, "dup2", PTMX);
+  ex->own_terminal = true;
   if (init_report(ex, REPORT_SYNC, master) != 0) return -1;
   init_wait_go(ex);
   return 0;

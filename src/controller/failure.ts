@@ -21,6 +21,8 @@ const ACTIONS: Readonly<Record<string, string>> = {
   'kill-cgroup': 'kill cgroup',
   'wait-cgroup': 'wait for cgroup',
   'wait-exit': 'wait for process',
+  pidfd: 'find',
+  alive: 'exec beside',
   'send-fd': 'send descriptor',
   'open-fifo': 'open FIFO',
   'oom-score': 'set oom_score_adj',

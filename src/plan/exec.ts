@@ -10,6 +10,9 @@ import type { Op, Plan } from './ops.ts'
 import { type Arch, planExec, planIdentity, planOomScore } from './process.ts'
 import { planStdio, receiveTerminal, resume, type StdioSlots } from './terminal.ts'
 
+/** Behind those of namespaces and of the root. */
+const INIT_SLOT = ROOT_SLOT + 1
+
 export interface ExecInput {
   readonly id: string
   /** Absolute. */
@@ -67,6 +70,9 @@ export const compileExec = (input: ExecInput): Plan => {
   const hasMounts = namespaces.has('mount')
   const identity = planIdentity({ ...input, namespaces })
   const inside: Op[] = [
+    // In the container's cgroups by now, so that whoever ends what outlives the init finds this process too (S19); an init that ended
+    // before may have had that done already.
+    { op: 'alive', slot: INIT_SLOT, pointer: '/process' },
     { op: 'session', pointer: '/process' },
     ...planOomScore(process),
     ...affinity(process.execCPUAffinity?.initial, 'initial'),
@@ -81,7 +87,7 @@ export const compileExec = (input: ExecInput): Plan => {
     ...join.open,
     ...(hasMounts ? [] : [openRoot(initPid)]),
     // A pid may have been given to another process: what was opened is believed because this one is still there after it (trap 24).
-    { op: 'kill', pid: initPid, start: input.initStart, signal: 0, flags: 0, pointer: '/process' },
+    { op: 'pidfd', pid: initPid, start: input.initStart, slot: INIT_SLOT, pointer: '/process' },
     {
       op: 'clone',
       key,

@@ -93,11 +93,12 @@ const mayFallBack = (type: string, namespaces: Namespaces): boolean =>
   (type === 'mqueue' && !namespaces.has('ipc')) ||
   type === 'cgroup2'
 
-const mountFlags = (type: string, options: ParsedOptions, namespaces: Namespaces): number => {
+const mountFlags = (type: string, target: string, options: ParsedOptions, namespaces: Namespaces): number => {
   let flags = MOUNT_FLAGS.makeTarget as number
   if (options.recursive) flags |= MOUNT_FLAGS.recursive
   if (options.copyUp && type === 'tmpfs') flags |= MOUNT_FLAGS.copyUp
-  if (type === 'proc' || type === 'sysfs') flags |= MOUNT_FLAGS.noSymlink
+  if (type === 'proc' || type === 'sysfs' || target === '/proc' || target === '/sys') flags |= MOUNT_FLAGS.noSymlink
+  if (target !== '/proc' && !target.startsWith('/proc/')) flags |= MOUNT_FLAGS.notOnProc
   if (mayFallBack(type, namespaces)) flags |= MOUNT_FLAGS.bindFallback
   return flags
 }
@@ -135,7 +136,7 @@ const planMount = (mount: Mount, context: MountContext, sources: MountSources, p
     recAttrSet: options.recAttrSet,
     recAttrClear: options.recAttrClear,
     propagation: options.propagation,
-    flags: mountFlags(type, options, context.namespaces),
+    flags: mountFlags(type, target, options, context.namespaces),
     from: bind ? sources.bind(source, options, userns, pointer) : NO_SLOT,
     userns: bind ? NO_SLOT : userns,
     pointer,

@@ -51,6 +51,8 @@ export const MOUNT_FLAGS = {
   bindFallback: 16,
   /** The ids of the whole tree are mapped, not of its top only. */
   idmapTree: 32,
+  /** Refuse a target that lies on a procfs: a destination that is not below /proc led there through a symlink (S4). */
+  notOnProc: 64,
 } as const
 export const PIVOT_FLAGS = {
   /** The root is moved over / where it cannot be swapped with it (an initramfs). */
@@ -245,6 +247,8 @@ export const OPS = {
   'mount-source': op(57, { path: 'str', propagation: 'u64', userns: 'slot', flags: 'u32', slot: 'slot' }),
   /** Opens a namespace, which has to be of this type (CLONE_NEW*). */
   'open-namespace': op(58, { path: 'str', nstype: 'u32', slot: 'slot' }),
+  /** Opens a pidfd of the process that started at `start` (as in `kill`); any other, or none, is ESRCH. */
+  pidfd: op(63, { pid: 'u32', start: 'u64', slot: 'slot' }),
 
   /**
    * Tries what PROBES says, in a process of its own that then ends: nothing is left of it. Result: u32 errno (0: it works), u64 value. It
@@ -343,7 +347,10 @@ export const OPS = {
   /** Reports `parked` and waits: from here only read, write, execve and exit_group are needed. */
   park: op(100, {}),
   exec: op(101, { argv: 'strs', env: 'strs' }),
-  /** Changes the owner of stdio descriptors to the user (fchown; a failure on a read-only file is none). */
+  /**
+   * Changes the owner of stdio descriptors to the user (fchown; a failure on a read-only file is none): of pipes, sockets, files open
+   * for writing, and of the terminal that `terminal` made. What else was handed over stays its owner's.
+   */
   'chown-stdio': op(102, { uid: 'u32' }),
   /** Sets the CPU affinity of this process to the CPU list's mask bytes (little endian). */
   affinity: op(103, { mask: 'bytes' }),
@@ -351,6 +358,8 @@ export const OPS = {
   'open-root': op(104, { path: 'str' }),
   /** Makes the directory in the slot the process's root. */
   'enter-root': op(105, { slot: 'slot' }),
+  /** Fails with ESRCH where the process of this pidfd has ended. */
+  alive: op(118, { slot: 'slot' }),
 } as const satisfies Record<string, OpSpec>
 
 type FieldValue = {

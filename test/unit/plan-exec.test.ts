@@ -30,9 +30,11 @@ test('exec: namespaces are opened, then believed, then joined', () => {
     paths,
     ['pid', 'net', 'ipc', 'uts', 'mnt'].map((name) => `/proc/77/ns/${name}`),
   )
-  assert.deepEqual(names(plan).slice(paths.length), ['kill', 'clone', 'resume'])
-  const check = one(plan, 'kill')
-  assert.deepEqual([check.pid, check.start, check.signal, check.flags], [77, 1234n, 0, 0])
+  assert.deepEqual(names(plan).slice(paths.length), ['pidfd', 'clone', 'resume'])
+  const init = one(plan, 'pidfd')
+  assert.deepEqual([init.pid, init.start], [77, 1234n])
+  assert.deepEqual(names(inside(plan))[0], 'alive')
+  assert.equal(one(inside(plan), 'alive').slot, init.slot)
   const clone = one(plan, 'clone')
   assert.deepEqual([clone.join, clone.flags, clone.cgroups], [[40, 41, 42, 43], 0n, ['/sys/fs/cgroup/pids/berth/c1']])
   assert.equal(one(inside(plan), 'setns').nstype, 0x20000)

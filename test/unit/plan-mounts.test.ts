@@ -76,7 +76,7 @@ test('bind: by type or by option, source relative to the bundle', () => {
   const mount = mountOf({ destination: '/data', type: 'none', source: 'data', options: ['rbind', 'ro', 'mode=1'] })
   assert.equal(mount.type, 'bind')
   assert.equal(mount.source, '/bundle/data')
-  assert.equal(mount.flags, MOUNT_FLAGS.makeTarget | MOUNT_FLAGS.recursive)
+  assert.equal(mount.flags, MOUNT_FLAGS.makeTarget | MOUNT_FLAGS.notOnProc | MOUNT_FLAGS.recursive)
   assert.equal(mount.sbFlags, 0n)
   assert.equal(mount.attrSet, 1n)
   assert.equal(mount.options, '')
@@ -92,7 +92,7 @@ test('a read-only tmpfs becomes that last, other file systems at once', () => {
   assert.deepEqual(late.lateReadonly, [{ path: '/run', pointer: '/mounts/0' }])
   const sysfs = mountOf({ destination: '/sys', type: 'sysfs', source: 'sysfs', options: ['ro'] })
   assert.deepEqual([sysfs.sbFlags, sysfs.attrSet], [1n, 1n])
-  assert.equal(sysfs.flags, MOUNT_FLAGS.makeTarget | MOUNT_FLAGS.noSymlink)
+  assert.equal(sysfs.flags, MOUNT_FLAGS.makeTarget | MOUNT_FLAGS.notOnProc | MOUNT_FLAGS.noSymlink)
 })
 
 test('cgroup: the directories of the container on v1, a cgroup2 on v2', () => {
