@@ -190,10 +190,7 @@ describe('S9: owners', { skip: notHere }, () => {
   })
 
   it('of the host’s devices and of files given for reading stay, of files given for writing and of pipes go to the user', async () => {
-    using bundle = new Bundle(
-      ['/bin/sh', '-c', 'stat -L -c %u /proc/self/fd/2'],
-      asUser,
-    )
+    using bundle = new Bundle(['/bin/sh', '-c', 'stat -L -c %u /proc/self/fd/2'], asUser)
     chmodSync(join(bundle.dir, 'rootfs'), 0o755)
     const [read, write, device] = ['read', 'write', 'device'].map((name) => join(bundle.dir, name)) as [
       string,

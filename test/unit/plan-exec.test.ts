@@ -48,7 +48,7 @@ test('exec: into a container without mounts of its own by its root', () => {
   const plan = compileExec({ ...input(), spec })
   assert.equal(one(plan, 'open').path, '/proc/77/root')
   assert.equal(one(inside(plan), 'enter-root').slot, one(plan, 'open').slot)
-  assert.ok(names(plan).indexOf('open') < names(plan).indexOf('kill'))
+  assert.ok(names(plan).indexOf('open') < names(plan).indexOf('pidfd'))
 })
 
 test('exec: who lacks the privilege gains it in the user namespace, in a process between', () => {
