@@ -20,7 +20,7 @@ OBJECTS := $(C_SOURCES:native/%.c=build/native/%.o) build/gen/ops.gen.o
 SAN_OBJECTS := $(OBJECTS:build/%=build/san/%)
 
 .PHONY: all install uninstall demo test test-deps check unit integration vm sanitized conformance conformance-table soak bench fuzz clean
-all: bin/berth bin/containerd-shim-berth-v2 dist/controller.js dist/node
+all: bin/berth bin/containerd-shim-berth-v2 dist/controller.js dist/node dist/berth.8
 
 # ---- what npm gives ----------------------------------------------------------------------------------------------
 node_modules/.done: package.json package-lock.json
@@ -82,22 +82,26 @@ dist/controller.js: $(TS_SOURCES) $(GENERATED) build/build-id scripts/bundle.ts
 	$(NODE) scripts/bundle.ts
 	cp build/build-id dist/build-id
 	echo '{"type":"module"}' >dist/package.json
+dist/berth.8: $(TS_SOURCES) $(GENERATED) scripts/gen-man.ts
+	@mkdir -p $(@D)
+	$(NODE) scripts/gen-man.ts $@
 dist/node: | node_modules/.done
 	@mkdir -p dist
 	ln -sfn ../$(NODE) $@
 
 # ---- install -----------------------------------------------------------------------------------------------------
 install: all
-	install -d $(DESTDIR)$(LIBDIR)/bin $(DESTDIR)$(LIBDIR)/dist $(DESTDIR)$(PREFIX)/bin
+	install -d $(DESTDIR)$(LIBDIR)/bin $(DESTDIR)$(LIBDIR)/dist $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/share/man/man8
 	install -m 0755 bin/berth $(DESTDIR)$(LIBDIR)/bin/berth
 	ln -sfn berth $(DESTDIR)$(LIBDIR)/bin/containerd-shim-berth-v2
 	cp -r dist/*.js dist/*.txt dist/package.json dist/build-id $(DESTDIR)$(LIBDIR)/dist/
 	install -m 0755 $(NODE) $(DESTDIR)$(LIBDIR)/dist/node
+	install -m 0644 dist/berth.8 $(DESTDIR)$(PREFIX)/share/man/man8/berth.8
 	ln -sfn $(LIBDIR)/bin/berth $(DESTDIR)$(PREFIX)/bin/berth
 	ln -sfn $(LIBDIR)/bin/berth $(DESTDIR)$(PREFIX)/bin/containerd-shim-berth-v2
 uninstall:
 	rm -rf $(DESTDIR)$(PREFIX)/lib/berth
-	rm -f $(DESTDIR)$(PREFIX)/bin/berth $(DESTDIR)$(PREFIX)/bin/containerd-shim-berth-v2
+	rm -f $(DESTDIR)$(PREFIX)/bin/berth $(DESTDIR)$(PREFIX)/bin/containerd-shim-berth-v2 $(DESTDIR)$(PREFIX)/share/man/man8/berth.8
 
 # ---- demo and tests ----------------------------------------------------------------------------------------------
 demo: all

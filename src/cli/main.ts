@@ -10,7 +10,7 @@ import { type Log, type LogEntry, writeLog } from './log.ts'
 import { type Parsed, parseArgs } from './parse.ts'
 import { Context, type Flags, type Verb } from './verb.ts'
 
-const GLOBAL_FLAGS: Flags = {
+export const GLOBAL_FLAGS: Flags = {
   debug: { type: 'boolean', describe: 'also say what of the configuration has no effect' },
   log: { type: 'string', describe: 'append errors to this file' },
   'log-format': { type: 'string', describe: 'text (default) or json' },
@@ -27,7 +27,7 @@ interface VerbEntry {
   readonly load: () => Promise<{ readonly verb: Verb }>
 }
 
-const VERBS: Readonly<Record<string, VerbEntry>> = {
+export const VERBS: Readonly<Record<string, VerbEntry>> = {
   create: { describe: 'create a container: everything but its start', load: () => import('./create.ts') },
   start: { describe: 'start a created container', load: () => import('./start.ts') },
   state: { describe: 'print the state of a container', load: () => import('./state.ts') },
