@@ -50,6 +50,11 @@ static inline int sys_fsopen(const char *type) {
   return (int)syscall(SYS_fsopen, type, FSOPEN_CLOEXEC);
 }
 
+/* For changes to the file system of a mount. */
+static inline int sys_fspick(int mount) {
+  return (int)syscall(SYS_fspick, mount, "", FSPICK_CLOEXEC | FSPICK_EMPTY_PATH);
+}
+
 static inline int sys_fsconfig(int fs, unsigned command, const char *key, const void *value, int aux) {
   return (int)syscall(SYS_fsconfig, fs, command, key, value, aux);
 }

@@ -2,9 +2,12 @@
 #ifndef BERTH_COPY_UP_H
 #define BERTH_COPY_UP_H
 
+#include <stdbool.h>
+
 #include "../executor/executor.h"
 
-/* Copies regular files, directories and symlinks with their modes and owners; nothing else. 0 or -1 (fail set with `subject`). */
-int copy_up(struct executor *ex, int from, int to, const char *subject);
+/* Copies files of every kind with their hard links, owners, modes, extended attributes (ACLs among them) and times; of the directory itself
+ * the owner only where `owner` says so. 0 or -1 (fail set with `subject`). */
+int copy_up(struct executor *ex, int from, int to, bool owner, const char *subject);
 
 #endif

@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "../common/fd.h"
@@ -56,6 +57,9 @@ int mount_attach(struct executor *ex, int mount, int target, const char *subject
   return sys_move_mount(mount, target) == 0 ? 0 : fail_sys(&ex->fail, "move_mount", subject);
 }
 
+/* What fsconfig(2) takes as a value. */
+#define VALUE_MAX 255
+
 /* The next option of a list: its key and value (NULL: none) in `item`. Commas within double quotes do not separate (an SELinux
  * label's categories), and the quotes are not part of the value, as with mount(2). The rest of the list, or NULL: `item` is too small. */
 static const char *next_option(const char *at, char *item, size_t size, char **value) {
@@ -102,17 +106,49 @@ static int fail_fs(struct executor *ex, int fs, const char *syscall, const char 
   return -1;
 }
 
-static int set_options(struct executor *ex, int fs, const char *options) {
-  char item[4096], *value;
-  while (*options != '\0') {
-    options = next_option(options, item, sizeof item, &value);
-    if (options == NULL) {
-      errno = E2BIG;
-      return fail_sys(&ex->fail, "fsconfig", "mount option");
+/* The layers of an overlay one by one, which Linux 6.7 takes: together they may be longer than a value can be. What follows an empty
+ * name ("::") are data-only layers. A colon in a name is escaped, which it does not have to be here. */
+static int set_layers(struct executor *ex, int fs, const char *at) {
+  const char *key = "lowerdir+";
+  while (*at != '\0') {
+    char layer[VALUE_MAX + 1];
+    size_t len = 0;
+    for (; *at != '\0' && *at != ':'; at++) {
+      if (*at == '\\' && at[1] != '\0') at++;
+      if (len == VALUE_MAX) return fail_msg(&ex->fail, ENAMETOOLONG, "lowerdir", "a layer's path has more than %d bytes", VALUE_MAX);
+      layer[len++] = *at;
     }
-    if (*item == '\0') continue;
-    unsigned command = value == NULL ? FSCONFIG_SET_FLAG : FSCONFIG_SET_STRING;
-    if (sys_fsconfig(fs, command, item, value, 0) != 0) return fail_fs(ex, fs, "fsconfig", item);
+    layer[len] = '\0';
+    if (*at == ':') at++;
+    if (len == 0) {
+      key = "datadir+";
+    } else if (sys_fsconfig(fs, FSCONFIG_SET_STRING, key, layer, 0) != 0) {
+      (void)fail_fs(ex, fs, "fsconfig", layer);
+      if (ex->fail.error == EINVAL && ex->fail.detail[0] == '\0')
+        fail_copy(ex->fail.detail, sizeof ex->fail.detail, "more than 255 bytes of layers need Linux 6.7");
+      return -1;
+    }
+  }
+  return 0;
+}
+
+static int set_option(struct executor *ex, int fs, const char *type, const char *key, const char *value) {
+  if (value != NULL && strlen(value) > VALUE_MAX) {
+    if (strcmp(type, "overlay") == 0 && strcmp(key, "lowerdir") == 0) return set_layers(ex, fs, value);
+    return fail_msg(&ex->fail, E2BIG, key, "the kernel takes at most %d bytes as the value of a mount option", VALUE_MAX);
+  }
+  unsigned command = value == NULL ? FSCONFIG_SET_FLAG : FSCONFIG_SET_STRING;
+  return sys_fsconfig(fs, command, key, value, 0) == 0 ? 0 : fail_fs(ex, fs, "fsconfig", key);
+}
+
+static int set_options(struct executor *ex, int fs, const char *type, const char *options) {
+  size_t size = strlen(options) + 1;
+  _cleanup_free_ char *item = malloc(size);
+  if (item == NULL) return fail_sys(&ex->fail, "malloc", "mount option");
+  char *value;
+  while (*options != '\0') {
+    options = next_option(options, item, size, &value); /* has room for the whole list */
+    if (*item != '\0' && set_option(ex, fs, type, item, value) != 0) return -1;
   }
   return 0;
 }
@@ -125,6 +161,12 @@ static const struct {
   {MS_RDONLY, "ro"}, {MS_SYNCHRONOUS, "sync"}, {MS_DIRSYNC, "dirsync"}, {MS_LAZYTIME, "lazytime"}, {MS_MANDLOCK, "mand"},
 };
 
+static int configure(struct executor *ex, int fs, const char *type, const char *options, uint64_t sb_flags) {
+  for (size_t i = 0; i < sizeof superblock_flags / sizeof *superblock_flags; i++)
+    if ((sb_flags & superblock_flags[i].flag) != 0 && set_option(ex, fs, type, superblock_flags[i].name, NULL) != 0) return -1;
+  return set_options(ex, fs, type, options);
+}
+
 int mount_new(struct executor *ex, const char *type, const char *source, const char *options, uint64_t sb_flags, uint64_t attrs) {
   _cleanup_fd_ int fs = sys_fsopen(type);
   if (fs < 0) {
@@ -132,14 +174,19 @@ int mount_new(struct executor *ex, const char *type, const char *source, const c
     (void)fail_msg(&ex->fail, ENODEV, type, "unknown file system type");
     return -1;
   }
-  if (*source != '\0' && sys_fsconfig(fs, FSCONFIG_SET_STRING, "source", source, 0) != 0)
-    return fail_fs(ex, fs, "fsconfig", "source");
-  for (size_t i = 0; i < sizeof superblock_flags / sizeof *superblock_flags; i++)
-    if ((sb_flags & superblock_flags[i].flag) != 0 &&
-        sys_fsconfig(fs, FSCONFIG_SET_FLAG, superblock_flags[i].name, NULL, 0) != 0)
-      return fail_fs(ex, fs, "fsconfig", superblock_flags[i].name);
-  if (set_options(ex, fs, options) != 0) return -1;
+  if (*source != '\0' && set_option(ex, fs, type, "source", source) != 0) return -1;
+  if (configure(ex, fs, type, options, sb_flags) != 0) return -1;
   if (sys_fsconfig(fs, FSCONFIG_CMD_CREATE, NULL, NULL, 0) != 0) return fail_fs(ex, fs, "fsconfig", type);
   int mount = sys_fsmount(fs, attrs);
   return mount >= 0 ? mount : fail_fs(ex, fs, "fsmount", type);
+}
+
+int mount_reconfigure(struct executor *ex, int mount, const char *type, const char *options, uint64_t sb_flags, bool writable,
+                      const char *subject) {
+  if (*options == '\0' && (sb_flags & ~(uint64_t)MS_REMOUNT) == 0 && !writable) return 0;
+  _cleanup_fd_ int fs = sys_fspick(mount);
+  if (fs < 0) return fail_sys(&ex->fail, "fspick", subject);
+  if (writable && set_option(ex, fs, type, "rw", NULL) != 0) return -1;
+  if (configure(ex, fs, type, options, sb_flags) != 0) return -1;
+  return sys_fsconfig(fs, FSCONFIG_CMD_RECONFIGURE, NULL, NULL, 0) == 0 ? 0 : fail_fs(ex, fs, "fsconfig", subject);
 }

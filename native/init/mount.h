@@ -23,6 +23,9 @@ int mount_attach(struct executor *ex, int mount, int target, const char *subject
 /* Makes a new file system of `type`: options as in mount(8), flags of mount(2) for the superblock, attributes for the mount. -1 with
  * errno, and fail set with what the kernel said. */
 int mount_new(struct executor *ex, const char *type, const char *source, const char *options, uint64_t sb_flags, uint64_t attrs);
+/* Changes the file system of a mount that is there. `writable`: says so too, instead of leaving it as it is. 0 or -1. */
+int mount_reconfigure(struct executor *ex, int mount, const char *type, const char *options, uint64_t sb_flags, bool writable,
+                      const char *subject);
 /* Whether the comma-separated options have this key. */
 bool mount_option(const char *options, const char *key);
 

@@ -112,8 +112,21 @@ static int bind_source(struct executor *ex, const struct op_mount_in *op) {
   return mount < 0 ? -1 : bind(ex, op, mount, op->source);
 }
 
+/* Changes a mount that is there; its file system too unless it is a bind. */
+static int remount(struct executor *ex, const struct op_mount_in *op) {
+  _cleanup_fd_ int mount = root_open(ex, op->target, O_PATH, 0);
+  if (mount < 0) return fail_path(ex, "openat2", op->target);
+  bool writable = (op->attr_clear & MOUNT_ATTR_RDONLY) != 0;
+  if (strcmp(op->type, "bind") != 0 && mount_reconfigure(ex, mount, op->type, op->options, op->sb_flags, writable, op->target) != 0)
+    return -1;
+  if (mount_attrs(ex, mount, true, op->rec_attr_set, op->rec_attr_clear, op->target) != 0) return -1;
+  if (mount_attrs(ex, mount, false, op->attr_set, op->attr_clear, op->target) != 0) return -1;
+  return mount_propagation(ex, mount, op->propagation, op->target);
+}
+
 int run_mount_in(struct executor *ex, const struct op_mount_in *op, struct buf *result) {
   (void)result;
+  if ((op->flags & MOUNT_REMOUNT) != 0) return remount(ex, op);
   if (strcmp(op->type, "bind") == 0) return bind_source(ex, op);
 
   bool made, copies = (op->flags & MOUNT_COPY_UP) != 0, tmpfs = strcmp(op->type, "tmpfs") == 0;
@@ -133,7 +146,8 @@ int run_mount_in(struct executor *ex, const struct op_mount_in *op, struct buf *
   }
   _cleanup_fd_ int mount = mount_new(ex, op->type, op->source, wanted, sb_flags, copies ? 0 : set);
   if (mount < 0) return ex->fail.error == EPERM || ex->fail.error == EBUSY ? bind_host(ex, op) : -1;
-  if (copies && !made && copy_up(ex, target, mount, op->target) != 0) return -1;
+  bool owner = !mount_option(op->options, "uid") && !mount_option(op->options, "gid");
+  if (copies && !made && copy_up(ex, target, mount, owner, op->target) != 0) return -1;
   if (finish(ex, op, mount, target, copies ? set : 0) != 0) return -1;
   keep_proc(ex, op, &mount);
   return 0;

@@ -29,6 +29,7 @@ export const CALLS: Readonly<Record<string, KernelFeature>> = {
   move_mount: { since: '5.2', use: MOUNT_API, without: refused },
   fsopen: { since: '5.2', use: MOUNT_API, without: refused },
   fsconfig: { since: '5.2', use: MOUNT_API, without: refused },
+  fspick: { since: '5.2', use: 'the mount option remount', without: refused },
   fsmount: { since: '5.2', use: MOUNT_API, without: refused },
   mount_setattr: {
     since: '5.12',
@@ -66,6 +67,11 @@ export const PARTS: Readonly<Record<string, KernelFeature>> = {
   'MOUNT_ATTR_IDMAP of mount_setattr': {
     since: '5.12',
     use: 'idmapped mounts; of overlay since 5.19, of tmpfs since 6.3',
+    without: refused,
+  },
+  'lowerdir+ of overlay': {
+    since: '6.7',
+    use: 'mounts of an overlay whose layers together have more than 255 bytes (not the root, which engines mount)',
     without: refused,
   },
   'EPOLLHUP of a pidfd': {

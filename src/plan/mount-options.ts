@@ -2,7 +2,6 @@
 
 export const MS_RDONLY = 0x1n
 const MS_SYNCHRONOUS = 0x10n
-const MS_REMOUNT = 0x20n
 const MS_MANDLOCK = 0x40n
 const MS_DIRSYNC = 0x80n
 const MS_SILENT = 0x8000n
@@ -37,6 +36,7 @@ type Effect =
   | { readonly kind: 'bind'; readonly recursive: boolean }
   | { readonly kind: 'propagation'; readonly flags: bigint }
   | { readonly kind: 'copyUp' }
+  | { readonly kind: 'remount' }
   | { readonly kind: 'idmap'; readonly idmap: 'top' | 'tree' }
 
 const attr = (set: bigint, clear = 0n): Effect => ({ kind: 'attr', set, clear })
@@ -92,7 +92,7 @@ const OTHERS: Readonly<Record<string, Effect>> = {
   nomand: sbOff(MS_MANDLOCK),
   private: propagation(PROPAGATION.private),
   rbind: { kind: 'bind', recursive: true },
-  remount: sb(MS_REMOUNT),
+  remount: { kind: 'remount' },
   ridmap: { kind: 'idmap', idmap: 'tree' },
   rprivate: propagation(PROPAGATION.private | MS_REC),
   rshared: propagation(PROPAGATION.shared | MS_REC),
@@ -121,6 +121,8 @@ export interface ParsedOptions {
   readonly recursive: boolean
   readonly readonly: boolean
   readonly copyUp: boolean
+  /** Changes a mount that is there. */
+  readonly remount: boolean
   /** Whether ids are mapped, of the mount or of its whole tree. */
   readonly idmap: 'none' | 'top' | 'tree'
   readonly sbFlags: bigint
@@ -154,6 +156,7 @@ export const parseMountOptions = (options: readonly string[]): ParsedOptions => 
   let bind = false
   let recursive = false
   let copyUp = false
+  let remount = false
   let idmap: ParsedOptions['idmap'] = 'none'
   let last = 0n
   for (const option of options) {
@@ -167,6 +170,7 @@ export const parseMountOptions = (options: readonly string[]): ParsedOptions => 
     else if (effect.kind === 'sb') superblock.apply(effect)
     else if (effect.kind === 'propagation') last = effect.flags
     else if (effect.kind === 'copyUp') copyUp = true
+    else if (effect.kind === 'remount') remount = true
     else if (effect.kind === 'idmap') idmap = effect.idmap
     else if (effect.kind === 'bind') {
       bind = true
@@ -179,6 +183,7 @@ export const parseMountOptions = (options: readonly string[]): ParsedOptions => 
     recursive,
     readonly,
     copyUp,
+    remount,
     idmap,
     // mount(2) with MS_RDONLY makes both the mount and the superblock read-only.
     sbFlags: superblock.set | (readonly ? MS_RDONLY : 0n),

@@ -103,6 +103,25 @@ const mountFlags = (type: string, target: string, options: ParsedOptions, namesp
   return flags
 }
 
+/** What the file system is told, and what holds for the mount alone: with `bind` only the latter (mount(8)). */
+const remount = (mount: Mount, options: ParsedOptions, bind: boolean, target: string, pointer: string): Op => ({
+  op: 'mount-in',
+  type: bind ? 'bind' : (mount.type ?? 'none'),
+  source: mount.source ?? '',
+  target,
+  options: bind ? '' : options.data,
+  sbFlags: options.sbFlags,
+  attrSet: options.attrSet,
+  attrClear: options.attrClear,
+  recAttrSet: options.recAttrSet,
+  recAttrClear: options.recAttrClear,
+  propagation: options.propagation,
+  flags: MOUNT_FLAGS.remount,
+  from: NO_SLOT,
+  userns: NO_SLOT,
+  pointer,
+})
+
 const planMount = (mount: Mount, context: MountContext, sources: MountSources, pointer: string): MountOps => {
   const options = parseMountOptions(mount.options ?? [])
   const bind = mount.type === 'bind' || options.bind
@@ -111,6 +130,7 @@ const planMount = (mount: Mount, context: MountContext, sources: MountSources, p
     new BerthError(kind, `${where(pointer)}: destination "${target}" ${why}`, { pointer })
   if (target === '/') throw error('invalid', 'is the root itself')
   const unified = context.facts.cgroup.mode === 'unified'
+  if (options.remount) return { ops: [remount(mount, options, bind, target, pointer)], lateReadonly: [] }
   const type = bind ? 'bind' : mount.type === 'cgroup' && unified ? 'cgroup2' : (mount.type ?? 'none')
   if (type === 'none') throw error('invalid', 'has neither a type nor an option bind or rbind')
   if (bind && !mount.source) throw error('invalid', 'is a bind mount without a source')

@@ -53,6 +53,8 @@ export const MOUNT_FLAGS = {
   idmapTree: 32,
   /** Refuse a target that lies on a procfs: a destination that is not below /proc led there through a symlink (S4). */
   notOnProc: 64,
+  /** Changes the mount that is at the target, and makes none. */
+  remount: 128,
 } as const
 export const PIVOT_FLAGS = {
   /** The root is moved over / where it cannot be swapped with it (an initramfs). */
