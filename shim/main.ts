@@ -5,6 +5,7 @@ import { compileCreate } from '../src/plan/create.ts'
 import { compileExec } from '../src/plan/exec.ts'
 import { factsPlan, readFacts } from '../src/plan/facts.ts'
 import { fillHoles, startPlan } from '../src/plan/lifecycle.ts'
+import { managerOf } from '../src/plan/systemd.ts'
 import { planUpdate } from '../src/plan/update.ts'
 import { loadProcess, loadSpec } from '../src/spec/load.ts'
 import { shimWith } from './shim.ts'
@@ -18,6 +19,7 @@ const compiler: Compiler = {
   compileCreate,
   compileExec,
   planUpdate,
+  managerOf,
   startPlan,
   fillHoles,
 }

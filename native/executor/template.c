@@ -24,6 +24,8 @@ static int append_part(struct executor *ex, struct reader *parts, struct buf *ou
       return append_number(out, ex->self != NULL ? ex->self->pid : (uint64_t)ex->pid);
     case HOLE_START_TIME:
       return append_number(out, ex->self != NULL ? ex->self->start_time : ex->start_time);
+    case HOLE_PID32:
+      return buf_u32(out, ex->self != NULL ? (uint32_t)ex->self->pid : (uint32_t)ex->pid);
     case HOLE_NOW: {
       struct timespec now;
       if (clock_gettime(CLOCK_REALTIME, &now) != 0) return -1;

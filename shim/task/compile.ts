@@ -5,6 +5,7 @@ import type { compileExec } from '../../src/plan/exec.ts'
 import type { HostFacts, readFacts } from '../../src/plan/facts.ts'
 import type { fillHoles, startPlan } from '../../src/plan/lifecycle.ts'
 import type { Plan } from '../../src/plan/ops.ts'
+import type { managerOf } from '../../src/plan/systemd.ts'
 import type { planUpdate } from '../../src/plan/update.ts'
 import type { loadProcess, loadSpec } from '../../src/spec/load.ts'
 import type { CgroupDirs } from './record.ts'
@@ -18,6 +19,7 @@ export interface Compiler {
   readonly compileCreate: typeof compileCreate
   readonly compileExec: typeof compileExec
   readonly planUpdate: typeof planUpdate
+  readonly managerOf: typeof managerOf
   readonly startPlan: typeof startPlan
   readonly fillHoles: typeof fillHoles
 }

@@ -1,6 +1,9 @@
 /** Update: new limits for a container's cgroup. */
 
+import { basename } from 'node:path'
+import type { RunStep } from '../../src/controller/types.ts'
 import type { Plan } from '../../src/plan/ops.ts'
+import type { UpdateInput } from '../../src/plan/update.ts'
 import type { containerd } from '../proto/messages.gen.js'
 import { Code, RpcError } from '../ttrpc/status.ts'
 import type { Env, Method } from './call.ts'
@@ -9,20 +12,28 @@ import { wrongState } from './status.ts'
 
 /** The version of the specification as whose linux.resources the request is read: 0 pids means that none were given. */
 const OCI_VERSION = '1.2.0'
+type Unit = NonNullable<UpdateInput['unit']>
 
 export const update: Method<containerd.task.UpdateRequest> = async (env, { id, resources }, step) => {
-  const { status, cgroups } = getTask(env.record(), id)
+  const { status, cgroups, options } = getTask(env.record(), id)
   if (status === 'stopped') throw wrongState.update(status)
   if (!resources?.value?.length) throw new RpcError(Code.invalidArgument, `update ${id}: no resources given`)
-  const plan = updatePlan(env, cgroups, new TextDecoder().decode(resources.value))
+  const unit = options.systemdCgroup ? await unitOf(env, cgroups, step) : undefined
+  const plan = updatePlan(env, cgroups, unit, new TextDecoder().decode(resources.value))
   if (plan.length > 0) await step('update', plan)
   return () => ({ answer: new Uint8Array(0) })
 }
 
-const updatePlan = ({ compiler }: Env, cgroups: CgroupDirs, json: string): Plan => {
+/** A unit is called as its cgroup. */
+const unitOf = async ({ compiler }: Env, { all }: CgroupDirs, step: RunStep): Promise<Unit> => {
+  const facts = compiler.readFacts(await step('facts', compiler.factsPlan))
+  return { manager: compiler.managerOf(facts), name: basename(all[0] ?? '') }
+}
+
+const updatePlan = ({ compiler }: Env, cgroups: CgroupDirs, unit: Unit | undefined, json: string): Plan => {
   const document = `{"ociVersion":"${OCI_VERSION}","root":{"path":"rootfs"},"linux":{"resources":${json}}}`
   const resources = compiler.loadSpec(document, 'resources').spec.linux?.resources ?? {}
   const unified = cgroups.version === 2
   const dirOf = (controller: string) => cgroupDir(cgroups, controller)
-  return compiler.planUpdate({ resources, ociVersion: OCI_VERSION, unified, dirOf }).plan
+  return compiler.planUpdate({ resources, ociVersion: OCI_VERSION, unified, dirOf, unit }).plan
 }

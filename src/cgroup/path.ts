@@ -9,13 +9,9 @@ export const OWN_PARENT = '/berth'
 
 /**
  * The container's cgroup as a path below the root of each hierarchy. An absolute path is taken as it is; a relative one, and the
- * default (the id), lie below /berth. The form of systemd's slices (slice:prefix:name) needs the systemd driver.
+ * default (the id), lie below /berth. The form of systemd's slices (slice:prefix:name) needs the systemd driver (systemd/unit.ts).
  */
-export const cgroupPath = (cgroupsPath: string | undefined, id: string, systemd: boolean): string => {
-  if (systemd)
-    throw new BerthError('unsupported', '--systemd-cgroup: the systemd cgroup driver is not in this build', {
-      pointer: POINTER,
-    })
+export const cgroupPath = (cgroupsPath: string | undefined, id: string): string => {
   if (cgroupsPath === undefined || cgroupsPath === '') return `${OWN_PARENT}/${id}`
   if (!cgroupsPath.startsWith('/') && /^[^/:]*:[^/:]*:[^/:]+$/.test(cgroupsPath))
     throw new BerthError(

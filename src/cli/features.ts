@@ -1,6 +1,7 @@
 /** `berth features`: features.json of the runtime specification, from the tables that the parsers themselves use. */
 
 import packageJson from '../../package.json' with { type: 'json' }
+import { ANNOTATION } from '../cgroup/systemd/properties.ts'
 import { UNSUPPORTED } from '../plan/create.ts'
 import { HOOK_KINDS } from '../plan/hooks.ts'
 import { MOUNT_OPTIONS } from '../plan/mount-options.ts'
@@ -24,7 +25,7 @@ export const describeFeatures = () => ({
   linux: {
     namespaces: sorted(Object.keys(CLONE_FLAGS)),
     capabilities: CAPABILITY_NAMES,
-    cgroup: { v1: true, v2: true, systemd: false, systemdUser: false, rdma: true },
+    cgroup: { v1: true, v2: true, systemd: true, systemdUser: true, rdma: true },
     seccomp: {
       enabled: true,
       actions: sorted(SECCOMP_ACTIONS),
@@ -40,8 +41,8 @@ export const describeFeatures = () => ({
     netDevices: supported('netDevices'),
   },
   annotations: { 'org.berth.version': packageJson.version },
-  /** No annotation of config.json changes what berth does. */
-  potentiallyUnsafeConfigAnnotations: [],
+  /** A prefix: properties of the unit that --systemd-cgroup makes. */
+  potentiallyUnsafeConfigAnnotations: [ANNOTATION],
 })
 
 export const verb: Verb = {

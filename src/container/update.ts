@@ -1,9 +1,12 @@
 /** `update`: other limits for a container, whole or not at all. */
 
+import { posix } from 'node:path'
 import type { CgroupLayout } from '../cgroup/layout.ts'
 import type { RunStep } from '../controller/types.ts'
 import { BerthError } from '../errors.ts'
+import type { HostFacts } from '../plan/facts.ts'
 import { OP_FLAGS, type Plan, WRITE_FLAGS } from '../plan/ops.ts'
+import { managerOf } from '../plan/systemd.ts'
 import { controllerDir, planUpdate } from '../plan/update.ts'
 import { stringifyJson } from '../spec/json.ts'
 import { loadSpec } from '../spec/load.ts'
@@ -24,12 +27,15 @@ export const updateContainer = async (
   const { spec: old, facts } = await recompile(step, paths, state)
   const text = stringifyJson(merge(old, changes))
   const { spec } = loadSpec(text, 'update')
-  const { plan, warnings } = planUpdate({
-    resources: changed(spec, changes),
-    ociVersion: spec.ociVersion,
-    unified: facts.cgroup.mode === 'unified',
-    dirOf: (controller) => controllerDir(facts.cgroup, state.cgroupPaths, controller),
-  })
+  const planFor = (target: Spec) =>
+    planUpdate({
+      resources: changed(target, changes),
+      ociVersion: target.ociVersion,
+      unified: facts.cgroup.mode === 'unified',
+      dirOf: (controller) => controllerDir(facts.cgroup, state.cgroupPaths, controller),
+      unit: unitOfState(state, facts),
+    })
+  const { plan, warnings } = planFor(spec)
   if (spec.linux?.resources?.memory?.checkBeforeUpdate) await checkUsage(step, facts.cgroup, state, spec)
 
   const writes = plan.filter((op) => op.op === 'write')
@@ -40,15 +46,15 @@ export const updateContainer = async (
   try {
     await step('update', plan)
   } catch (error) {
-    await step(
-      'restore',
-      writes.flatMap((op, index): Plan => {
+    await step('restore', [
+      ...planFor(old).plan.flatMap((op): Plan => (op.op === 'dbus' ? [{ ...op, opFlags: OP_FLAGS.tolerate }] : [])),
+      ...writes.flatMap((op, index): Plan => {
         const value = before.text(index)?.trimEnd()
         // files of more than a line take a line at a time, and what was not in them can't be written back
         if (value === undefined || value.includes('\n')) return []
         return [{ ...op, data: [value], opFlags: OP_FLAGS.tolerate }]
       }),
-    )
+    ])
     throw error
   }
   await step('record', [
@@ -56,6 +62,10 @@ export const updateContainer = async (
   ])
   return warnings
 }
+
+/** A unit is called as its cgroup. */
+const unitOfState = ({ options, cgroupPaths }: ContainerState, facts: HostFacts) =>
+  options.systemdCgroup ? { manager: managerOf(facts), name: posix.basename(cgroupPaths[0] ?? '') } : undefined
 
 /** The configuration with what is new; each group of limits keeps what was not given. */
 const merge = (spec: Spec, changes: Resources): Spec => {

@@ -33,6 +33,7 @@ const ACTIONS: Readonly<Record<string, string>> = {
   'remount-root': 'remount root',
   'caps-bounding': 'drop capabilities',
   caps: 'set capabilities',
+  dbus: 'call systemd',
   pivot: 'pivot root',
   rmtree: 'remove',
   stored: 'run the stored plan',

@@ -3,6 +3,7 @@
 import { deviceRules } from '../cgroup/devices.ts'
 import { type CgroupLayout, hierarchyOf } from '../cgroup/layout.ts'
 import { type CgroupDir, cgroupDirs, cgroupPath, levels, OWN_PARENT } from '../cgroup/path.ts'
+import { unitOf } from '../cgroup/systemd/unit.ts'
 import { v1Settings } from '../cgroup/v1.ts'
 import { BerthError } from '../errors.ts'
 import type { Spec } from '../spec/types.ts'
@@ -10,6 +11,7 @@ import { makeCgroup, missingController, POINTER, settingOp, write } from './cgro
 import { planV2 } from './cgroup-v2.ts'
 import type { HostFacts } from './facts.ts'
 import { DIR_FLAGS, KILL_FLAGS, OP_FLAGS, type Op, type Plan } from './ops.ts'
+import { managerOf, startUnit, stopUnit } from './systemd.ts'
 
 const SIGKILL = 9
 /** How long the last processes of a killed container may take to leave. */
@@ -18,7 +20,12 @@ const WAIT_MS = 10_000
 export interface CgroupPlan {
   /** Changes nothing: that there is room for the container. To be run before `remove` is kept for use. */
   readonly check: Plan
+  /** Before the process is cloned. */
   readonly create: Plan
+  /** Where it is cloned into. */
+  readonly born: readonly string[]
+  /** After the clone, while the process waits. */
+  readonly join: Plan
   readonly remove: Plan
   readonly dirs: readonly CgroupDir[]
   readonly warnings: readonly string[]
@@ -56,7 +63,8 @@ export const planCgroups = (input: {
 }): CgroupPlan => {
   const { spec, facts } = input
   const layout = facts.cgroup
-  const dirs = cgroupDirs(layout, cgroupPath(spec.linux?.cgroupsPath, input.id, input.systemd))
+  const systemd = input.systemd ? unitOfContainer(input) : undefined
+  const dirs = cgroupDirs(layout, systemd?.path ?? cgroupPath(spec.linux?.cgroupsPath, input.id))
   const first = dirs[0]
   // Without one nothing would find all processes of a container again.
   if (!first)
@@ -67,8 +75,48 @@ export const planCgroups = (input: {
   const { create, warnings } = layout.mode === 'unified' ? planV2(spec, facts, first) : planV1(spec, layout, dirs)
   // Removing the container kills whatever is in its cgroups, and a frozen one would hold its init for ever.
   const check = dirs.map(({ dir }): Op => ({ op: 'vacant', path: dir, pointer: POINTER }))
-  return { check, create, remove: remove(dirs, first), dirs, warnings }
+  const paths = dirs.map(({ dir }) => dir)
+  if (systemd === undefined)
+    return { check, create, born: paths, join: [], remove: remove(dirs, first), dirs, warnings }
+  const tracked = trackedDir(layout, dirs)
+  return {
+    check,
+    create: [],
+    born: [],
+    // systemd moves the process. The first write proves that it did, to where the others expect it; only v1 has others.
+    join: [startUnit(systemd), enter(tracked), ...create, ...paths.filter((path) => path !== tracked).map(enter)],
+    remove: remove(dirs, first, stopUnit(systemd, tracked)),
+    dirs,
+    warnings,
+  }
 }
+
+const unitOfContainer = ({ id, spec, facts }: { id: string; spec: Spec; facts: HostFacts }) => {
+  const manager = managerOf(facts)
+  const unit = unitOf(spec.linux?.cgroupsPath, id, manager.user)
+  return { id, spec, manager, unit, unified: facts.cgroup.mode === 'unified', path: `${manager.root}${unit.path}` }
+}
+
+/** The directory by which systemd knows the processes of the unit: v1 has a hierarchy for that. */
+const trackedDir = (layout: CgroupLayout, dirs: readonly CgroupDir[]): string => {
+  const tracked = dirs.find(({ hierarchy }) =>
+    layout.mode === 'unified' ? hierarchy === layout.v2 : hierarchy.name === 'systemd',
+  )
+  if (tracked === undefined)
+    throw new BerthError('unsupported', '--systemd-cgroup: this host has no cgroup hierarchy of systemd', {
+      pointer: POINTER,
+    })
+  return tracked.dir
+}
+
+const enter = (dir: string): Op => ({
+  op: 'write',
+  path: `${dir}/cgroup.procs`,
+  data: [{ hole: 'pid' }],
+  flags: 0,
+  mode: 0,
+  pointer: POINTER,
+})
 
 /** Of the container's directories the one with the freezer: a v1 freezer's, else that of v2. */
 export const freezerDir = (paths: readonly string[], layout: CgroupLayout): string => {
@@ -90,13 +138,14 @@ export const freezePlan = (dir: string, frozen: boolean): Plan => [
  * Kills what is in the cgroups and removes them. Any part of it may be gone already. Above the container's own directories nothing is
  * removed: another container may just be making its own there.
  */
-const remove = (dirs: readonly CgroupDir[], first: CgroupDir): Plan => {
+const remove = (dirs: readonly CgroupDir[], first: CgroupDir, stop: Plan = []): Plan => {
   // v1 keeps a frozen process from dying.
   const frozen = dirs.find(({ hierarchy }) => hierarchy.controllers.includes('freezer'))
   return [
     ...(frozen ? [write(`${frozen.dir}/freezer.state`, 'THAWED', POINTER, OP_FLAGS.tolerate)] : []),
     { op: 'kill-cgroup', path: first.dir, signal: SIGKILL, flags: KILL_FLAGS.missingOk, opFlags: OP_FLAGS.keepGoing },
     { op: 'wait-cgroup', path: first.dir, timeoutMs: WAIT_MS, opFlags: OP_FLAGS.tolerate },
+    ...stop,
     ...dirs.map(
       ({ dir }): Op => ({
         op: 'rmdir',

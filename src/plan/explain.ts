@@ -75,6 +75,8 @@ const opText = (op: Op): string => {
       return `subtree-control ${[...op.controllers, ...op.extra].map((name) => `+${name}`).join(' ')} in ${op.path}`
     case 'kill-cgroup':
       return `kill-cgroup ${op.path} signal ${op.signal}`
+    case 'dbus':
+      return `ask systemd: ${op.subject}${op.signal === '' ? '' : ', and wait for its job'}, up to ${op.timeoutMs} ms`
     case 'wait-cgroup':
       return `wait-cgroup ${op.path} up to ${op.timeoutMs} ms`
     case 'freeze':

@@ -23,6 +23,10 @@ export interface HostFacts {
   readonly delegatedFiles: readonly string[]
   /** /proc/kcore is there. */
   readonly kcore: boolean
+  /** systemd is the host's init (sd_booted(3)). */
+  readonly systemd: boolean
+  /** Who the agent is to the namespace around its own. */
+  readonly hostUid: number
 }
 
 /** Whether the kernel is of this version or newer. */
@@ -44,17 +48,31 @@ const FILES = [
   { name: 'delegate', path: '/sys/kernel/cgroup/delegate', max: MAX, flags: READ_FLAGS.missingOk },
 ] as const
 const KCORE = FILES.length
+const SYSTEMD = KCORE + 1
 
 /** Reads what `readFacts` needs; put it at the start of a plan, or run it alone. */
 export const factsPlan: Plan = [
   ...FILES.map(({ path, max, flags }) => ({ op: 'read', path, max, flags }) as const),
   { op: 'stat', path: '/proc/kcore', flags: READ_FLAGS.missingOk },
+  { op: 'stat', path: '/run/systemd/system', flags: READ_FLAGS.missingOk },
 ]
 
 const statusField = (status: string, name: string): bigint => {
   const match = new RegExp(`^${name}:\\s*([0-9a-f]+)$`, 'm').exec(status)
   if (!match) throw new BerthError('internal', `/proc/self/status has no ${name}`)
   return BigInt(`0x${match[1]}`)
+}
+
+/** The second of four. */
+const effectiveUid = (status: string): number => Number(/^Uid:\s*\d+\s+(\d+)/m.exec(status)?.[1] ?? 0)
+
+/** /proc/self/uid_map: an id inside, the same outside, and how many of them. */
+const mapOut = (uid: number, map: string): number => {
+  for (const line of map.split('\n')) {
+    const [inside = 0, outside = 0, count = 0] = line.trim().split(/\s+/).map(Number)
+    if (uid >= inside && uid - inside < count) return outside + uid - inside
+  }
+  return uid
 }
 
 /** Where the kernel does not say (before Linux 4.15). */
@@ -78,5 +96,7 @@ export const readFacts = (results: Results): HostFacts => {
     inUserNamespace: file('uidMap') !== '' && !/^\s*0\s+0\s+4294967295\s*$/.test(file('uidMap')),
     delegatedFiles: (file('delegate') || DELEGATED).split(/\s+/).filter((name) => name !== ''),
     kcore: results.bytes(KCORE) !== undefined,
+    systemd: results.bytes(SYSTEMD) !== undefined,
+    hostUid: mapOut(effectiveUid(file('status')), file('uidMap')),
   }
 }

@@ -22,8 +22,8 @@ export const NO_SLOT = 0xffffffff
 /** Slots a plan may use, 0 to SLOTS-1. */
 export const SLOTS = 512
 
-/** What a hole in a template stands for; filled when the operation runs. */
-export const HOLES = { literal: 0, pid: 1, startTime: 2, now: 3 } as const
+/** What a hole in a template stands for; filled when the operation runs: as decimal text, `pid32` as a u32. */
+export const HOLES = { literal: 0, pid: 1, startTime: 2, now: 3, pid32: 4 } as const
 
 /** Flags of every operation (not of its fields). */
 export const OP_FLAGS = {
@@ -226,6 +226,22 @@ export const OPS = {
   'subtree-control': op(46, { path: 'str', controllers: 'strs', extra: 'strs' }),
   /** No process is in the cgroup directory or below it, and it is not frozen; EBUSY otherwise. Where there is none that holds too. */
   vacant: op(47, { path: 'str' }),
+  /**
+   * Sends `data`, whole D-Bus messages, to the first of `sockets` that is there and lets us in, and waits for the answer to the one with
+   * `serial`. Where `signal` is not empty the answer is an object path (o), and that signal of it is waited for too: its body is (u, o, s, s),
+   * and the last of these says "done" or why not. An error of a name in `accept` is success. `onlyIf`: a path without which nothing is
+   * sent. `subject` is what a failure is told of.
+   */
+  dbus: op(48, {
+    sockets: 'strs',
+    subject: 'str',
+    data: 'tmpl',
+    serial: 'u32',
+    signal: 'str',
+    accept: 'strs',
+    onlyIf: 'str',
+    timeoutMs: 'u32',
+  }),
   /**
    * Freezes (1) or thaws (0) the processes of a cgroup, v1 freezer or v2, and waits until they are. ETIMEDOUT after `timeoutMs`: thawed again,
    * as a process in an uninterruptible sleep can't be frozen. A directory without a freezer is ENOENT.

@@ -8,6 +8,7 @@ import type { Resources } from '../spec/types.ts'
 import { missingController, settingOp } from './cgroup-ops.ts'
 import { deviceFilterOp } from './cgroup-v2.ts'
 import { OP_FLAGS, type Plan } from './ops.ts'
+import { type Manager, updateUnit } from './systemd.ts'
 
 /** Of the container's directories the one of a controller, or undefined where the host has it not. */
 export const controllerDir = (
@@ -32,10 +33,12 @@ export interface UpdateInput {
   readonly unified: boolean
   /** The container's directory of a controller; of any on a unified hierarchy. */
   readonly dirOf: (controller: string) => string | undefined
+  /** Where systemd made it. */
+  readonly unit?: { readonly manager: Manager; readonly name: string } | undefined
 }
 
 /** Those that bound one another are tried once before: whatever the order, what could not be written then can be now. */
-export const planUpdate = ({ resources, ociVersion, unified, dirOf }: UpdateInput) => {
+export const planUpdate = ({ resources, ociVersion, unified, dirOf, unit }: UpdateInput) => {
   const { devices } = resources
   const { settings, warnings } = unified ? v2Settings(resources, ociVersion) : v1Settings(resources, ociVersion)
   const rules = devices?.length && !unified ? deviceRules(devices) : []
@@ -47,6 +50,8 @@ export const planUpdate = ({ resources, ociVersion, unified, dirOf }: UpdateInpu
   const mutual = writes.filter(({ file }) => MUTUAL.test(file))
   const first = mutual.length > 1 ? mutual.map(({ op }) => ({ ...op, opFlags: OP_FLAGS.tolerate })) : []
   const filter = devices?.length && unified ? [deviceFilterOp(devices, dirOf('devices') ?? '')] : []
-  const plan: Plan = [...filter, ...first, ...writes.map(({ op }) => op)]
+  // systemd writes what it is told, less exactly than we do: before.
+  const told = unit ? updateUnit(unit.manager, unit.name, resources, ociVersion, unified) : []
+  const plan: Plan = [...told, ...filter, ...first, ...writes.map(({ op }) => op)]
   return { plan, warnings }
 }

@@ -55,24 +55,23 @@ test('layout: a hierarchy that is mounted twice counts once', () => {
 })
 
 test('cgroupsPath: absolute, relative, absent', () => {
-  assert.equal(cgroupPath('/kubepods/pod1/x', 'id', false), '/kubepods/pod1/x')
-  assert.equal(cgroupPath('/a//./b/', 'id', false), '/a/b')
-  assert.equal(cgroupPath('a/b', 'id', false), '/berth/a/b')
-  assert.equal(cgroupPath(undefined, 'id', false), '/berth/id')
-  assert.equal(cgroupPath('', 'id', false), '/berth/id')
+  assert.equal(cgroupPath('/kubepods/pod1/x', 'id'), '/kubepods/pod1/x')
+  assert.equal(cgroupPath('/a//./b/', 'id'), '/a/b')
+  assert.equal(cgroupPath('a/b', 'id'), '/berth/a/b')
+  assert.equal(cgroupPath(undefined, 'id'), '/berth/id')
+  assert.equal(cgroupPath('', 'id'), '/berth/id')
 })
 
 test('cgroupsPath: what is refused', () => {
-  const refused = (path: string | undefined, systemd: boolean, kind: string, text: RegExp) =>
+  const refused = (path: string, kind: string, text: RegExp) =>
     assert.throws(
-      () => cgroupPath(path, 'id', systemd),
+      () => cgroupPath(path, 'id'),
       (error: BerthError) => error.kind === kind && error.pointer === '/linux/cgroupsPath' && text.test(error.message),
     )
-  refused('/a/../b', false, 'invalid', /"\.\."/)
-  refused('..', false, 'invalid', /"\.\."/)
-  refused('/', false, 'invalid', /root cgroup/)
-  refused('system.slice:docker:abc', false, 'unsupported', /--systemd-cgroup/)
-  refused('/x', true, 'unsupported', /--systemd-cgroup/)
+  refused('/a/../b', 'invalid', /"\.\."/)
+  refused('..', 'invalid', /"\.\."/)
+  refused('/', 'invalid', /root cgroup/)
+  refused('system.slice:docker:abc', 'unsupported', /--systemd-cgroup/)
 })
 
 test('the directories: v2 first, and the levels of each', () => {

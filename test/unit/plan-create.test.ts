@@ -432,7 +432,7 @@ test('what can not be done is an error with its place', () => {
   refused(withProcess({ apparmorProfile: 'x' }), '/process/apparmorProfile', 'unsupported')
   refused(withProcess({ selinuxLabel: 'x' }), '/process/selinuxLabel', 'unsupported')
   refused(withLinux({ intelRdt: { closID: 'x' } }), '/linux/intelRdt', 'unsupported')
-  refused(plainSpec(), '/linux/cgroupsPath', 'unsupported', { systemdCgroup: true })
+  refused(plainSpec(), '/linux/cgroupsPath', 'unsupported', { systemdCgroup: true, facts: facts({ systemd: false }) })
 })
 
 test('process: directory, umask, home, path, scheduling, labels', () => {

@@ -45,6 +45,8 @@ export const facts = (change: Partial<HostFacts> = {}): HostFacts => ({
   inUserNamespace: false,
   delegatedFiles: ['cgroup.procs', 'cgroup.subtree_control', 'cgroup.threads', 'memory.oom.group'],
   kcore: true,
+  systemd: true,
+  hostUid: 0,
   ...change,
 })
 

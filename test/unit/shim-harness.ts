@@ -11,6 +11,7 @@ import { BerthError } from '../../src/errors.ts'
 import type { HostFacts } from '../../src/plan/facts.ts'
 import { fillHoles, startPlan } from '../../src/plan/lifecycle.ts'
 import type { Op, Plan } from '../../src/plan/ops.ts'
+import { managerOf } from '../../src/plan/systemd.ts'
 import { planUpdate } from '../../src/plan/update.ts'
 import { loadProcess, loadSpec } from '../../src/spec/load.ts'
 
@@ -38,6 +39,7 @@ const fakeCompiler = (compiled: unknown[]): Compiler => ({
   loadSpec,
   loadProcess,
   planUpdate,
+  managerOf,
   startPlan,
   fillHoles,
   compileCreate: (input) => {
