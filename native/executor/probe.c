@@ -140,10 +140,14 @@ static long probe(const struct op_probe *op, const struct sockaddr_un *to) {
   }
 }
 
+static int say(struct executor *ex, const struct answer *answer, struct buf *result) {
+  return buf_u32(result, answer->error) == 0 && buf_u64(result, answer->value) == 0 ? 1 : fail_sys(&ex->fail, "mmap", "probe");
+}
+
 int run_probe(struct executor *ex, const struct op_probe *op, struct buf *result) {
   /* Copied: a child does not have the plan's memory. */
   struct sockaddr_un to = {.sun_family = AF_UNIX};
-  if (strlen(op->path) >= sizeof to.sun_path) return fail_msg(&ex->fail, ENAMETOOLONG, op->path, "longer than a socket's address");
+  if (strlen(op->path) >= sizeof to.sun_path) return say(ex, &(struct answer){.error = ENAMETOOLONG}, result);
   strcpy(to.sun_path, op->path);
   int ends[2];
   if (pipe2(ends, O_CLOEXEC) != 0) return fail_sys(&ex->fail, "pipe2", "probe");
@@ -157,12 +161,13 @@ int run_probe(struct executor *ex, const struct op_probe *op, struct buf *result
     _exit(write(writer, &said, sizeof said) == (ssize_t)sizeof said ? 0 : 1);
   }
   fd_close(&writer);
-  struct answer answer = {.error = EPERM}; /* killed for asking */
+  struct answer answer;
   ssize_t got;
   do got = read(reader, &answer, sizeof answer);
   while (got < 0 && errno == EINTR);
   pid_t ended;
   do ended = waitpid(pid, NULL, 0);
   while (ended < 0 && errno == EINTR);
-  return buf_u32(result, answer.error) == 0 && buf_u64(result, answer.value) == 0 ? 1 : fail_sys(&ex->fail, "mmap", "probe");
+  if (got != (ssize_t)sizeof answer) answer = (struct answer){.error = EPERM}; /* killed for asking */
+  return say(ex, &answer, result);
 }

@@ -21,6 +21,7 @@ const look = async ({ step, request }: Context): Promise<Check[]> => {
   const { plan, sockets, findings } = investigate({
     uid: request.uid,
     path: request.env.PATH,
+    runtimeDir: request.env.XDG_RUNTIME_DIR,
     runDir: await defaultRoot(request, step),
     build: request.build ?? 'unknown',
   })

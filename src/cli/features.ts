@@ -16,6 +16,8 @@ const sorted = (names: Iterable<string>): string[] => [...names].sort()
 
 const supported = (property: keyof Linux) => ({ enabled: !UNSUPPORTED.includes(property) })
 
+const intelRdt = supported('intelRdt').enabled
+
 /** What this build does on a host that has it all (features.md): nothing here depends on the host at hand, which is `doctor`'s subject. */
 export const describeFeatures = () => ({
   ociVersionMin: '1.0.0',
@@ -36,7 +38,7 @@ export const describeFeatures = () => ({
     },
     apparmor: { enabled: true },
     selinux: { enabled: true },
-    intelRdt: supported('intelRdt'),
+    intelRdt: { ...supported('intelRdt'), schemata: intelRdt, monitoring: intelRdt },
     mountExtensions: { idmap: { enabled: true } },
     netDevices: supported('netDevices'),
   },

@@ -253,8 +253,8 @@ const host = (findings: Findings): Draft[] => {
   return [
     {
       name: 'systemd',
-      ok: probes.systemd.errno === 0 || probes.systemBus.errno === 0,
-      found: probes.systemd.errno === 0 ? '/run/systemd/private' : probes.systemBus.errno === 0 ? 'system bus' : '',
+      ok: probes.systemd.errno === 0 || probes.systemdBus.errno === 0,
+      found: probes.systemd.errno === 0 ? 'directly' : probes.systemdBus.errno === 0 ? 'over D-Bus' : '',
       needs: ['--systemd-cgroup', 'linux.cgroupsPath as slice:prefix:name'],
       fix: 'a host that runs systemd, and its socket where berth runs',
     },

@@ -19,6 +19,9 @@ const at = (what: keyof typeof PROBES, argument = 0n, path = ''): Op => ({
   path,
 })
 
+/** Whether somebody listens at a socket. */
+export const connectProbe = (path: string): Op => at('connect', 0n, path)
+
 const namespace = (type: NamespaceType): Op => at('namespaces', BigInt(CLONE_FLAGS[type]))
 
 const PROBE_OPS = {
@@ -50,9 +53,13 @@ const PROBE_OPS = {
   landlock: at('landlock'),
   deviceFilter: at('deviceFilter'),
   memoryPolicy: at('memoryPolicy'),
-  systemd: at('connect', 0n, '/run/systemd/private'),
-  systemBus: at('connect', 0n, '/run/dbus/system_bus_socket'),
 } as const
+
+/** Where a manager answers, by name: the host's, or that of an ordinary user. */
+const systemdOps = (uid: number, runtimeDir: string | undefined) => ({
+  systemd: connectProbe(uid === 0 ? '/run/systemd/private' : `${runtimeDir ?? `/run/user/${uid}`}/systemd/private`),
+  systemdBus: connectProbe(uid === 0 ? '/run/dbus/system_bus_socket' : `${runtimeDir ?? `/run/user/${uid}`}/bus`),
+})
 
 /** Read where they are there and may be read. */
 const FILES = {
@@ -67,8 +74,8 @@ const FILES = {
 
 const LISTS = { hugePages: '/sys/kernel/mm/hugepages' } as const
 
-export type ProbeName = keyof typeof PROBE_OPS
-export const probeNames = Object.keys(PROBE_OPS) as readonly ProbeName[]
+export type ProbeName = keyof typeof PROBE_OPS | keyof ReturnType<typeof systemdOps>
+export const probeNames = Object.keys({ ...PROBE_OPS, ...systemdOps(0, undefined) }) as readonly ProbeName[]
 export interface Probed {
   /** 0: it works. */
   readonly errno: number
@@ -105,13 +112,21 @@ const values = <K extends string, V>(names: readonly K[], value: (name: K, index
 const keys = <K extends string>(record: Readonly<Record<K, unknown>>): K[] => Object.keys(record) as K[]
 
 /** Everything in one plan, with how to read what came of it. */
-export const investigate = (options: { uid: number; path: string | undefined; runDir: string; build: string }) => {
+export const investigate = (options: {
+  readonly uid: number
+  /** $PATH and $XDG_RUNTIME_DIR. */
+  readonly path: string | undefined
+  readonly runtimeDir: string | undefined
+  readonly runDir: string
+  readonly build: string
+}) => {
   const plan: Op[] = [...factsPlan]
   const add = (op: Op): number => plan.push(op) - 1
   const stat = (path: string): number => add({ op: 'stat', path, flags: READ_FLAGS.missingOk, opFlags: tolerant })
   const list = (path: string): number => add({ op: 'list', path, flags: READ_FLAGS.missingOk, opFlags: tolerant })
 
-  const probes = values(keys(PROBE_OPS), (name) => add(PROBE_OPS[name]))
+  const tries: Readonly<Record<ProbeName, Op>> = { ...PROBE_OPS, ...systemdOps(options.uid, options.runtimeDir) }
+  const probes = values(probeNames, (name) => add(tries[name]))
   const files = values(keys(FILES), (name) =>
     add({ op: 'read', path: FILES[name], max: MAX, flags: READ_FLAGS.missingOk, opFlags: tolerant }),
   )
@@ -135,7 +150,7 @@ export const investigate = (options: { uid: number; path: string | undefined; ru
     findings: (results: Results, listening: Findings['controllers']): Findings => ({
       uid: options.uid,
       facts: readFacts(results),
-      probes: values(keys(PROBE_OPS), (name) => probed(results, probes[name])),
+      probes: values(probeNames, (name) => probed(results, probes[name])),
       files: values(keys(FILES), (name) => results.text(files[name])),
       lists: values(keys(LISTS), (name) => names(results, lists[name])),
       programs: values(
@@ -159,6 +174,3 @@ export const probed = (results: Results, index: number): Probed => ({
   errno: results.u32(index),
   value: results.u64(index, 4),
 })
-
-/** Whether somebody listens at a socket. */
-export const connectProbe = (path: string): Op => at('connect', 0n, path)
