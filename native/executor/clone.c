@@ -115,7 +115,7 @@ static _Noreturn void live(const struct birth *birth) {
   ex->unshare_cgroup = birth->unshare_cgroup;
   ex->root = -1;
   ex->proc = -1;
-  ex->exec_path = NULL;
+  ex->exec_path = ex->home = NULL;
   ex->own_terminal = false;
   ex->self = birth->self;
   ex->plan = (struct span){NULL, 0};

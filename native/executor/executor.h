@@ -75,6 +75,7 @@ struct executor {
   int proc;         /* a procfs of our own, detached; -1 until needed */
   char *exec_path;  /* found by find-exec */
   bool own_terminal; /* stdio is a terminal that was made for this process */
+  char *home;       /* HOME=… for the program, where the plan leaves it to the container's users */
   bool unshare_cgroup; /* after the first `g`: the root of that namespace is the cgroup joined by then (trap 8) */
   struct cloned *self;
 };

@@ -28,7 +28,7 @@ static struct {
 #define STRING_MIN 5
 
 int process_reserve(size_t len) {
-  size_t count = len / STRING_MIN + 2; /* and two terminating NULLs */
+  size_t count = len / STRING_MIN + 3; /* and HOME, and two terminating NULLs */
   void *room = mmap(NULL, count * sizeof *vectors.at, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
   if (room == MAP_FAILED) return -1;
   vectors.at = room;
@@ -36,15 +36,17 @@ int process_reserve(size_t len) {
   return 0;
 }
 
-/* A NULL-terminated vector of the list's strings, which stay where they are. NULL where the room is used up. */
-static const char **vector_of(const struct list *list) {
-  if (vectors.left <= list->count) return NULL;
-  const char **vector = vectors.at;
+/* A NULL-terminated vector of the list's strings, which stay where they are, and one `more` (NULL: none). NULL where the room is used
+ * up. */
+static const char **vector_of(const struct list *list, const char *more) {
+  if (vectors.left <= list->count + 1u) return NULL;
+  const char **vector = vectors.at, **end = vector;
   struct reader items = list->items;
-  for (uint32_t i = 0; i < list->count; i++) vector[i] = reader_str(&items);
-  vector[list->count] = NULL;
-  vectors.at += list->count + 1;
-  vectors.left -= list->count + 1;
+  for (uint32_t i = 0; i < list->count; i++) *end++ = reader_str(&items);
+  if (more != NULL) *end++ = more;
+  *end++ = NULL;
+  vectors.left -= (size_t)(end - vector);
+  vectors.at = end;
   return vector;
 }
 
@@ -218,7 +220,7 @@ int run_park(struct executor *ex, const struct op_park *op, struct buf *result) 
 
 int run_exec(struct executor *ex, const struct op_exec *op, struct buf *result) {
   (void)result;
-  const char **argv = vector_of(&op->argv), **env = argv == NULL ? NULL : vector_of(&op->env);
+  const char **argv = vector_of(&op->argv, NULL), **env = argv == NULL ? NULL : vector_of(&op->env, ex->home);
   const char *path = ex->exec_path != NULL ? ex->exec_path : argv != NULL && argv[0] != NULL ? argv[0] : "";
   if (env == NULL) {
     (void)fail_msg(&ex->fail, E2BIG, path, "more arguments than the plan can hold");

@@ -350,8 +350,11 @@ export const OPS = {
    * that gets the descriptor, without a system call of this process; then it waits for the next resume.
    */
   seccomp: op(93, { program: 'bytes', flags: 'u32' }),
-  /** Groups, gid, uid; capabilities are kept for the `caps` that follows. */
-  user: op(94, { uid: 'u32', gid: 'u32', groups: 'u32s', setgroups: 'u32' }),
+  /**
+   * Groups, gid, uid; capabilities are kept for the `caps` that follows. `home` 1: `exec` sets HOME to what the container's /etc/passwd
+   * has for the uid, or "/".
+   */
+  user: op(94, { uid: 'u32', gid: 'u32', groups: 'u32s', setgroups: 'u32', home: 'u32' }),
   /** Drops the bounding set first; the five sets as bit masks; what this process lacks is dropped too. */
   caps: op(95, { bounding: 'u64', effective: 'u64', permitted: 'u64', inheritable: 'u64', ambient: 'u64' }),
   /** Drops from the bounding set only: has to come before `user`. */

@@ -191,6 +191,7 @@ export const planIdentity = (context: ProcessContext): Identity => {
       gid: user.gid,
       groups: user.additionalGids ?? [],
       setgroups: setgroups ? 1 : 0,
+      home: lacksHome(process) ? 1 : 0,
       pointer: '/process/user',
     },
     ...(noNewPrivileges
@@ -214,10 +215,14 @@ const variable = (process: Process, name: string): string | undefined =>
 
 const pathOf = (process: Process): string => variable(process, 'PATH') ?? DEFAULT_PATH
 
-/** The program itself. HOME is set where the configuration has none: shells expect it. */
+/** Shells expect a HOME: one that is missing or empty is the user's, as the container knows its users. */
+const lacksHome = (process: Process): boolean => !variable(process, 'HOME')
+
+/** The program itself. */
 export const planExec = (process: Process): Op => {
-  const home = variable(process, 'HOME') ? [] : [`HOME=${process.user.uid === 0 ? '/root' : '/'}`]
-  return { op: 'exec', argv: process.args ?? [], env: [...(process.env ?? []), ...home], pointer: '/process/args' }
+  const { args = [], env = [] } = process
+  const given = lacksHome(process) ? env.filter((entry) => !entry.startsWith('HOME=')) : env
+  return { op: 'exec', argv: args, env: given, pointer: '/process/args' }
 }
 
 /** Makes the working directory where the image lacks it; once the root is read-only it would be too late. */

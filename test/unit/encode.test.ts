@@ -35,8 +35,8 @@ test('golden vectors: one operation for every field type', () => {
     [{ op: 'affinity', mask: new Uint8Array([0, 255]) }, '6700 0000 06000000 02000000 00ff'],
     [{ op: 'mask', paths: ['é', ''] }, '4a00 0000 10000000 02000000 02000000 c3a900 00000000 00'],
     [
-      { op: 'user', uid: 1, gid: 2, groups: [3, 0xffffffff], setgroups: 1 },
-      '5e00 0000 18000000 01000000 02000000 02000000 03000000 ffffffff 01000000',
+      { op: 'user', uid: 1, gid: 2, groups: [3, 0xffffffff], setgroups: 1, home: 1 },
+      '5e00 0000 1c000000 01000000 02000000 02000000 03000000 ffffffff 01000000 01000000',
     ],
     [
       {

@@ -461,7 +461,8 @@ test('process: directory, umask, home, path, scheduling, labels', () => {
   assert.equal(one(plan, 'umask').mask, 0o77)
   assert.deepEqual(one(plan, 'user').groups, [9])
   assert.equal(one(plan, 'find-exec').path, '/b')
-  assert.deepEqual(one(plan, 'exec').env, ['PATH=/a', 'PATH=/b', 'HOME=/'])
+  assert.deepEqual(one(plan, 'exec').env, ['PATH=/a', 'PATH=/b'])
+  assert.equal(one(plan, 'user').home, 1)
   assert.deepEqual(
     [one(plan, 'scheduler').policy, one(plan, 'scheduler').nice, one(plan, 'scheduler').flags],
     [3, -3n, 1n],
@@ -472,8 +473,12 @@ test('process: directory, umask, home, path, scheduling, labels', () => {
   assert.equal(one(plan, 'close-fds').preserve, 2)
   assert.equal(one(plan, 'pivot').flags, 1)
   assert.ok(!names(plan).includes('keyring'))
-  const root = one(inside(compile(withProcess({ env: [] })).create), 'exec')
-  assert.deepEqual(root.env, ['HOME=/root'])
+  const env = (...given: string[]) => {
+    const ops = inside(compile(withProcess({ env: given })).create)
+    return [one(ops, 'user').home, ...one(ops, 'exec').env]
+  }
+  assert.deepEqual(env('HOME=/h', 'A=b'), [0, 'HOME=/h', 'A=b'])
+  assert.deepEqual(env('A=b', 'HOME='), [1, 'A=b'], 'an empty one is none')
 })
 
 test('rootfs propagation', () => {
