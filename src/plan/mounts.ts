@@ -5,7 +5,7 @@ import type { CgroupDir } from '../cgroup/path.ts'
 import { BerthError } from '../errors.ts'
 import type { Mount, Spec } from '../spec/types.ts'
 import type { HostFacts } from './facts.ts'
-import { MOUNT_ATTR_RDONLY, MS_RDONLY, type ParsedOptions, parseMountOptions } from './mount-options.ts'
+import { MOUNT_ATTR_RDONLY, MS_I_VERSION, MS_RDONLY, type ParsedOptions, parseMountOptions } from './mount-options.ts'
 import { MountSources, where } from './mount-sources.ts'
 import type { Namespaces } from './namespaces.ts'
 import { MOUNT_FLAGS, NO_SLOT, type Op, type Plan } from './ops.ts'
@@ -164,6 +164,10 @@ const planMount = (mount: Mount, context: MountContext, sources: MountSources, p
   return { ops: [op], lateReadonly: late ? [{ path: target, pointer }] : [] }
 }
 
+/** fsconfig(2) has no such flag: the file systems that count versions of inodes (NFS asks for them) do so unasked. */
+const NO_VERSIONS = 'option iversion left out: the file system decides that itself'
+const wantsVersions = (op: Op): boolean => op.op === 'mount-in' && (op.sbFlags & MS_I_VERSION) !== 0n
+
 /** The mounts in the order of the configuration. */
 export const planMounts = (context: MountContext): MountPlan => {
   const { spec, facts, namespaces, propagation } = context
@@ -175,8 +179,10 @@ export const planMounts = (context: MountContext): MountPlan => {
     lateReadonly: plans.flatMap(({ lateReadonly }) => lateReadonly),
     open: sources.open,
     close: sources.close,
-    // Nothing could tell a labelled mount from another there.
-    warnings:
-      mountLabel && !facts.selinux ? ['linux.mountLabel: left out, as SELinux is not enabled on this host'] : [],
+    warnings: [
+      // Nothing could tell a labelled mount from another there.
+      ...(mountLabel && !facts.selinux ? ['linux.mountLabel: left out, as SELinux is not enabled on this host'] : []),
+      ...plans.flatMap(({ ops }, index) => (ops.some(wantsVersions) ? [`mounts[${index}]: ${NO_VERSIONS}`] : [])),
+    ],
   }
 }

@@ -44,6 +44,12 @@ test('options: attributes, superblock, propagation, data', () => {
   assert.equal(parsed.data, 'mode=755,size=65536k')
 })
 
+test('an option that nobody could carry out is left out, and said', () => {
+  const warnings = (...options: string[]) => plan([{ destination: '/a', type: 'tmpfs', options }]).warnings
+  assert.match(warnings('iversion').join(), /mounts\[0\]: option iversion left out/)
+  assert.deepEqual(warnings('iversion', 'noiversion', 'loud', 'sync'), [])
+})
+
 test('options: the later one wins', () => {
   assert.equal(parseMountOptions(['ro', 'rw']).readonly, false)
   assert.equal(parseMountOptions(['rw', 'ro']).readonly, true)
