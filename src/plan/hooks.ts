@@ -8,7 +8,8 @@ export type HookKind = keyof Hooks
 export type ContainerStatus = 'creating' | 'created' | 'running' | 'stopped'
 
 const STATUS: Readonly<Record<HookKind, ContainerStatus>> = {
-  prestart: 'creating',
+  // Written for what version 1.0 called created, and asked for by the public validation suite; crun says so too, runc "creating".
+  prestart: 'created',
   createRuntime: 'creating',
   createContainer: 'creating',
   startContainer: 'created',

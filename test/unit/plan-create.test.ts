@@ -117,7 +117,7 @@ test('hooks: where each runs, with the state of its moment', () => {
   assert.deepEqual([prestart?.args, prestart?.env, prestart?.timeoutMs], [['h', 'x'], ['A=b'], 3000])
   assert.deepEqual(all(create, 'hook')[1]?.args, ['/h'])
   assert.deepEqual(prestart?.stdin, [
-    '{"ociVersion":"1.3.0","id":"c1","status":"creating","pid":',
+    '{"ociVersion":"1.3.0","id":"c1","status":"created","pid":',
     { hole: 'pid' },
     ',"bundle":"/bundle","annotations":{"a":"1","b\\u003c":"é\\u0026"}}',
   ])
