@@ -1,7 +1,8 @@
 /** `berth kill` */
 
 import { need } from '../container/inspect.ts'
-import { killAllPlan, killPlan } from '../container/signal.ts'
+import { processesOf } from '../container/processes.ts'
+import { killAllPlan, killPlan, SIGKILL } from '../container/signal.ts'
 import { ERRNO } from '../controller/errno.ts'
 import { BerthError } from '../errors.ts'
 import { checkId } from '../spec/id.ts'
@@ -10,13 +11,20 @@ import type { Verb } from './verb.ts'
 
 export const verb: Verb = {
   usage: 'ID [SIGNAL]',
-  flags: { all: { type: 'boolean', alias: 'a', describe: 'to all processes of the container' } },
+  flags: {
+    all: { type: 'boolean', alias: 'a', describe: 'to all processes of the container, which may have stopped' },
+  },
   args: [1, 2],
   run: async (context) => {
     const { step, globals, first, args } = context
     const signal = parseSignal(args[1] ?? 'SIGTERM')
     const { id, state, status } = await need(step, globals.root, checkId(first))
-    if (context.flag('all')) {
+    // Without a pid namespace of its own nothing ends the others with the init, and they may be all that is left.
+    const whole = state.sharedPid && signal === SIGKILL
+    if (
+      context.flag('all') ||
+      (whole && (status !== 'stopped' || (await processesOf(step, state.cgroupPaths)).length > 0))
+    ) {
       await step('kill', killAllPlan(state, status, signal))
       return {}
     }

@@ -7,12 +7,13 @@ import { BerthError } from '../errors.ts'
 import type { Compiled } from '../plan/create.ts'
 import { encodePlan } from '../plan/encode.ts'
 import { factsPlan, readFacts } from '../plan/facts.ts'
+import { Namespaces } from '../plan/namespaces.ts'
 import { DIR_FLAGS, type Op, type Plan, READ_FLAGS, WRITE_FLAGS } from '../plan/ops.ts'
 import { checkId } from '../spec/id.ts'
 import { loadSpec } from '../spec/load.ts'
 import type { Spec } from '../spec/types.ts'
 import { clonedProcess, cloneIndex, compile } from './compile.ts'
-import { readOp } from './inspect.ts'
+import { BOOT_ID, readOp } from './inspect.ts'
 import { type ContainerPaths, containerPaths, INIT_KEY } from './layout.ts'
 import { type ContainerState, type CreateFlags, encodeState, type ProcessId } from './state.ts'
 import { parseStat } from './status.ts'
@@ -77,13 +78,15 @@ export const createContainer = async (
       // whole or not at all: a torn plan could remove nothing
       { op: 'write', path: paths.undo, data: [undo], flags: WRITE_FLAGS.create | WRITE_FLAGS.atomic, mode: 0o600 },
     ])
-    const { init, monitor, created } = await park(step, compiled, paths)
+    const { init, monitor, created, bootId } = await park(step, compiled, paths)
     const state: ContainerState = {
       id,
       bundle,
       ociVersion: spec.ociVersion,
       init,
       monitor,
+      bootId,
+      sharedPid: !new Namespaces(spec).isNew('pid'),
       created,
       annotations: spec.annotations ?? {},
       rootfs: compiled.rootfs,
@@ -182,7 +185,7 @@ const park = async (step: RunStep, compiled: Compiled, paths: ContainerPaths) =>
     ...compiled.create,
     { op: 'stay', socket: paths.socket, exitFile: paths.exit, key: INIT_KEY },
   ]
-  const results = await step('create', [{ op: 'remote', socket: '', plan }, { op: 'clock' }])
+  const results = await step('create', [{ op: 'remote', socket: '', plan }, { op: 'clock' }, BOOT_ID])
   const inside = results.nested(0)
   const { process, reap } = clonedProcess(inside, cloneIndex(plan, INIT_KEY))
   if (reap.length > 0) await step('reap', reap)
@@ -190,6 +193,7 @@ const park = async (step: RunStep, compiled: Compiled, paths: ContainerPaths) =>
     init: process,
     monitor: selfOf(inside.text(0) ?? ''),
     created: rfc3339(results.u64(1)),
+    bootId: results.text(2)?.trim() ?? '',
   }
 }
 

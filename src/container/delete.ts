@@ -1,7 +1,9 @@
 /** `delete`: everything of a container that the host can see goes, and it may be repeated until it has. */
 
+import { ERRNO } from '../controller/errno.ts'
 import type { RunStep } from '../controller/types.ts'
 import { BerthError } from '../errors.ts'
+import { removePlan } from '../plan/cgroups.ts'
 import { fillHoles } from '../plan/lifecycle.ts'
 import { DIR_FLAGS, KILL_FLAGS, OP_FLAGS, type Op, type Plan, READ_FLAGS } from '../plan/ops.ts'
 import type { Container } from './inspect.ts'
@@ -26,11 +28,14 @@ export const deleteContainer = async (
     })
   if (state === undefined) {
     // A creation that was cut off: what it may have done is in its undo plan.
-    await remove(step, paths, [])
+    await step('delete', [
+      { op: 'stored', path: paths.undo, flags: READ_FLAGS.missingOk },
+      { op: 'rmtree', path: paths.dir, flags: DIR_FLAGS.missingOk },
+    ])
     return []
   }
-  const { poststop, warnings } = await poststopPlan(step, paths, state, force)
-  await remove(step, paths, endPlan(state, status === 'stopped'))
+  const { poststop, undo, warnings } = await compiledPlans(step, paths, state, force)
+  await remove(step, paths, endPlan(state, status === 'stopped'), undo)
   for (const [index, op] of poststop.entries()) {
     try {
       await step(`poststop ${index}`, [op])
@@ -68,21 +73,29 @@ const endPlan = ({ init, monitor, cgroupPaths }: ContainerState, stopped: boolea
 }
 
 /** The directory goes last, and only once all else has gone: it is what a repeated delete finds the rest by. */
-const remove = async (step: RunStep, paths: ContainerPaths, before: Plan): Promise<void> => {
-  await step('delete', [
-    ...before,
-    { op: 'stored', path: paths.undo, flags: READ_FLAGS.missingOk },
-    { op: 'rmtree', path: paths.dir, flags: DIR_FLAGS.missingOk },
-  ])
+const remove = async (step: RunStep, paths: ContainerPaths, before: Plan, undo: Plan): Promise<void> => {
+  const last: Op = { op: 'rmtree', path: paths.dir, flags: DIR_FLAGS.missingOk }
+  try {
+    await step('delete', [...before, { op: 'stored', path: paths.undo, flags: 0 }, last])
+  } catch (error) {
+    // What was kept is lost, or is no plan any more.
+    if (!(error instanceof BerthError) || !isLost(error, paths)) throw error
+    await step('delete anew', [...undo, last])
+  }
 }
 
+const isLost = ({ errno, subject }: BerthError, { undo }: ContainerPaths): boolean =>
+  (errno === ERRNO.ENOENT && subject === undo) || (errno === ERRNO.EPROTO && subject === 'plan')
+
 /** `delete --force` has to work also where the configuration can't be read any more; its hooks are lost then. */
-const poststopPlan = async (step: RunStep, paths: ContainerPaths, state: ContainerState, force: boolean) => {
+const compiledPlans = async (step: RunStep, paths: ContainerPaths, state: ContainerState, force: boolean) => {
   try {
     const { compiled } = await recompile(step, paths, state)
-    return { poststop: fillHoles(compiled.poststop, state.init), warnings: [] as string[] }
+    return { poststop: fillHoles(compiled.poststop, state.init), undo: compiled.undo, warnings: [] as string[] }
   } catch (error) {
     if (!force || !(error instanceof BerthError)) throw error
-    return { poststop: [], warnings: [`poststop hooks not run: ${error.message}`] }
+    const { cgroupPaths } = state
+    const undo = [...thawPlan(cgroupPaths), ...removePlan(cgroupPaths)]
+    return { poststop: [], undo, warnings: [`poststop hooks not run: ${error.message}`] }
   }
 }

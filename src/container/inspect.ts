@@ -26,6 +26,9 @@ export const readOp = (path: string, max: number, opFlags = 0): Op => ({
   opFlags,
 })
 
+/** Result: a line that names this boot of the host. */
+export const BOOT_ID: Op = readOp('/proc/sys/kernel/random/boot_id', MAX_PROC)
+
 /** The containers of these ids, in their order; ids without a directory are left out. `name` is the prefix of the steps' names. */
 export const inspectAll = async (
   step: RunStep,
@@ -53,12 +56,14 @@ export const inspectAll = async (
   })
   const live = found.filter((entry) => entry.state !== undefined && !entry.exited)
   const plans = live.map(({ state, paths }) => (state === undefined ? [] : livePlan(state, paths)))
-  const facts = live.length === 0 ? undefined : await step(`${name} processes`, plans.flat())
+  const facts = live.length === 0 ? undefined : await step(`${name} processes`, [...plans.flat(), BOOT_ID])
+  const bootId = facts?.text(plans.flat().length)?.trim() ?? ''
   return found.map(({ id, paths, state, exited }) => {
     const nth = live.findIndex((entry) => entry.id === id)
     const offset = plans.slice(0, Math.max(nth, 0)).reduce((sum, plan) => sum + plan.length, 0)
     const alive = nth < 0 || facts === undefined || state === undefined ? NOTHING : liveFacts(facts, offset, state)
-    return { id, paths, state, status: deriveStatus({ init: state?.init, exited, ...alive }) }
+    const sameBoot = state?.bootId === bootId
+    return { id, paths, state, status: deriveStatus({ init: state?.init, sameBoot, exited, ...alive }) }
   })
 }
 

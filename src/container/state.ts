@@ -18,6 +18,10 @@ export interface ContainerState {
   readonly ociVersion: string
   readonly init: ProcessId
   readonly monitor: ProcessId
+  /** Of the kernel that it runs on: after another boot its pids are others'. */
+  readonly bootId: string
+  /** It has no pid namespace of its own: its other processes outlive its init. */
+  readonly sharedPid: boolean
   /** RFC 3339, in UTC. */
   readonly created: string
   readonly annotations: Readonly<Record<string, string>>
@@ -52,6 +56,8 @@ export const decodeState = (bytes: Uint8Array, file: string): ContainerState => 
     ociVersion: at.text('ociVersion'),
     init: at.object('init').process(),
     monitor: at.object('monitor').process(),
+    bootId: at.text('bootId'),
+    sharedPid: at.flag('sharedPid'),
     created: at.text('created'),
     annotations: at.object('annotations').texts(),
     rootfs: at.text('rootfs'),

@@ -7,6 +7,8 @@ export type Status = 'creating' | 'created' | 'running' | 'paused' | 'stopped'
 export interface StatusFacts {
   /** undefined where no state.json has been written. */
   readonly init: ProcessId | undefined
+  /** It was made since the host was booted. */
+  readonly sameBoot: boolean
   /** exit.json is there. */
   readonly exited: boolean
   /** Text of /proc/PID/stat; undefined where there is no such process. */
@@ -20,12 +22,12 @@ export interface StatusFacts {
 const PARKED = 1
 
 /**
- * Written state is only believed as far as the kernel bears it out: a pid counts together with its start time, and a zombie counts as
+ * Written state is only believed as far as the kernel bears it out: a pid counts together with its start time and the boot that this is counted from, and a zombie counts as
  * gone. No monitor, but a live init: it runs, as a parked one leaves with its monitor.
  */
-export const deriveStatus = ({ init, exited, stat, held, freezer }: StatusFacts): Status => {
+export const deriveStatus = ({ init, sameBoot, exited, stat, held, freezer }: StatusFacts): Status => {
   if (init === undefined) return 'creating'
-  if (exited) return 'stopped'
+  if (exited || !sameBoot) return 'stopped'
   const process = stat === undefined ? undefined : parseStat(stat)
   if (process === undefined || process.gone || process.startTime !== init.startTime) return 'stopped'
   if (freezer.some((text) => /^(FROZEN|FREEZING)$|^frozen 1$/m.test(text.trim()))) return 'paused'

@@ -146,5 +146,6 @@ export const ERRNO = {
   EEXIST: 17,
   ENOTDIR: 20,
   ENOSYS: 38,
+  EPROTO: 71,
   ECONNREFUSED: 111,
 } as const

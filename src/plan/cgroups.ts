@@ -76,8 +76,7 @@ export const planCgroups = (input: {
   // Removing the container kills whatever is in its cgroups, and a frozen one would hold its init for ever.
   const check = dirs.map(({ dir }): Op => ({ op: 'vacant', path: dir, pointer: POINTER }))
   const paths = dirs.map(({ dir }) => dir)
-  if (systemd === undefined)
-    return { check, create, born: paths, join: [], remove: remove(dirs, first), dirs, warnings }
+  if (systemd === undefined) return { check, create, born: paths, join: [], remove: remove(dirs), dirs, warnings }
   const tracked = trackedDir(layout, dirs)
   return {
     check,
@@ -85,7 +84,7 @@ export const planCgroups = (input: {
     born: [],
     // systemd moves the process. The first write proves that it did, to where the others expect it; only v1 has others.
     join: [startUnit(systemd), enter(tracked), ...create, ...paths.filter((path) => path !== tracked).map(enter)],
-    remove: remove(dirs, first, stopUnit(systemd, tracked)),
+    remove: remove(dirs, stopUnit(systemd, tracked)),
     dirs,
     warnings,
   }
@@ -134,25 +133,35 @@ export const freezePlan = (dir: string, frozen: boolean): Plan => [
   { op: 'freeze', path: dir, frozen: frozen ? 1 : 0, timeoutMs: FREEZE_MS },
 ]
 
+/** Kills what is in the cgroups and removes these; the first of them finds all processes. `stop`: between the two. */
+export const removePlan = (paths: readonly string[], stop: Plan = []): Plan => [
+  ...paths.slice(0, 1).flatMap((path): Op[] => [
+    { op: 'kill-cgroup', path, signal: SIGKILL, flags: KILL_FLAGS.missingOk, opFlags: OP_FLAGS.keepGoing },
+    { op: 'wait-cgroup', path, timeoutMs: WAIT_MS, opFlags: OP_FLAGS.tolerate },
+  ]),
+  ...stop,
+  ...paths.map(
+    (path): Op => ({
+      op: 'rmdir',
+      path,
+      flags: DIR_FLAGS.missingOk | DIR_FLAGS.busyRetry | DIR_FLAGS.subdirs,
+      opFlags: OP_FLAGS.keepGoing,
+    }),
+  ),
+]
+
 /**
  * Kills what is in the cgroups and removes them. Any part of it may be gone already. Above the container's own directories nothing is
  * removed: another container may just be making its own there.
  */
-const remove = (dirs: readonly CgroupDir[], first: CgroupDir, stop: Plan = []): Plan => {
+const remove = (dirs: readonly CgroupDir[], stop: Plan = []): Plan => {
   // v1 keeps a frozen process from dying.
   const frozen = dirs.find(({ hierarchy }) => hierarchy.controllers.includes('freezer'))
   return [
     ...(frozen ? [write(`${frozen.dir}/freezer.state`, 'THAWED', POINTER, OP_FLAGS.tolerate)] : []),
-    { op: 'kill-cgroup', path: first.dir, signal: SIGKILL, flags: KILL_FLAGS.missingOk, opFlags: OP_FLAGS.keepGoing },
-    { op: 'wait-cgroup', path: first.dir, timeoutMs: WAIT_MS, opFlags: OP_FLAGS.tolerate },
-    ...stop,
-    ...dirs.map(
-      ({ dir }): Op => ({
-        op: 'rmdir',
-        path: dir,
-        flags: DIR_FLAGS.missingOk | DIR_FLAGS.busyRetry | DIR_FLAGS.subdirs,
-        opFlags: OP_FLAGS.keepGoing,
-      }),
+    ...removePlan(
+      dirs.map(({ dir }) => dir),
+      stop,
     ),
     // Parents that were not ours to choose may have limits of their owner's; /berth goes with its last container.
     ...dirs.flatMap((dir) =>

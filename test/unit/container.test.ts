@@ -10,7 +10,7 @@ import { statText } from './cli-host.ts'
 
 test('status: what is written is believed as far as the kernel bears it out', () => {
   const init = { pid: 7, startTime: 50n }
-  const alive: StatusFacts = { init, exited: false, stat: statText(7, 'S', 50n), held: 2, freezer: [] }
+  const alive: StatusFacts = { init, sameBoot: true, exited: false, stat: statText(7, 'S', 50n), held: 2, freezer: [] }
   const table: [string, Partial<StatusFacts>, string][] = [
     ['nothing is written yet', { init: undefined }, 'creating'],
     ['parked', { held: 1 }, 'created'],
@@ -28,6 +28,7 @@ test('status: what is written is believed as far as the kernel bears it out', ()
     ],
     ['its pid belongs to another process', { stat: statText(7, 'S', 51n) }, 'stopped'],
     ['no text of the kernel', { stat: 'x' }, 'stopped'],
+    ['as it was before the host was booted again', { sameBoot: false }, 'stopped'],
     ['its end is on disk', { exited: true }, 'stopped'],
     ['frozen (v1)', { freezer: ['FROZEN\n'] }, 'paused'],
     ['freezing (v1)', { freezer: ['', 'FREEZING\n'] }, 'paused'],
@@ -59,6 +60,8 @@ test('state.json survives, and what is no state is refused by name', () => {
     ociVersion: '1.0.2',
     init: { pid: 1, startTime: 18446744073709551615n },
     monitor: { pid: 2, startTime: 3n },
+    bootId: '5d0b',
+    sharedPid: true,
     created: '2026-11-23T00:45:08Z',
     annotations: { a: 'b' },
     rootfs: '/b/rootfs',
