@@ -193,20 +193,46 @@ static int file_says(int dir, const char *name, const char *text, bool *says) {
   return got < 0 ? -1 : 0;
 }
 
+/* v2 says it in cgroup.events, v1's freezer in freezer.state; both of what is above a cgroup too. 0 or -1. */
+static int is_frozen(int dir, bool *frozen) {
+  bool v2, v1, freezing;
+  if (file_says(dir, "cgroup.events", "frozen 1", &v2) != 0 || file_says(dir, "freezer.state", "FROZEN", &v1) != 0 ||
+      file_says(dir, "freezer.state", "FREEZING", &freezing) != 0)
+    return -1;
+  *frozen = v2 || v1 || freezing;
+  return 0;
+}
+
+/* The directory, or the first above it that is there; `exact` tells which. A descriptor, or -1 with errno. */
+static int open_nearest(const char *path, bool *exact) {
+  char above[PATH_MAX];
+  size_t len = strlen(path);
+  if (len >= sizeof above) {
+    errno = ENAMETOOLONG;
+    return -1;
+  }
+  memcpy(above, path, len + 1);
+  for (*exact = true;; *exact = false) {
+    int dir = open(above, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    char *slash = strrchr(above, '/');
+    if (dir >= 0 || errno != ENOENT || slash == NULL || slash == above) return dir;
+    *slash = '\0';
+  }
+}
+
 int run_vacant(struct executor *ex, const struct op_vacant *op, struct buf *result) {
   (void)result;
-  _cleanup_fd_ int dir = open(op->path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-  if (dir < 0) return errno == ENOENT ? 0 : fail_sys(&ex->fail, "open", op->path);
-  /* v2 has them in cgroup.events (those above it included), v1's freezer in freezer.state. */
-  bool frozen, frozen_v1, freezing_v1, populated;
+  bool exact, frozen, populated;
+  _cleanup_fd_ int dir = open_nearest(op->path, &exact);
+  if (dir < 0) return fail_sys(&ex->fail, "open", op->path);
+  if (is_frozen(dir, &frozen) != 0) return fail_sys(&ex->fail, "read", op->path);
+  if (frozen) return fail_msg(&ex->fail, EBUSY, op->path, "it is frozen, or one above it");
+  if (!exact) return 0;
   struct waiting waiting = {.pid = 0};
-  if (file_says(dir, "cgroup.events", "frozen 1", &frozen) != 0 || file_says(dir, "freezer.state", "FROZEN", &frozen_v1) != 0 ||
-      file_says(dir, "freezer.state", "FREEZING", &freezing_v1) != 0 ||
-      file_says(dir, "cgroup.events", "populated 1", &populated) != 0 || walk(dir, 0, note_each, &waiting) != 0)
+  if (file_says(dir, "cgroup.events", "populated 1", &populated) != 0 || walk(dir, 0, note_each, &waiting) != 0)
     return fail_sys(&ex->fail, "read", op->path);
   if (waiting.pid != 0) return fail_msg(&ex->fail, EBUSY, op->path, "process %d is in it, or in one below it", (int)waiting.pid);
   if (populated) return fail_msg(&ex->fail, EBUSY, op->path, "there are processes in it that can't be seen from here");
-  if (frozen || frozen_v1 || freezing_v1) return fail_msg(&ex->fail, EBUSY, op->path, "it is frozen, or one above it");
   return 0;
 }
 

@@ -224,7 +224,7 @@ export const OPS = {
   'device-filter': op(45, { path: 'str', program: 'bytes' }),
   /** v2: lets the cgroups below this one have these controllers; of `extra` those that it has itself. */
   'subtree-control': op(46, { path: 'str', controllers: 'strs', extra: 'strs' }),
-  /** No process is in the cgroup directory or below it, and it is not frozen; EBUSY otherwise. Where there is none that holds too. */
+  /** No process is in the cgroup directory or below it, if it is there, and it is not to be frozen by one above; EBUSY otherwise. */
   vacant: op(47, { path: 'str' }),
   /**
    * Sends `data`, whole D-Bus messages, to the first of `sockets` that is there and lets us in, and waits for the answer to the one with
