@@ -1,5 +1,6 @@
 /** Start: lets a parked init go, or makes the process of an exec. */
 
+import { inUndivided } from '../../src/container/divided.ts'
 import type { RunStep } from '../../src/controller/types.ts'
 import { KILL_FLAGS, NO_SLOT, type Plan, REPORTS } from '../../src/plan/ops.ts'
 import { TERMINAL_SLOT } from '../../src/plan/terminal.ts'
@@ -109,24 +110,26 @@ const runExec = async (env: Env, id: string, execId: string, task: Task, exec: E
     ...(stdinClosed ? { stdinClosed } : {}),
     ...(size === undefined ? {} : { size }),
   })
-  const compiled = env.compiler.compileExec({
-    id,
-    bundle: task.bundle,
-    key,
-    process: { ...loaded, terminal: stdio.terminal },
-    initPid: task.process.pid,
-    initStart: BigInt(task.process.start),
-    spec,
-    cgroupPaths: task.cgroups.all,
-    facts,
-    stdio: io.slots,
-    preserveFds: 0,
-    afterTerminal: io.afterTerminal,
-    arch,
-    ...(task.options.ioUid === undefined ? {} : { ownerUid: task.options.ioUid }),
+  return await inUndivided(step, facts, task.process.pid, task.cgroups.all, async (cgroupPaths, name) => {
+    const compiled = env.compiler.compileExec({
+      id,
+      bundle: task.bundle,
+      key,
+      process: { ...loaded, terminal: stdio.terminal },
+      initPid: task.process.pid,
+      initStart: BigInt(task.process.start),
+      spec,
+      cgroupPaths,
+      facts,
+      stdio: io.slots,
+      preserveFds: 0,
+      afterTerminal: io.afterTerminal,
+      arch,
+      ...(task.options.ioUid === undefined ? {} : { ownerUid: task.options.ioUid }),
+    })
+    const plan = [...io.open, ...compiled]
+    const clone = plan.findIndex((op) => op.op === 'clone' && op.key === key)
+    const { results, time } = await timedStep(step, name, plan)
+    return { process: { pid: results.u32(clone), start: String(results.u64(clone, 4)) }, time, pumped: io.pumped }
   })
-  const plan = [...io.open, ...compiled]
-  const clone = plan.findIndex((op) => op.op === 'clone' && op.key === key)
-  const { results, time } = await timedStep(step, 'exec', plan)
-  return { process: { pid: results.u32(clone), start: String(results.u64(clone, 4)) }, time, pumped: io.pumped }
 }

@@ -7,6 +7,7 @@ import type { HostFacts } from '../plan/facts.ts'
 import type { Plan } from '../plan/ops.ts'
 import type { Capabilities, Process, Spec } from '../spec/types.ts'
 import { clonedProcess, cloneIndex, hostArch, STDIO } from './compile.ts'
+import { inUndivided } from './divided.ts'
 import type { ContainerState, ProcessId } from './state.ts'
 
 const EXEC_KEY = 'exec'
@@ -82,25 +83,27 @@ export interface ExecOptions {
 /** Runs the process; it is a child of the launcher. */
 export const execInContainer = async (step: RunStep, options: ExecOptions): Promise<ProcessId> => {
   const { state, spec, facts, process, cgroupPaths, preserveFds, afterTerminal } = options
-  const plan = compileExec({
-    id: state.id,
-    bundle: state.bundle,
-    key: EXEC_KEY,
-    process,
-    initPid: state.init.pid,
-    initStart: state.init.startTime,
-    spec,
-    cgroupPaths,
-    facts,
-    stdio: STDIO,
-    preserveFds,
-    afterTerminal,
-    arch: hostArch(),
+  return await inUndivided(step, facts, state.init.pid, cgroupPaths, async (paths, name) => {
+    const plan = compileExec({
+      id: state.id,
+      bundle: state.bundle,
+      key: EXEC_KEY,
+      process,
+      initPid: state.init.pid,
+      initStart: state.init.startTime,
+      spec,
+      cgroupPaths: paths,
+      facts,
+      stdio: STDIO,
+      preserveFds,
+      afterTerminal,
+      arch: hostArch(),
+    })
+    const results = (await step(name, [{ op: 'remote', socket: '', plan }])).nested(0)
+    const cloned = clonedProcess(results, cloneIndex(plan, EXEC_KEY))
+    if (cloned.reap.length > 0) await step('reap', cloned.reap)
+    return cloned.process
   })
-  const results = (await step('exec', [{ op: 'remote', socket: '', plan }])).nested(0)
-  const cloned = clonedProcess(results, cloneIndex(plan, EXEC_KEY))
-  if (cloned.reap.length > 0) await step('reap', cloned.reap)
-  return cloned.process
 }
 
 /**

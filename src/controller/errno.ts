@@ -143,6 +143,7 @@ export const ERRNO = {
   ESRCH: 3,
   EAGAIN: 11,
   EACCES: 13,
+  EBUSY: 16,
   EEXIST: 17,
   ENOTDIR: 20,
   ENOSYS: 38,

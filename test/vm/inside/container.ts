@@ -1,6 +1,6 @@
 /** What the tests inside of a virtual machine share: one container at a time, its cgroup's files, and the promise that nothing is left. */
 import assert from 'node:assert/strict'
-import { existsSync, readFileSync } from 'node:fs'
+import { chmodSync, existsSync, readFileSync } from 'node:fs'
 import { afterEach, beforeEach } from 'node:test'
 import { Bundle, type Config } from '../../harness/bundle.ts'
 import { leftOver, snapshot, until } from '../../harness/host.ts'
@@ -13,6 +13,9 @@ export const read = (path: string): string => readFileSync(path, 'utf8').trim()
 /** A file of the container's cgroup. */
 export const file = (name: string): string => read(`${dir}/${name}`)
 
+/** Of containers that are still there. */
+const bundles: Bundle[] = []
+
 /** Each test starts and ends with a host on which nothing of berth's is. */
 export const cleanly = (): void => {
   let before: Set<string>
@@ -21,6 +24,7 @@ export const cleanly = (): void => {
   })
   afterEach(async () => {
     await berth(['delete', '--force', id])
+    for (const bundle of bundles.splice(0)) bundle[Symbol.dispose]()
     let left: string[] = []
     await until('nothing left', () => {
       left = leftOver(before)
@@ -37,7 +41,10 @@ export const run = async (script: string, change?: (config: Config) => void): Pr
 
 /** Creates and starts a container. */
 export const start = async (script: string, change?: (config: Config) => void): Promise<void> => {
-  using bundle = new Bundle(['/bin/sh', '-c', script], change)
+  const bundle = new Bundle(['/bin/sh', '-c', script], change)
+  bundles.push(bundle)
+  // a user of another namespace has to get there
+  for (const path of [bundle.dir, `${bundle.dir}/rootfs`]) chmodSync(path, 0o755)
   const done = await berth(['run', '--detach', '--bundle', bundle.dir, id])
   assert.equal(done.stderr, '')
   assert.equal(done.code, 0)

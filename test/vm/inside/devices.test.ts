@@ -6,23 +6,26 @@ import type { Config } from '../../harness/bundle.ts'
 import { cleanly, exec, refused, run, start } from './container.ts'
 
 const KMSG = { type: 'c', major: 1, minor: 11 }
-const PORT = { type: 'c', major: 1, minor: 4 }
-const { rdev } = statSync('/dev/vdd')
-const DISK = { type: 'b', major: Number((BigInt(rdev) >> 8n) & 0xfffn), minor: rdev & 0xff }
+const numbers = (path: string) => {
+  const { rdev } = statSync(path)
+  return { major: (rdev >> 8) & 0xfff, minor: rdev & 0xff }
+}
+const LATENCY = { type: 'c', ...numbers('/dev/cpu_dma_latency') }
+const DISK = { type: 'b', ...numbers('/dev/vdd') }
 
 /** Nodes that everybody may use as far as their modes go, and the rules. */
 const withRules = (rules: readonly object[]) => (config: Config) => {
   config.linux.devices = [
     { path: '/dev/kmsg', ...KMSG, fileMode: 0o666 },
-    { path: '/dev/port', ...PORT, fileMode: 0o666 },
+    { path: '/dev/latency', ...LATENCY, fileMode: 0o666 },
     { path: '/dev/disk', ...DISK, fileMode: 0o666 },
   ]
   config.linux.resources.devices = rules
-  for (const set of Object.values(config.process.capabilities) as string[][]) set.push('CAP_SYS_RAWIO', 'CAP_SYSLOG')
+  for (const set of Object.values(config.process.capabilities) as string[][]) set.push('CAP_SYSLOG')
 }
-/** What can be opened, of kmsg and port and disk, to read and to write. */
+/** What can be opened, of kmsg, latency and disk, to read and to write. */
 const TRY = `
-for d in kmsg port disk; do
+for d in kmsg latency disk; do
   (: </dev/$d) 2>/dev/null && echo $d r
   (: >>/dev/$d) 2>/dev/null && echo $d w
   (: <>/dev/$d) 2>/dev/null && echo $d rw
@@ -32,7 +35,7 @@ const opens = async (rules: readonly object[]): Promise<string> => {
   assert.equal(done.stderr, '')
   return done.stdout.trim().replaceAll('\n', ', ')
 }
-const ALL = 'kmsg r, kmsg w, kmsg rw, port r, port w, port rw, disk r, disk w, disk rw'
+const ALL = 'kmsg r, kmsg w, kmsg rw, latency r, latency w, latency rw, disk r, disk w, disk rw'
 
 describe('device rules on cgroup v2', () => {
   cleanly()
@@ -58,8 +61,10 @@ describe('device rules on cgroup v2', () => {
 
   it('allow by wildcards, with holes in them', async () => {
     const wildcard = { allow: true, type: 'c', major: 1, minor: -1, access: 'rwm' }
-    assert.equal(await opens([wildcard]), 'kmsg r, kmsg w, kmsg rw, port r, port w, port rw')
-    assert.equal(await opens([wildcard, { allow: false, ...KMSG, access: 'w' }]), 'kmsg r, port r, port w, port rw')
+    const minor = { allow: true, type: 'c', major: -1, minor: LATENCY.minor }
+    assert.equal(await opens([wildcard]), 'kmsg r, kmsg w, kmsg rw')
+    assert.equal(await opens([minor]), 'latency r, latency w, latency rw')
+    assert.equal(await opens([wildcard, { allow: false, ...KMSG, access: 'w' }]), 'kmsg r')
   })
 
   it('let the last one win', async () => {
