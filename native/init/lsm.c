@@ -86,7 +86,12 @@ int run_lsm_exec(struct executor *ex, const struct op_lsm_exec *op, struct buf *
   _cleanup_fd_ int dir = sys_openat2(self, "attr", O_PATH | O_DIRECTORY, 0, RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_XDEV);
   if (dir < 0) return fail_sys(&ex->fail, "openat2", "/proc/self/attr");
   _cleanup_fd_ int file = open_below(dir, op->attr);
-  return file < 0 ? fail_sys(&ex->fail, "openat2", op->attr) : write_value(ex, file, op->value, op->attr);
+  if (file < 0) return fail_sys(&ex->fail, "openat2", op->attr);
+  if (write_value(ex, file, op->value, op->attr) == 0) return 0;
+  /* AppArmor and SELinux each have their own errno for a label that is not loaded. */
+  return ex->fail.error == ENOENT || ex->fail.error == EINVAL
+             ? fail_msg(&ex->fail, ex->fail.error, op->attr, "the kernel has no such label: \"%s\"", op->value)
+             : -1;
 }
 
 int run_oom_score(struct executor *ex, const struct op_oom_score *op, struct buf *result) {

@@ -2,13 +2,34 @@
 import { test } from 'node:test'
 import { bootVm, nodeTests, noVm, showChecks } from '../harness/vm.ts'
 
+const INSIDE = ['devices', 'limits', 'shim'].map((name) => `test/vm/inside/${name}.test.ts`)
+
 test('cgroup v2', { skip: noVm }, async (context) => {
   const result = await bootVm({
-    script: nodeTests(['test/vm/inside/devices.test.ts', 'test/vm/inside/limits.test.ts']),
+    script: nodeTests([...INSIDE, 'test/integration/lifecycle.test.ts']),
     disks: [16],
     cpus: 2,
     memory: 1024,
-    timeoutMs: 240_000,
+    timeoutMs: 280_000,
+  })
+  await showChecks(context, result)
+})
+
+/** v1 controllers only: no cgroup.kill, no cgroup.events, no hierarchy whose cgroup a process could be born in. */
+const LEGACY = `
+umount /sys/fs/cgroup
+mount -t tmpfs -o mode=755 tmpfs /sys/fs/cgroup
+for c in cpu,cpuacct cpuset memory devices freezer blkio pids hugetlb net_cls,net_prio; do
+  mkdir /sys/fs/cgroup/$c && mount -t cgroup -o $c cgroup /sys/fs/cgroup/$c || exit 9
+done
+`
+
+test('cgroup v1 without a v2 hierarchy', { skip: noVm }, async (context) => {
+  const result = await bootVm({
+    script: `${LEGACY}${nodeTests(['test/integration/lifecycle.test.ts', 'test/vm/inside/legacy.test.ts'])}`,
+    cpus: 2,
+    memory: 1024,
+    timeoutMs: 200_000,
   })
   await showChecks(context, result)
 })
