@@ -45,7 +45,7 @@ describe('limits on cgroup v1', () => {
 
   it('a container that forks without end is removed, without cgroup.kill', async () => {
     await start('f() { f & f & sleep 1000; }; f', (config) => {
-      config.linux.resources.pids = { limit: 60 }
+      Object.assign(config.linux.resources, { pids: { limit: 60 }, cpu: { quota: 20000 } })
     })
     await until('many', () => Number(file('pids', 'pids.current')) > 30)
     assert.equal((await berth(['delete', '--force', id])).code, 0)

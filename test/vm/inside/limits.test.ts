@@ -248,8 +248,8 @@ describe('a container and its own cgroups', () => {
   })
 
   it('ends whole, however fast it forks', async () => {
-    await start('f() { f & f & sleep 1000; }; f', withResources({ pids: { limit: 200 } }))
-    await until('many', () => Number(file('pids.current')) > 50)
+    await start('f() { f & f & sleep 1000; }; f', withResources({ pids: { limit: 60 }, cpu: { quota: 20000 } }))
+    await until('many', () => Number(file('pids.current')) > 30)
     assert.equal((await berth(['delete', '--force', id])).code, 0)
     assert.ok(!existsSync(dir))
   })
