@@ -18,7 +18,7 @@ const isInside = (code: number) => code >= 64 && code < 128
  * Those outside that may run there too: hooks of the container's namespaces, and what needs no path. The others would resolve
  * paths that the image's author controls.
  */
-const ANYWHERE: ReadonlySet<string> = new Set(['hook', 'close', 'clock', 'pipe'])
+const ANYWHERE: ReadonlySet<string> = new Set(['affinity', 'hook', 'close', 'clock', 'pipe'])
 
 const C_TYPES: Readonly<Record<string, string>> = {
   u32: 'uint32_t ',
@@ -160,7 +160,7 @@ static const struct op_entry ops_table[] = {
 ${operations
   .map(
     ({ name, id, code }) =>
-      `  {OP_${upper(name)}, ${!isInside(code)}, ${isInside(code) || ANYWHERE.has(name)}, "${name}", check_${id}, start_${id}},\n`,
+      `  {OP_${upper(name)}, ${!isInside(code) || ANYWHERE.has(name)}, ${isInside(code) || ANYWHERE.has(name)}, "${name}", check_${id}, start_${id}},\n`,
   )
   .join('')}};
 

@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <linux/filter.h>
 #include <linux/seccomp.h>
+#include <sched.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -50,7 +51,11 @@ int run_scheduler(struct executor *ex, const struct op_scheduler *op, struct buf
     .deadline = op->deadline,
     .period = op->period,
   };
-  return syscall(SYS_sched_setattr, 0, &attr, 0) == 0 ? 0 : fail_sys(&ex->fail, "sched_setattr", "scheduler");
+  if (syscall(SYS_sched_setattr, 0, &attr, 0) == 0) return 0;
+  (void)fail_sys(&ex->fail, "sched_setattr", "scheduler");
+  if (errno == EPERM && (op->policy == SCHED_FIFO || op->policy == SCHED_RR))
+    fail_copy(ex->fail.detail, sizeof ex->fail.detail, "it takes CAP_SYS_NICE and, where cgroups have one, a real-time budget (cpu.rt_runtime_us)");
+  return -1;
 }
 
 int run_ioprio(struct executor *ex, const struct op_ioprio *op, struct buf *result) {
@@ -62,6 +67,15 @@ int run_affinity(struct executor *ex, const struct op_affinity *op, struct buf *
   (void)result;
   if (syscall(SYS_sched_setaffinity, 0, op->mask.len, op->mask.data) == 0) return 0;
   return fail_sys(&ex->fail, "sched_setaffinity", "CPU affinity");
+}
+
+/* The kernel takes the number of bits, and one more. */
+int run_memory_policy(struct executor *ex, const struct op_memory_policy *op, struct buf *result) {
+  (void)result;
+  const void *nodes = op->nodes.len == 0 ? NULL : op->nodes.data;
+  if (syscall(SYS_set_mempolicy, op->mode, nodes, nodes == NULL ? 0 : op->nodes.len * 8 + 1) == 0) return 0;
+  if (errno == ENOSYS) return fail_msg(&ex->fail, ENOSYS, "memory policy", "this kernel is built without CONFIG_NUMA");
+  return fail_sys(&ex->fail, "set_mempolicy", "memory policy");
 }
 
 int run_personality(struct executor *ex, const struct op_personality *op, struct buf *result) {

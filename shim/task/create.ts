@@ -64,6 +64,7 @@ const build = async (env: Env, request: Request, step: RunStep) => {
     stdio: io.slots,
     afterTerminal: io.afterTerminal,
   })
+  if (compiled.inspect) compiled.inspect.judge(await step('inspect', compiled.inspect.plan))
   const { process, time } = await run(env, request, compiled, io, step)
 
   const task: Task = {

@@ -2,21 +2,16 @@
 
 import packageJson from '../../package.json' with { type: 'json' }
 import { ANNOTATION } from '../cgroup/systemd/properties.ts'
-import { UNSUPPORTED } from '../plan/create.ts'
 import { HOOK_KINDS } from '../plan/hooks.ts'
 import { MOUNT_OPTIONS } from '../plan/mount-options.ts'
 import { CLONE_FLAGS } from '../plan/namespaces.ts'
+import { MEMORY_POLICY_FLAGS, MEMORY_POLICY_MODES } from '../plan/scheduling.ts'
 import { SECCOMP_ACTIONS, SECCOMP_ARCHES, SECCOMP_FLAGS, SECCOMP_OPERATORS } from '../plan/seccomp.ts'
 import { CAPABILITY_NAMES } from '../spec/capabilities.ts'
 import { OCI_VERSION } from '../spec/default.ts'
-import type { Linux } from '../spec/types.ts'
 import type { Verb } from './verb.ts'
 
 const sorted = (names: Iterable<string>): string[] => [...names].sort()
-
-const supported = (property: keyof Linux) => ({ enabled: !UNSUPPORTED.includes(property) })
-
-const intelRdt = supported('intelRdt').enabled
 
 /** What this build does on a host that has it all (features.md): nothing here depends on the host at hand, which is `doctor`'s subject. */
 export const describeFeatures = () => ({
@@ -38,9 +33,10 @@ export const describeFeatures = () => ({
     },
     apparmor: { enabled: true },
     selinux: { enabled: true },
-    intelRdt: { ...supported('intelRdt'), schemata: intelRdt, monitoring: intelRdt },
+    intelRdt: { enabled: true, schemata: true, monitoring: true },
+    memoryPolicy: { modes: MEMORY_POLICY_MODES, flags: MEMORY_POLICY_FLAGS },
     mountExtensions: { idmap: { enabled: true } },
-    netDevices: supported('netDevices'),
+    netDevices: { enabled: true },
   },
   annotations: { 'org.berth.version': packageJson.version },
   /** A prefix: properties of the unit that --systemd-cgroup makes. */

@@ -161,6 +161,7 @@ const checkHost = async (step: RunStep, compiled: Compiled, paths: ContainerPath
       pointer,
     })
   await step('vacant', compiled.check)
+  if (compiled.inspect) compiled.inspect.judge(await step('inspect', compiled.inspect.plan))
 }
 
 /** The directory is the claim to the id: who makes it has it. */

@@ -1,4 +1,4 @@
-/** CPU lists as the bit masks of sched_setaffinity(2). */
+/** Lists of CPUs and memory nodes as the bit masks of sched_setaffinity(2) and set_mempolicy(2). */
 
 import { parseCpuList } from '../cgroup/cpu-list.ts'
 

@@ -2,7 +2,7 @@
 
 import { posix } from 'node:path'
 import { BerthError } from '../errors.ts'
-import type { Linux, Process, Spec } from '../spec/types.ts'
+import type { Process, Spec } from '../spec/types.ts'
 import { planCgroups } from './cgroups.ts'
 import { planDevices } from './devices.ts'
 import type { HostFacts } from './facts.ts'
@@ -11,8 +11,10 @@ import { poststopPlan, startPlan } from './lifecycle.ts'
 import { handOverListener } from './listener.ts'
 import { type MountPlan, planMounts } from './mounts.ts'
 import { type NamespacePlan, Namespaces, planNamespaces } from './namespaces.ts'
+import { planNetDevices } from './net-devices.ts'
 import type { Op, Plan } from './ops.ts'
 import { type Arch, deniesSetgroups, makeWorkingDirectory, planExec, planIdentity, planOomScore } from './process.ts'
+import { type Inspection, planResctrl } from './resctrl.ts'
 import { planRoot, type RootPlan } from './root.ts'
 import { planSysctls } from './sysctl.ts'
 import { planStdio, receiveTerminal, resume, type StdioSlots } from './terminal.ts'
@@ -46,6 +48,8 @@ export interface CreateInput {
 export interface Compiled {
   /** Changes nothing. To be run before `undo` is kept for use: `undo` would remove what it finds to be somebody else's. */
   readonly check: Plan
+  /** To be looked at and judged before anything is made. */
+  readonly inspect?: Inspection
   /** Ends with the init parked. */
   readonly create: Plan
   /** Its templates have a hole for the pid: `fillHoles` (lifecycle.ts) before it runs apart from `create`. */
@@ -60,22 +64,16 @@ export interface Compiled {
   readonly warnings: readonly string[]
 }
 
-/** What the specification knows and this build does not do: an error, as leaving it out would not be what was asked for. */
-export const UNSUPPORTED: readonly (keyof Linux)[] = ['netDevices', 'intelRdt', 'memoryPolicy']
-
 /**
  * What is parked where the configuration has no `process`, which only `start` needs (config.md, "Process"): it has no right to anything,
  * and ends when it is let go.
  */
 const NO_PROCESS: Process = { cwd: '/', user: { uid: 0, gid: 0 }, noNewPrivileges: true }
 
-const checkSupported = (spec: Spec): void => {
+const checkProcess = (spec: Spec): void => {
   if (spec.process && !spec.process.args?.length)
     throw new BerthError('invalid', 'process.args: is empty, so there is nothing to run', { pointer: '/process/args' })
   if (!spec.root) throw new BerthError('invalid', 'root: is missing', { pointer: '/root' })
-  for (const property of UNSUPPORTED)
-    if (spec.linux?.[property] !== undefined && Object.keys(spec.linux[property]).length > 0)
-      throw new BerthError('unsupported', `linux.${property}: is not in this build`, { pointer: `/linux/${property}` })
 }
 
 const requireUts = (namespaces: Namespaces, property: 'hostname' | 'domainname'): void => {
@@ -177,7 +175,7 @@ const planInit = (context: InitContext): { plan: Plan; notifies: boolean; warnin
 /** Compiles a container. Throws BerthError with the JSON pointer of what can't be done. */
 export const compileCreate = (input: CreateInput): Compiled => {
   const { spec, id, bundle, key, facts } = input
-  checkSupported(spec)
+  checkProcess(spec)
   const { process = NO_PROCESS } = spec
   const rootfs = posix.resolve(bundle, spec.root?.path ?? '')
   const namespaces = new Namespaces(spec)
@@ -186,11 +184,13 @@ export const compileCreate = (input: CreateInput): Compiled => {
   const root = planRoot({ spec, namespaces, rootfs, stateDir: input.stateDir, noPivot: input.noPivot })
   const { propagation } = root
   const mounts = planMounts({ bundle, spec, cgroups: cgroups.dirs, namespaces, facts, propagation })
+  const resctrl = planResctrl(spec, id, facts)
   const init = planInit({ input, process, namespaces, namespacePlan, root, mounts })
   const cgroupPaths = cgroups.dirs.map(({ dir }) => dir)
   const hooks = runtimeHooks(input)
   const create: Op[] = [
     ...cgroups.create,
+    ...resctrl.create,
     ...root.open,
     ...namespacePlan.open,
     ...mounts.open,
@@ -207,6 +207,8 @@ export const compileCreate = (input: CreateInput): Compiled => {
       plan: init.plan,
       pointer: '/linux/namespaces',
     },
+    ...resctrl.join,
+    ...planNetDevices(spec, facts),
     ...namespacePlan.close,
     ...mounts.close,
     ...cgroups.join,
@@ -217,9 +219,10 @@ export const compileCreate = (input: CreateInput): Compiled => {
   ]
   return {
     check: cgroups.check,
+    ...(resctrl.inspect ? { inspect: resctrl.inspect } : {}),
     create,
     start: startPlan(spec, id, bundle, key),
-    undo: [...cgroups.remove, ...root.undo],
+    undo: [...cgroups.remove, ...resctrl.undo, ...root.undo],
     poststop: poststopPlan(spec, id, bundle),
     cgroupPaths,
     rootfs,

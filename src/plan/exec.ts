@@ -1,13 +1,13 @@
 /** A further process in a running container. */
 
-import { BerthError } from '../errors.ts'
 import type { Process, Spec } from '../spec/types.ts'
-import { cpuMask } from './affinity.ts'
 import type { HostFacts } from './facts.ts'
 import { handOverListener } from './listener.ts'
 import { joinNamespaces, lacksPrivilege, Namespaces, NS_FILES, ROOT_SLOT } from './namespaces.ts'
 import type { Op, Plan } from './ops.ts'
 import { type Arch, planExec, planIdentity, planOomScore } from './process.ts'
+import { joinResctrl } from './resctrl.ts'
+import { planAffinity } from './scheduling.ts'
 import { planStdio, receiveTerminal, resume, type StdioSlots } from './terminal.ts'
 
 /** Behind those of namespaces and of the root. */
@@ -38,15 +38,6 @@ export interface ExecInput {
 
 const O_PATH_DIRECTORY = 0o10200000
 
-const affinity = (list: string | undefined, property: string): Op[] => {
-  if (!list) return []
-  const pointer = `/process/execCPUAffinity/${property}`
-  const mask = cpuMask(list)
-  if (!mask)
-    throw new BerthError('invalid', `process.execCPUAffinity.${property}: "${list}" is no list of CPUs`, { pointer })
-  return [{ op: 'affinity', mask, pointer }]
-}
-
 const openRoot = (pid: number): Op => ({
   op: 'open',
   path: `/proc/${pid}/root`,
@@ -59,6 +50,7 @@ const openRoot = (pid: number): Op => ({
 /** The plan that runs a process through to its execve. Errors point into a configuration with this process as its `process`. */
 export const compileExec = (input: ExecInput): Plan => {
   const { process, spec, id, bundle, key, initPid, facts } = input
+  const affinity = process.execCPUAffinity ?? spec.process?.execCPUAffinity
   const namespaces = new Namespaces(spec)
   const targets = namespaces.types.map((type) => ({
     type,
@@ -75,11 +67,10 @@ export const compileExec = (input: ExecInput): Plan => {
     { op: 'alive', slot: INIT_SLOT, pointer: '/process' },
     { op: 'session', pointer: '/process' },
     ...planOomScore(process),
-    ...affinity(process.execCPUAffinity?.initial, 'initial'),
     ...join.enter,
     ...(hasMounts ? [] : [{ op: 'enter-root', slot: ROOT_SLOT, pointer: '/root' } as const]),
     planStdio(process, input.stdio, false),
-    ...affinity(process.execCPUAffinity?.final, 'final'),
+    ...planAffinity(affinity, 'final'),
     ...identity.ops,
     planExec(process),
   ]
@@ -88,6 +79,8 @@ export const compileExec = (input: ExecInput): Plan => {
     ...(hasMounts ? [] : [openRoot(initPid)]),
     // A pid may have been given to another process: what was opened is believed because this one is still there after it (trap 24).
     { op: 'pidfd', pid: initPid, start: input.initStart, slot: INIT_SLOT, pointer: '/process' },
+    // The process has it from its maker, as the CPUs of its cgroup are the only ones that it can have in there.
+    ...planAffinity(affinity, 'initial'),
     {
       op: 'clone',
       key,
@@ -101,6 +94,7 @@ export const compileExec = (input: ExecInput): Plan => {
       plan: inside,
       pointer: '/process',
     },
+    ...joinResctrl(spec, id, facts),
     ...receiveTerminal(process, key, input.afterTerminal),
     ...(identity.notifies ? handOverListener({ spec, id, bundle, key, status: 'running', initPid }) : []),
     resume(key, 'exec', '/process/args'),

@@ -21,6 +21,8 @@ export interface HostFacts {
   readonly inUserNamespace: boolean
   /** Files of a cgroup that go to whom it is delegated to (/sys/kernel/cgroup/delegate). */
   readonly delegatedFiles: readonly string[]
+  /** Where a resctrl file system is mounted. */
+  readonly resctrl: string | undefined
   /** /proc/kcore is there. */
   readonly kcore: boolean
   /** systemd is the host's init (sd_booted(3)). */
@@ -95,6 +97,7 @@ export const readFacts = (results: Results): HostFacts => {
     selinux: parseMountinfo(mountinfo).some((mount) => mount.type === 'selinuxfs'),
     inUserNamespace: file('uidMap') !== '' && !/^\s*0\s+0\s+4294967295\s*$/.test(file('uidMap')),
     delegatedFiles: (file('delegate') || DELEGATED).split(/\s+/).filter((name) => name !== ''),
+    resctrl: parseMountinfo(mountinfo).find((mount) => mount.type === 'resctrl')?.mountPoint,
     kcore: results.bytes(KCORE) !== undefined,
     systemd: results.bytes(SYSTEMD) !== undefined,
     hostUid: mapOut(effectiveUid(file('status')), file('uidMap')),

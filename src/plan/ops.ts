@@ -265,6 +265,11 @@ export const OPS = {
   'mount-source': op(57, { path: 'str', propagation: 'u64', userns: 'slot', flags: 'u32', slot: 'slot' }),
   /** Opens a namespace, which has to be of this type (CLONE_NEW*). */
   'open-namespace': op(58, { path: 'str', nstype: 'u32', slot: 'slot' }),
+  /**
+   * Moves a network device of this network namespace into that of the process last cloned, under `name` (one that ends in %d has a number put
+   * in), with its permanent addresses of global scope, and sets it up. A name that is taken there is EEXIST before anything is moved.
+   */
+  'net-device': op(59, { device: 'str', name: 'str' }),
   /** Opens a pidfd of the process that started at `start` (as in `kill`); any other, or none, is ESRCH. */
   pidfd: op(63, { pid: 'u32', start: 'u64', slot: 'slot' }),
 
@@ -373,12 +378,14 @@ export const OPS = {
    * for writing, and of the terminal that `terminal` made. What else was handed over stays its owner's.
    */
   'chown-stdio': op(102, { uid: 'u32' }),
-  /** Sets the CPU affinity of this process to the CPU list's mask bytes (little endian). */
+  /** Sets the CPU affinity of this process to the CPU list's mask bytes (little endian). Outside: what those that it clones begin with. */
   affinity: op(103, { mask: 'bytes' }),
   /** Takes a directory that is mounted already as the root file system. */
   'open-root': op(104, { path: 'str' }),
   /** Makes the directory in the slot the process's root. */
   'enter-root': op(105, { slot: 'slot' }),
+  /** NUMA memory policy of this process: mode and flags of set_mempolicy(2), and the mask of nodes (little endian). */
+  'memory-policy': op(112, { mode: 'u32', nodes: 'bytes' }),
   /** Fails with ESRCH where the process of this pidfd has ended. */
   alive: op(118, { slot: 'slot' }),
 } as const satisfies Record<string, OpSpec>

@@ -1,12 +1,13 @@
 /** What the process of a container is: limits, labels, identity, and at last the program. The same for an init and an exec. */
 
 import { BerthError } from '../errors.ts'
-import type { Process, Scheduler, Seccomp, Spec } from '../spec/types.ts'
+import type { Process, Seccomp, Spec } from '../spec/types.ts'
 import { capabilitySets } from './capabilities.ts'
 import { type HostFacts, kernelAtLeast } from './facts.ts'
 import type { Namespaces } from './namespaces.ts'
 import { CHDIR_FLAGS, type Op } from './ops.ts'
 import { planRlimits } from './rlimits.ts'
+import { planMemoryPolicy, planPersonality, planScheduling } from './scheduling.ts'
 import { checkSurvivable, compileSeccomp } from './seccomp.ts'
 
 export type Arch = 'x86_64' | 'aarch64'
@@ -14,28 +15,6 @@ export type Arch = 'x86_64' | 'aarch64'
 const DEFAULT_PATH = '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin'
 const DEFAULT_UMASK = 0o022
 const CAP_SETGID = 1n << 6n
-
-const POLICIES: Readonly<Record<Scheduler['policy'], number>> = {
-  SCHED_OTHER: 0,
-  SCHED_FIFO: 1,
-  SCHED_RR: 2,
-  SCHED_BATCH: 3,
-  SCHED_ISO: 4,
-  SCHED_IDLE: 5,
-  SCHED_DEADLINE: 6,
-}
-const SCHEDULER_FLAGS: Readonly<Record<NonNullable<Scheduler['flags']>[number], bigint>> = {
-  SCHED_FLAG_RESET_ON_FORK: 0x1n,
-  SCHED_FLAG_RECLAIM: 0x2n,
-  SCHED_FLAG_DL_OVERRUN: 0x4n,
-  SCHED_FLAG_KEEP_POLICY: 0x8n,
-  SCHED_FLAG_KEEP_PARAMS: 0x10n,
-  SCHED_FLAG_UTIL_CLAMP_MIN: 0x20n,
-  SCHED_FLAG_UTIL_CLAMP_MAX: 0x40n,
-}
-const IO_CLASSES = { IOPRIO_CLASS_RT: 1, IOPRIO_CLASS_BE: 2, IOPRIO_CLASS_IDLE: 3 } as const
-/** linux/personality.h */
-const PERSONAS = { LINUX: 0, LINUX32: 8 } as const
 
 export interface ProcessContext {
   readonly process: Process
@@ -53,43 +32,6 @@ export const planOomScore = (process: Process): Op[] =>
   process.oomScoreAdj === undefined
     ? []
     : [{ op: 'oom-score', value: BigInt(process.oomScoreAdj), pointer: '/process/oomScoreAdj' }]
-
-const planScheduling = ({ scheduler, ioPriority }: Process): Op[] => [
-  ...(scheduler
-    ? [
-        {
-          op: 'scheduler',
-          policy: POLICIES[scheduler.policy],
-          nice: BigInt(scheduler.nice ?? 0),
-          priority: scheduler.priority ?? 0,
-          flags: (scheduler.flags ?? []).reduce((flags, name) => flags | SCHEDULER_FLAGS[name], 0n),
-          runtime: scheduler.runtime ?? 0n,
-          deadline: scheduler.deadline ?? 0n,
-          period: scheduler.period ?? 0n,
-          pointer: '/process/scheduler',
-        } as const,
-      ]
-    : []),
-  ...(ioPriority
-    ? [
-        {
-          op: 'ioprio',
-          value: (IO_CLASSES[ioPriority.class] << 13) | ioPriority.priority,
-          pointer: '/process/ioPriority',
-        } as const,
-      ]
-    : []),
-]
-
-const planPersonality = (spec: Spec): Op[] => {
-  const personality = spec.linux?.personality
-  if (!personality) return []
-  if (personality.flags && personality.flags.length > 0)
-    throw new BerthError('unsupported', 'linux.personality.flags: no flags are defined', {
-      pointer: '/linux/personality/flags',
-    })
-  return [{ op: 'personality', persona: PERSONAS[personality.domain], pointer: '/linux/personality' }]
-}
 
 /** Labels for the next execve. One that the host can't enforce is an error: nothing is silently weaker. */
 const planLabels = (process: Process, facts: HostFacts): Op[] => {
@@ -178,6 +120,7 @@ export const planIdentity = (context: ProcessContext): Identity => {
   ]
   const ops: Op[] = [
     ...planScheduling(process),
+    ...planMemoryPolicy(spec, facts),
     ...planPersonality(spec),
     ...planLabels(process, facts),
     { op: 'umask', mask: user.umask ?? DEFAULT_UMASK, pointer: '/process/user/umask' },

@@ -1,3 +1,5 @@
+import { checkMemoryPolicy } from './check-memory-policy.ts'
+import { checkIntelRdt } from './check-rdt.ts'
 import { checkSeccomp } from './check-seccomp.ts'
 import { type Finding, point, show } from './finding.ts'
 import { sysctlNamespace, sysctlPath } from './sysctl.ts'
@@ -27,10 +29,8 @@ export function* checkLinux(linux: Linux, namespaces: Namespaces): Iterable<Find
   if (linux.personality?.flags?.length) {
     yield { pointer: point(at, 'personality', 'flags'), message: 'no flag is defined: must be empty' }
   }
-  const closID = linux.intelRdt?.closID
-  if (closID !== undefined && closID !== '/' && (closID === '.' || closID === '..' || closID.includes('/'))) {
-    yield { pointer: point(at, 'intelRdt', 'closID'), message: `must be the name of a directory (is ${show(closID)})` }
-  }
+  if (linux.intelRdt) yield* checkIntelRdt(linux.intelRdt, point(at, 'intelRdt'))
+  if (linux.memoryPolicy) yield* checkMemoryPolicy(linux.memoryPolicy, point(at, 'memoryPolicy'))
 }
 
 function* checkNamespaces(namespaces: readonly Namespace[], at: string): Iterable<Finding> {
@@ -103,7 +103,7 @@ function* checkNetDevices(devices: Readonly<Record<string, NetDevice>>, namespac
     const pointer = point('/linux/netDevices', hostName)
     if (!namespaces.has('network')) yield { pointer, message: 'needs a network namespace' }
     if (!isInterfaceName(hostName)) yield { pointer, message: 'is not the name of a network device' }
-    if (name && !isInterfaceName(name)) {
+    if (name && !isInterfaceTemplate(name)) {
       yield { pointer: point(pointer, 'name'), message: `must be the name of a network device (is ${show(name)})` }
     }
     const target = name || hostName
@@ -114,9 +114,13 @@ function* checkNetDevices(devices: Readonly<Record<string, NetDevice>>, namespac
   }
 }
 
-/** As the kernel's dev_valid_name. */
+/** As the kernel's dev_valid_name; % has a meaning of its own there. */
 const isInterfaceName = (name: string): boolean =>
-  name !== '.' && name !== '..' && /^[^/:\s]+$/.test(name) && Buffer.byteLength(name) < 16
+  name !== '.' && name !== '..' && /^[^/:%\s]+$/.test(name) && Buffer.byteLength(name) < 16
+
+/** A number takes the place of %d. */
+const isInterfaceTemplate = (name: string): boolean =>
+  Buffer.byteLength(name) < 16 && isInterfaceName(name.replace(/%d$/, '0'))
 
 function* checkResources(resources: Resources, at: string): Iterable<Finding> {
   for (const [index, { major = -1n, minor = -1n }] of (resources.devices ?? []).entries()) {

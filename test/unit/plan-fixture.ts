@@ -44,6 +44,7 @@ export const facts = (change: Partial<HostFacts> = {}): HostFacts => ({
   selinux: false,
   inUserNamespace: false,
   delegatedFiles: ['cgroup.procs', 'cgroup.subtree_control', 'cgroup.threads', 'memory.oom.group'],
+  resctrl: undefined,
   kcore: true,
   systemd: true,
   hostUid: 0,

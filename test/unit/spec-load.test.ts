@@ -274,9 +274,24 @@ test('scheduler: parameters of another policy are refused', () => {
     'needs SCHED_FIFO or SCHED_RR (policy is SCHED_OTHER)',
   )
   refused(
-    withProcess({ scheduler: { policy: 'SCHED_RR', runtime: 1 } }),
+    withProcess({ scheduler: { policy: 'SCHED_RR', priority: 1, runtime: 1 } }),
     '/process/scheduler/runtime',
     'needs SCHED_DEADLINE (policy is SCHED_RR)',
+  )
+  refused(
+    withProcess({ scheduler: { policy: 'SCHED_RR', priority: 100 } }),
+    '/process/scheduler/priority',
+    'must be from 1 to 99 for SCHED_RR (is 100)',
+  )
+  refused(
+    withProcess({ scheduler: { policy: 'SCHED_ISO' } }),
+    '/process/scheduler/policy',
+    'SCHED_ISO is a policy that Linux does not have',
+  )
+  refused(
+    withProcess({ scheduler: { policy: 'SCHED_OTHER', flags: ['SCHED_FLAG_UTIL_CLAMP_MAX'] } }),
+    '/process/scheduler/flags/0',
+    'SCHED_FLAG_UTIL_CLAMP_MAX needs a value that the specification has no property for',
   )
   loadSpec(withProcess({ scheduler: { policy: 'SCHED_FIFO', priority: 1, nice: 0, runtime: 0 } }))
 })
