@@ -81,30 +81,43 @@ const MANAGER: Pick<Call, 'destination' | 'path' | 'interface'> = {
   path: '/org/freedesktop/systemd1',
   interface: 'org.freedesktop.systemd1.Manager',
 }
-/** A bus wants to be greeted first; systemd's own socket refuses that, and nobody minds. */
-const HELLO: Call = {
-  serial: 1,
+const JOB_REMOVED = 'JobRemoved'
+const BUS = {
   destination: 'org.freedesktop.DBus',
   path: '/org/freedesktop/DBus',
   interface: 'org.freedesktop.DBus',
-  member: 'Hello',
-  arguments: [],
+} as const
+/** A bus wants to be greeted first, and asked for signals; systemd's own socket refuses the one, and nobody minds, and needs not the other. */
+const HELLO: Call = { ...BUS, serial: 1, member: 'Hello', arguments: [] }
+const WATCH_JOBS: Call = {
+  ...BUS,
+  serial: 2,
+  noReply: true,
+  member: 'AddMatch',
+  arguments: [
+    {
+      type: 's',
+      value: `type='signal',sender='${MANAGER.destination}',interface='${MANAGER.interface}',member='${JOB_REMOVED}'`,
+    },
+  ],
 }
+const SERIAL = 4
 
 const call = ({ sockets }: Manager, unit: string, request: Request): Op => {
   const { member, before, accept = [], job, onlyIf = '', pointer, opFlags } = request
-  const earlier = before ? marshalCall({ ...MANAGER, ...before, serial: 2, noReply: true }) : []
+  const earlier = before ? marshalCall({ ...MANAGER, ...before, serial: 3, noReply: true }) : []
   return {
     op: 'dbus',
     sockets,
     subject: `${member} ${unit}`,
     data: [
       ...marshalCall(HELLO),
+      ...(job ? marshalCall(WATCH_JOBS) : []),
       ...earlier,
-      ...marshalCall({ ...MANAGER, member, arguments: request.arguments, serial: 3 }),
+      ...marshalCall({ ...MANAGER, member, arguments: request.arguments, serial: SERIAL }),
     ],
-    serial: 3,
-    signal: job ? 'JobRemoved' : '',
+    serial: SERIAL,
+    signal: job ? JOB_REMOVED : '',
     accept,
     onlyIf,
     timeoutMs: TIMEOUT_MS,
