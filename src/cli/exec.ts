@@ -33,6 +33,7 @@ export const verb: Verb = {
     cap: { type: 'list', alias: 'c', describe: 'further capability' },
     'preserve-fds': { type: 'string', describe: 'pass this many more descriptors to the process' },
     cgroup: { type: 'list', describe: '[CONTROLLER:]PATH below the container’s cgroup' },
+    'no-subreaper': { type: 'boolean', describe: 'accepted for compatibility' },
     'ignore-paused': { type: 'boolean', describe: 'also in a paused container' },
   },
   args: [1, Number.POSITIVE_INFINITY],

@@ -6,6 +6,7 @@ import { parseStat } from '../container/status.ts'
 import type { Results } from '../controller/types.ts'
 import { OP_FLAGS, type Plan } from '../plan/ops.ts'
 import { checkId } from '../spec/id.ts'
+import { psColumns, psTable, type Row } from './ps-columns.ts'
 import { PASSWD, userNames } from './users.ts'
 import type { Verb } from './verb.ts'
 
@@ -14,12 +15,15 @@ const TICKS = 100
 const MAX_PROC = 1 << 20
 
 export const verb: Verb = {
-  usage: 'ID',
+  usage: 'ID [-ef] [-o COLUMN,...]',
   flags: { format: { type: 'string', alias: 'f', describe: 'table (default) or json' } },
-  args: [1, 1],
+  args: [1, Number.POSITIVE_INFINITY],
+  // What follows the id are options of ps, as with runc.
+  stopAtFirst: true,
   run: async (context) => {
-    const { step, globals, first } = context
+    const { step, globals, first, args } = context
     const format = context.choice('format', ['table', 'json'], 'table')
+    const columns = psColumns(args.slice(1))
     const { state } = await need(step, globals.root, checkId(first))
     const pids = await processesOf(step, state.cgroupPaths)
     if (format === 'json') return { stdout: `${JSON.stringify(pids)}\n` }
@@ -32,12 +36,10 @@ export const verb: Verb = {
     const now = Number(results.u64(0) / 1_000_000_000n)
     const booted = Number(/^btime (\d+)$/m.exec(results.text(1) ?? '')?.[1] ?? now)
     const nameOf = userNames(results.text(2))
-    const rows = pids.flatMap((pid, index) => row(pid, results, 3 + index * 3, { now, booted, nameOf }))
-    return { stdout: [HEADER, ...rows].map((line) => `${line}\n`).join('') }
+    const processes = pids.flatMap((pid, index) => describe(pid, results, 3 + index * 3, { now, booted, nameOf }))
+    return { stdout: psTable(columns, processes) }
   },
 }
-
-const HEADER = 'UID          PID    PPID  C STIME TTY          TIME CMD'
 
 const processPlan = (pid: number): Plan =>
   ['stat', 'status', 'cmdline'].map((file) => readOp(`/proc/${pid}/${file}`, MAX_PROC, OP_FLAGS.tolerate))
@@ -49,26 +51,37 @@ interface Host {
   readonly nameOf: (uid: number) => string
 }
 
-/** One line; none for a process that has gone meanwhile. */
-const row = (pid: number, results: Results, at: number, { now, booted, nameOf }: Host): string[] => {
+/** Every column of one process; none for a process that has gone meanwhile. */
+const describe = (pid: number, results: Results, at: number, { now, booted, nameOf }: Host): Row[] => {
   const stat = parseStat(results.text(at) ?? '')
   if (stat === undefined) return []
-  const uid = /^Uid:\s+\d+\s+(\d+)/m.exec(results.text(at + 1) ?? '')?.[1]
+  const status = (name: string) =>
+    new RegExp(`^${name}:\\s+(\\S+)(?:\\s+(\\S+))?`, 'm').exec(results.text(at + 1) ?? '')
+  const uid = status('Uid')?.[2] ?? '0'
   const cmdline = (results.text(at + 2) ?? '').split('\0').join(' ').trim()
   const cpu = Number(stat.cpuTime) / TICKS
   const started = booted + Number(stat.startTime) / TICKS
-  const percent = Math.min(99, Math.floor((cpu * 100) / Math.max(1, now - started)))
+  const share = (cpu * 100) / Math.max(1, now - started)
   return [
-    [
-      nameOf(Number(uid ?? 0)).padEnd(8),
-      String(pid).padStart(7),
-      String(stat.ppid).padStart(7),
-      String(percent).padStart(2),
-      startText(started, now),
-      terminalName(stat.tty).padEnd(8),
-      duration(cpu),
-      cmdline === '' ? `[${stat.command}]` : cmdline,
-    ].join(' '),
+    {
+      pid: String(pid),
+      ppid: String(stat.ppid),
+      uid,
+      user: nameOf(Number(uid)),
+      gid: status('Gid')?.[2] ?? '0',
+      c: String(Math.min(99, Math.floor(share))),
+      pcpu: share.toFixed(1),
+      stime: startText(started, now),
+      tty: terminalName(stat.tty),
+      time: duration(cpu),
+      etime: elapsed(Math.max(0, now - started)),
+      s: status('State')?.[1] ?? '?',
+      rss: status('VmRSS')?.[1] ?? '0',
+      vsz: status('VmSize')?.[1] ?? '0',
+      nlwp: status('Threads')?.[1] ?? '1',
+      comm: stat.command,
+      args: cmdline === '' ? `[${stat.command}]` : cmdline,
+    },
   ]
 }
 
@@ -89,3 +102,9 @@ const terminalName = (device: number): string => {
 
 const duration = (seconds: number): string =>
   [seconds / 3600, (seconds / 60) % 60, seconds % 60].map((part) => String(Math.floor(part)).padStart(2, '0')).join(':')
+
+/** `[[days-]hours:]minutes:seconds` */
+const elapsed = (seconds: number): string => {
+  const [days, rest] = [Math.floor(seconds / 86_400), duration(seconds % 86_400)]
+  return days > 0 ? `${days}-${rest}` : rest.replace(/^00:/, '')
+}

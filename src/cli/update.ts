@@ -66,12 +66,15 @@ const FLAGS: Readonly<
   'pids-limit': { at: ['pids', 'limit'], read: integer, describe: 'processes at a time (-1: no limit)' },
 }
 
+const RDT_FLAGS = ['l3-cache-schema', 'mem-bw-schema'] as const
+
 const flags: Flags = {
   resources: {
     type: 'string',
     alias: 'r',
     describe: 'a JSON file of linux.resources (-: standard input); other flags are ignored then',
   },
+  ...Object.fromEntries(RDT_FLAGS.map((name) => [name, { type: 'string', describe: 'Intel RDT: not in this build' }])),
   ...Object.fromEntries(
     Object.entries(FLAGS).map(([name, { describe }]) => [name, { type: 'string', describe } as const]),
   ),
@@ -83,6 +86,9 @@ export const verb: Verb = {
   args: [1, 1],
   run: async (context) => {
     const { step, globals, first } = context
+    for (const name of RDT_FLAGS)
+      if (context.text(name) !== undefined)
+        throw new BerthError('unsupported', `--${name}: linux.intelRdt is not in this build`)
     const changes = context.text('resources') === undefined ? fromFlags(context) : await fromDocument(context)
     const container = await need(step, globals.root, checkId(first))
     if (Object.keys(changes).length > 0) context.notes.push(...(await updateContainer(step, container, changes)))
