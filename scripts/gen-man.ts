@@ -54,7 +54,7 @@ export const manPage = async (): Promise<string> => {
     'Seconds after which a controller that this command starts leaves when nothing needs it (300).',
     '.TP',
     '\\fBXDG_RUNTIME_DIR\\fR',
-    'Holds the run directory of users other than root.',
+    'Holds the run directory of users other than root, and of root of a user namespace (/run/user/UID where it is not set).',
     '.SH FILES',
     '.TP',
     '\\fI/run/berth\\fR',

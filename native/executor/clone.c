@@ -35,14 +35,14 @@ struct handover {
   uint8_t plan[];
 };
 
-/* What the child goes on with; `untouchable`: it may not be non-dumpable yet. */
+/* What the child goes on with; `touchable`: it has to be dumpable for now. */
 struct birth {
   struct executor *ex;
   struct cloned *self;
   struct handover *handover;
   size_t len;
   int control, other;
-  bool unshare_cgroup, untouchable;
+  bool unshare_cgroup, touchable;
   int cgroup;    /* to be born in; -1: none */
   uint32_t born; /* which of the cgroups that is */
   uint64_t flags;
@@ -101,8 +101,8 @@ static _Noreturn void live(const struct birth *birth) {
   struct executor *ex = birth->ex;
   uint8_t byte;
   /* The owner of /proc/PID/uid_map is root as long as we are not dumpable: a maker without privilege could not write it. Until
-   * then nobody can look at us who could not look at our maker. */
-  if (birth->untouchable && recv(birth->control, &byte, 1, 0) != 1) _exit(1);
+   * then whoever looks at us has this user's id, in a namespace above ours. */
+  if (birth->touchable && recv(birth->control, &byte, 1, 0) != 1) _exit(1);
   if (prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) != 0 || close_others(ex, birth->control) != 0) _exit(1);
   signals_reset();
   wipe_environment();
@@ -137,14 +137,24 @@ static pid_t clone_into(struct birth *birth, struct clone_args *args) {
   return sys_clone3(args);
 }
 
+/* The child takes over whether it is dumpable from its maker, of that moment. */
+static int let_touch(const struct birth *birth, bool touched) {
+  if (!birth->touchable || prctl(PR_SET_DUMPABLE, touched, 0, 0, 0) == 0) return 0;
+  return fail_sys(&birth->ex->fail, "prctl", "PR_SET_DUMPABLE");
+}
+
 static pid_t give_birth(struct birth *birth, int *pidfd) {
   /* The cgroup namespace comes later, as its root is the cgroup that the child is in then; the time namespace is made before (trap 8).
    * The child's parent is our own, which needs an exit signal of 0. */
   struct clone_args args = {.flags = (birth->flags & ~(uint64_t)(CLONE_NEWCGROUP | CLONE_NEWTIME)) | CLONE_PARENT | CLONE_PIDFD,
                             .pidfd = (uint64_t)(uintptr_t)pidfd};
+  if (let_touch(birth, true) != 0) return -1;
   pid_t pid = clone_into(birth, &args);
   if (pid == 0) live(birth);
-  return pid >= 0 ? pid : fail_sys(&birth->ex->fail, "clone3", "process");
+  if (pid < 0) (void)fail_sys(&birth->ex->fail, "clone3", "process");
+  if (let_touch(birth, false) == 0) return pid;
+  if (pid > 0) (void)sys_pidfd_send_signal(*pidfd, SIGKILL);
+  return -1;
 }
 
 /* Clones with namespaces joined around it. The pid, or -1 (fail set). */
@@ -163,6 +173,7 @@ static pid_t give_birth_joined(struct birth *birth, int *pidfd) {
 static _Noreturn void live_between(struct birth *birth) {
   struct executor *ex = birth->ex;
   struct between *between = &birth->handover->between;
+  ex->joined_user = true;
   if (prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) != 0)
     (void)fail_sys(&ex->fail, "prctl", "PR_SET_DUMPABLE");
   else if (join_for_good(ex, &birth->entry) == 0)
@@ -199,7 +210,7 @@ static int settle(const struct op_clone *op, const struct birth *birth, pid_t pi
   uint64_t start;
   if (place_process(ex, op, pid, birth->born) != 0) return -1;
   if (process_start_time(pid, &start) != 0) return fail_sys(&ex->fail, "read", "/proc/PID/stat");
-  if (birth->untouchable && send(birth->other, "m", 1, MSG_NOSIGNAL) != 1) return fail_sys(&ex->fail, "send", op->key);
+  if (birth->touchable && send(birth->other, "m", 1, MSG_NOSIGNAL) != 1) return fail_sys(&ex->fail, "send", op->key);
   birth->self->pid = (uint64_t)pid;
   birth->self->start_time = start;
   ex->pid = pid;
@@ -257,7 +268,7 @@ int run_clone(struct executor *ex, const struct op_clone *op, struct buf *result
   struct handover *handover = share(size);
   struct birth birth = {.ex = ex, .handover = handover, .len = op->plan.len, .other = ends[0], .control = ends[1],
                         .flags = op->flags, .unshare_cgroup = (op->flags & CLONE_NEWCGROUP) != 0,
-                        .untouchable = op->uid_map[0] != '\0' && geteuid() != 0};
+                        .touchable = op->uid_map[0] != '\0' && geteuid() != 0};
   int done = -1;
   if (handover == NULL || share_self(ex) != 0) {
     (void)fail_sys(&ex->fail, "mmap", op->key);

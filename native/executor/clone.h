@@ -48,5 +48,7 @@ int birth_cgroup(const struct op_clone *op, uint32_t *index);
 int place_process(struct executor *ex, const struct op_clone *op, pid_t pid, uint32_t born);
 /* Writes /proc/PID/NAME in one piece; an empty text is none. 0 or -1 (fail set). */
 int id_map_write(struct executor *ex, pid_t pid, const char *name, const char *text);
+/* The same, or by this program where it is not "". */
+int id_map(struct executor *ex, pid_t pid, const char *name, const char *map, const char *mapper);
 
 #endif

@@ -76,6 +76,7 @@ struct executor {
   char *exec_path;  /* found by find-exec */
   bool own_terminal; /* stdio is a terminal that was made for this process */
   char *home;       /* HOME=… for the program, where the plan leaves it to the container's users */
+  bool joined_user; /* a user namespace: others may be in it */
   bool unshare_cgroup; /* after the first `g`: the root of that namespace is the cgroup joined by then (trap 8) */
   struct cloned *self;
 };

@@ -139,6 +139,11 @@ int run_stat(struct executor *ex, const struct op_stat *op, struct buf *result) 
   return good ? 1 : fail_sys(&ex->fail, "mmap", op->path);
 }
 
+int run_access(struct executor *ex, const struct op_access *op, struct buf *result) {
+  int error = faccessat(AT_FDCWD, op->path, (int)op->mode, AT_EACCESS) == 0 ? 0 : errno;
+  return buf_u32(result, (uint32_t)error) == 0 ? 1 : fail_sys(&ex->fail, "mmap", op->path);
+}
+
 int run_open(struct executor *ex, const struct op_open *op, struct buf *result) {
   (void)result;
   int fd = open(op->path, (int)op->oflags | ALWAYS, (mode_t)op->mode);

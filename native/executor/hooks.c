@@ -1,132 +1,14 @@
 /* Runs hooks: programs of the host's administrator or of the bundle, told about the container on their standard input. */
 #define _GNU_SOURCE
-#include <errno.h>
-#include <fcntl.h>
-#include <poll.h>
-#include <signal.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include "../common/fd.h"
-#include "../common/sys.h"
 #include "paths.h"
-#include "process.h"
+#include "program.h"
 #include "vector.h"
-
-#define KEPT 4096u /* of an output: its last line is all that is told */
-
-/* The end of what was written to an output. */
-struct output {
-  int fd; /* -1 at EOF */
-  size_t len;
-  char kept[KEPT];
-};
-
-/* Reads once. */
-static void output_read(struct output *out) {
-  char fresh[KEPT];
-  ssize_t got = read(out->fd, fresh, sizeof fresh);
-  if (got < 0 && (errno == EINTR || errno == EAGAIN)) return;
-  if (got <= 0) {
-    fd_close(&out->fd);
-    return;
-  }
-  size_t len = (size_t)got;
-  if (out->len + len > KEPT) {
-    size_t keep = KEPT - len < out->len ? KEPT - len : out->len;
-    memmove(out->kept, out->kept + out->len - keep, keep);
-    out->len = keep;
-  }
-  memcpy(out->kept + out->len, fresh, len);
-  out->len += len;
-}
-
-/* What is there already; a grandchild that keeps the pipe open is not waited for. */
-static void output_drain(struct output *out) {
-  struct pollfd poller = {.fd = out->fd, .events = POLLIN};
-  for (int rounds = 0; rounds < 64 && poller.fd >= 0 && poll(&poller, 1, 0) > 0; rounds++) {
-    output_read(out);
-    poller.fd = out->fd;
-  }
-}
-
-/* The last line that is not empty, NUL-terminated in place; "" where there is none. Control characters become blanks. */
-static const char *output_last_line(struct output *out) {
-  size_t end = out->len;
-  while (end > 0 && (unsigned char)out->kept[end - 1] <= ' ') end--;
-  size_t start = end;
-  while (start > 0 && out->kept[start - 1] != '\n') start--;
-  if (end == KEPT) {
-    start += start < end;
-    memmove(out->kept, out->kept + start, end -= start);
-    start = 0;
-  }
-  out->kept[end] = '\0';
-  for (size_t i = start; i < end; i++)
-    if ((unsigned char)out->kept[i] < ' ' || out->kept[i] == 0x7f) out->kept[i] = ' ';
-  return out->kept + start;
-}
-
-struct hook {
-  const char *path;
-  char **argv, **envp;
-  int input, output, error, report; /* the child's ends; `report` takes errno where execve fails */
-};
-
-static _Noreturn void run_child(const struct hook *hook) {
-  /* Four descriptors and nothing else; first out of each other's way. */
-  int from[4] = {hook->input, hook->output, hook->error, hook->report};
-  for (int i = 0; i < 4; i++) {
-    from[i] = fcntl(from[i], F_DUPFD_CLOEXEC, 4);
-    if (from[i] < 0) _exit(127);
-  }
-  for (int i = 0; i < 4; i++)
-    if (dup3(from[i], i, i == 3 ? O_CLOEXEC : 0) < 0) _exit(127);
-  if (sys_close_range(4, ~0u, 0) != 0) _exit(127);
-  signals_reset();
-  (void)execve(hook->path, hook->argv, hook->envp);
-  int error = errno;
-  if (write(3, &error, sizeof error) != (ssize_t)sizeof error) _exit(127);
-  _exit(127);
-}
-
-/* Moves what the hook writes until it has ended. 1, 0 when time ran out (it is killed then), -1. */
-static int attend(int pidfd, struct output *out, struct output *err, uint32_t timeout_ms) {
-  uint64_t until = now_ms() + timeout_ms;
-  for (;;) {
-    uint64_t now = now_ms();
-    int left = timeout_ms == 0 ? -1 : now >= until ? 0 : until - now > INT_MAX ? INT_MAX : (int)(until - now);
-    struct pollfd pollers[3] = {
-        {.fd = pidfd, .events = POLLIN}, {.fd = out->fd, .events = POLLIN}, {.fd = err->fd, .events = POLLIN}};
-    int ready = poll(pollers, 3, left);
-    if (ready < 0 && errno != EINTR) return -1;
-    if (ready == 0) return sys_pidfd_send_signal(pidfd, SIGKILL) == 0 || errno == ESRCH ? 0 : -1;
-    if (ready < 0) continue;
-    if (pollers[1].revents != 0) output_read(out);
-    if (pollers[2].revents != 0) output_read(err);
-    if (pollers[0].revents != 0) return 1;
-  }
-}
-
-static int reap(pid_t pid, int *status) {
-  pid_t got;
-  do got = waitpid(pid, status, 0);
-  while (got < 0 && errno == EINTR);
-  return got < 0 ? -1 : 0;
-}
-
-/* Judges how it ended. */
-static int judge(struct executor *ex, const struct op_hook *op, int status, bool in_time, const char *line) {
-  const char *colon = line[0] == '\0' ? "" : ": ";
-  if (!in_time && op->timeout_ms % 1000 == 0)
-    return fail_msg(&ex->fail, ETIMEDOUT, op->path, "timed out after %u s%s%s", op->timeout_ms / 1000, colon, line);
-  if (!in_time) return fail_msg(&ex->fail, ETIMEDOUT, op->path, "timed out after %u ms%s%s", op->timeout_ms, colon, line);
-  if (WIFSIGNALED(status)) return fail_msg(&ex->fail, 0, op->path, "killed by signal %d%s%s", WTERMSIG(status), colon, line);
-  if (WEXITSTATUS(status) == 0) return 0;
-  return fail_msg(&ex->fail, 0, op->path, "exit status %d%s%s", WEXITSTATUS(status), colon, line);
-}
 
 static int input_of(struct executor *ex, struct list parts) {
   _cleanup_buf_ struct buf data = {.data = NULL};
@@ -139,33 +21,6 @@ static int input_of(struct executor *ex, struct list parts) {
   return fd_steal(&fd);
 }
 
-static int run_hook_process(struct executor *ex, const struct op_hook *op, struct hook *hook, struct output *out,
-                            struct output *err, int report) {
-  pid_t pid = fork();
-  if (pid < 0) return fail_sys(&ex->fail, "fork", op->path);
-  if (pid == 0) run_child(hook);
-  fd_close(&hook->output);
-  fd_close(&hook->error);
-  fd_close(&hook->report);
-  _cleanup_fd_ int pidfd = sys_pidfd_open(pid);
-  int in_time = pidfd < 0 ? -1 : attend(pidfd, out, err, op->timeout_ms), error = errno, status;
-  if (in_time < 0) (void)kill(pid, SIGKILL);
-  if (reap(pid, &status) != 0) return fail_sys(&ex->fail, "waitpid", op->path);
-  if (in_time < 0) {
-    errno = error;
-    return fail_sys(&ex->fail, "poll", op->path);
-  }
-  if (read(report, &error, sizeof error) == (ssize_t)sizeof error) {
-    errno = error;
-    return fail_sys(&ex->fail, "execve", op->path);
-  }
-  output_drain(out);
-  output_drain(err);
-  const char *line = output_last_line(err);
-  if (line[0] == '\0') line = output_last_line(out);
-  return judge(ex, op, status, in_time > 0, line);
-}
-
 int run_hook(struct executor *ex, const struct op_hook *op, struct buf *result) {
   (void)result;
   /* Of what is in the plan the child sees nothing. */
@@ -175,21 +30,7 @@ int run_hook(struct executor *ex, const struct op_hook *op, struct buf *result) 
   if (path == NULL || argv == NULL || envp == NULL) return fail_sys(&ex->fail, "malloc", op->path);
   _cleanup_fd_ int input = input_of(ex, op->stdin);
   if (input < 0) return -1;
-  int pipes[3][2];
-  for (int i = 0; i < 3; i++) {
-    if (pipe2(pipes[i], O_CLOEXEC) == 0) continue;
-    (void)fail_sys(&ex->fail, "pipe2", op->path);
-    while (i-- > 0) {
-      fd_close(&pipes[i][0]);
-      fd_close(&pipes[i][1]);
-    }
-    return -1;
-  }
-  struct output out = {.fd = pipes[0][0]}, err = {.fd = pipes[1][0]};
-  struct hook hook = {.path = path, .argv = op->args.count == 0 ? fallback : argv, .envp = envp,
-                      .input = input, .output = pipes[0][1], .error = pipes[1][1], .report = pipes[2][1]};
-  int done = run_hook_process(ex, op, &hook, &out, &err, pipes[2][0]);
-  int left[] = {out.fd, err.fd, pipes[2][0], hook.output, hook.error, hook.report};
-  for (size_t i = 0; i < sizeof left / sizeof *left; i++) fd_close(&left[i]);
-  return done;
+  const struct program program = {
+      .path = path, .argv = op->args.count == 0 ? fallback : argv, .envp = envp, .timeout_ms = op->timeout_ms};
+  return program_run(ex, &program, input);
 }

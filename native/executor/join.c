@@ -19,17 +19,6 @@ static int join_cgroup(struct executor *ex, const char *dir_path, const char *pi
   return write_whole(procs, pid, strlen(pid)) == 0 ? 0 : fail_sys(&ex->fail, "write", dir_path);
 }
 
-int id_map_write(struct executor *ex, pid_t pid, const char *name, const char *text) {
-  if (text[0] == '\0') return 0;
-  char path[64];
-  (void)snprintf(path, sizeof path, "/proc/%d/%s", (int)pid, name);
-  _cleanup_fd_ int fd = open(path, O_WRONLY | O_CLOEXEC);
-  if (fd < 0) return fail_sys(&ex->fail, "open", path);
-  /* One write: the kernel takes a map whole or not at all. */
-  ssize_t put = write(fd, text, strlen(text));
-  return put == (ssize_t)strlen(text) ? 0 : fail_sys(&ex->fail, "write", path);
-}
-
 int birth_cgroup(const struct op_clone *op, uint32_t *index) {
   struct reader dirs = op->cgroups.items;
   for (*index = 0; *index < op->cgroups.count; ++*index) {
@@ -49,8 +38,8 @@ int place_process(struct executor *ex, const struct op_clone *op, pid_t pid, uin
     if (i != born && join_cgroup(ex, dir, text) != 0) return -1;
   }
   /* setgroups before gid_map: it can't be denied afterwards. */
-  return id_map_write(ex, pid, "uid_map", op->uid_map) == 0 && id_map_write(ex, pid, "setgroups", op->setgroups) == 0 &&
-                 id_map_write(ex, pid, "gid_map", op->gid_map) == 0
+  return id_map(ex, pid, "uid_map", op->uid_map, op->uid_mapper) == 0 && id_map_write(ex, pid, "setgroups", op->setgroups) == 0 &&
+                 id_map(ex, pid, "gid_map", op->gid_map, op->gid_mapper) == 0
              ? 0
              : -1;
 }

@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "../common/fd.h"
+#include "../common/userns.h"
 #include "effects.h"
 #include "paths.h"
 
@@ -28,7 +29,8 @@ int run_remote(struct executor *ex, const struct op_remote *op, struct buf *resu
 /* Whether nobody but this user and root can have put it there (trap 10). */
 static int trust(struct executor *ex, const char *path, const struct stat *st, bool directory) {
   uid_t self = geteuid();
-  if (st->st_uid != self && !(directory && st->st_uid == 0))
+  /* What is above it may be the host's, whose root is nobody in a user namespace. */
+  if (st->st_uid != self && !(directory && (st->st_uid == 0 || not_ours_to_see(st->st_uid))))
     return fail_msg(&ex->fail, EPERM, path, "owned by uid %u, not trusted", (unsigned)st->st_uid);
   /* In a sticky directory others can make files, but not replace ours. */
   if ((st->st_mode & (S_IWGRP | S_IWOTH)) != 0 && !(directory && (st->st_mode & S_ISVTX) != 0))

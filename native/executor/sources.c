@@ -82,6 +82,8 @@ static int map_source(struct executor *ex, const struct op_mount_source *op, int
 int run_mount_source(struct executor *ex, const struct op_mount_source *op, struct buf *result) {
   (void)result;
   _cleanup_fd_ int mount = mount_clone(ex, AT_FDCWD, op->path, (op->flags & MOUNT_RECURSIVE) != 0, op->path);
+  /* Root of a user namespace has no say in a mount namespace that is another's. The init makes one of its own, and finds the slot empty. */
+  if (mount < 0 && ex->fail.error == EPERM && op->userns == NO_SLOT) return 0;
   /* A clone is a peer of what it was taken from; the container's are to be what its other mounts of the host's are. */
   if (mount < 0 || mount_propagation(ex, mount, op->propagation, op->path) != 0) return -1;
   if (op->userns != NO_SLOT && map_source(ex, op, mount) != 0) return -1;

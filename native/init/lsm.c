@@ -100,10 +100,10 @@ int run_oom_score(struct executor *ex, const struct op_oom_score *op, struct buf
   _cleanup_fd_ int self = open_self(ex);
   if (self < 0) return -1;
   _cleanup_fd_ int file = open_below(self, name);
-  if (file < 0 && errno == EACCES && getpid() == 1) {
-    /* The files of a process that is not dumpable belong to the host's root. In a user namespace of our own we are not that, so
-     * for this one lookup we are dumpable: as the first of a pid namespace nobody else in there could look. Who joins one has to do
-     * this before (trap 2). */
+  if (file < 0 && errno == EACCES && (getpid() == 1 || !ex->joined_user)) {
+    /* The files of a process that is not dumpable belong to the host's root. We may not be that, so for this one lookup we are
+     * dumpable: the first of a pid namespace has nobody else in there, and before we join a user namespace those who are in it have no
+     * right to look at us (trap 2). */
     if (prctl(PR_SET_DUMPABLE, 1, 0, 0, 0) != 0) return fail_sys(&ex->fail, "prctl", "PR_SET_DUMPABLE");
     file = open_below(self, name);
     int error = errno;
@@ -113,7 +113,10 @@ int run_oom_score(struct executor *ex, const struct op_oom_score *op, struct buf
   if (file < 0) return fail_sys(&ex->fail, "openat2", name);
   char value[24];
   (void)snprintf(value, sizeof value, "%lld", (long long)op->value);
-  return write_value(ex, file, value, name);
+  if (write_value(ex, file, value, name) == 0) return 0;
+  if (ex->fail.error == EACCES)
+    fail_copy(ex->fail.detail, sizeof ex->fail.detail, "to lower it takes CAP_SYS_RESOURCE on the host: leave it out, or ask for no less than the caller's");
+  return -1;
 }
 
 /* "net.ipv4.ip_forward" or "net/ipv4/ip_forward" as a path; whichever separator comes first is the separator, and the other one stands

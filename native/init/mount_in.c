@@ -96,6 +96,8 @@ static int bind_host(struct executor *ex, const struct op_mount_in *op) {
   struct op_mount_in host = *op;
   host.rec_attr_set |= op->attr_set;
   host.rec_attr_clear |= op->attr_clear;
+  /* The host's cgroups are not the container's, even where its user may write to them (S12). */
+  if (strcmp(op->type, "cgroup2") == 0) host.rec_attr_set |= MOUNT_ATTR_RDONLY;
   struct fail why = ex->fail;
   _cleanup_fd_ int mount = mount_clone(ex, AT_FDCWD, source, true, source);
   if (mount >= 0) return bind(ex, &host, mount, source);
@@ -104,10 +106,7 @@ static int bind_host(struct executor *ex, const struct op_mount_in *op) {
 }
 
 static int bind_source(struct executor *ex, const struct op_mount_in *op) {
-  if (op->from != NO_SLOT) {
-    int given = slot_fd(ex, op->from);
-    return given < 0 ? -1 : bind(ex, op, given, op->source);
-  }
+  if (op->from < SLOTS && ex->slots[op->from] >= 0) return bind(ex, op, ex->slots[op->from], op->source);
   _cleanup_fd_ int mount = mount_clone(ex, AT_FDCWD, op->source, (op->flags & MOUNT_RECURSIVE) != 0, op->source);
   return mount < 0 ? -1 : bind(ex, op, mount, op->source);
 }

@@ -31,7 +31,10 @@ int run_setns(struct executor *ex, const struct op_setns *op, struct buf *result
   if (identity_hide(ex) != 0) return -1;
   int types = op->nstype != 0 ? (int)op->nstype : ioctl(ns, NS_GET_NSTYPE);
   if (types < 0) return fail_sys(&ex->fail, "NS_GET_NSTYPE", subject);
-  if ((types & CLONE_NEWUSER) != 0 && identity_root(ex) != 0) return -1;
+  if ((types & CLONE_NEWUSER) != 0) {
+    ex->joined_user = true;
+    if (identity_root(ex) != 0) return -1;
+  }
   if ((types & CLONE_NEWNS) == 0) return 0;
   int root = open("/", O_PATH | O_DIRECTORY | O_CLOEXEC);
   if (root < 0) return fail_sys(&ex->fail, "open", "/");

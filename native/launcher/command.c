@@ -22,6 +22,7 @@
 #include "controller.h"
 #include "install.h"
 #include "remote.h"
+#include "run_dir.h"
 #include "self_exec.h"
 
 extern char **environ;
@@ -110,7 +111,7 @@ static int strings(struct buf *out, char **list) {
   return 0;
 }
 
-static int encode_request(struct buf *body, char **argv) {
+static int encode_request(struct buf *body, char **argv, const char *run) {
   char cwd[PATH_MAX];
   if (!getcwd(cwd, sizeof cwd)) return -1;
   uint32_t ttys = 0;
@@ -123,22 +124,26 @@ static int encode_request(struct buf *body, char **argv) {
   return strings(body, argv) < 0 || strings(body, environ) < 0 || buf_str(body, cwd) < 0 || buf_u32(body, geteuid()) < 0 ||
                  buf_u32(body, getegid()) < 0 || buf_u32(body, (uint32_t)getpid()) < 0 || buf_u32(body, ttys) < 0 ||
                  buf_u32(body, size.ws_row) < 0 || buf_u32(body, size.ws_col) < 0 || buf_u32(body, arguments.listen_fds) < 0 ||
-                 buf_u32(body, round_number) < 0
+                 buf_u32(body, round_number) < 0 || buf_str(body, run) < 0
              ? -1
              : 0;
 }
 
-static int ask(char **argv) {
+static int ask(char **argv, const char *run) {
   _cleanup_buf_ struct buf body = {.secret = true};
-  return encode_request(&body, argv) == 0 && agent_request(agent, REQUEST_COMMAND, body.data, body.len) ? 0 : -1;
+  return encode_request(&body, argv, run) == 0 && agent_request(agent, REQUEST_COMMAND, body.data, body.len) ? 0 : -1;
 }
 
 int command_main(int argc, char **argv) {
-  char why[128];
+  char why[128], run[PATH_MAX];
   (void)argc;
   if (arguments_read(argv, &arguments, why, sizeof why) < 0) {
     fprintf(stderr, "berth: %s\n", why);
     return 2;
+  }
+  if (run_dir(run) < 0) {
+    fprintf(stderr, "berth: %s\n", run_dir_trouble());
+    return 1;
   }
   remote_preserve(arguments.preserve);
 
@@ -149,7 +154,7 @@ int command_main(int argc, char **argv) {
   agent = agent_new(ROLE_LAUNCHER, &owner, NULL);
   asked_again = agent != NULL; /* the first time */
   for (;;) {
-    if (!agent || (asked_again && ask(argv + 1) < 0)) {
+    if (!agent || (asked_again && ask(argv + 1, run) < 0)) {
       fprintf(stderr, "berth: %s\n", strerror(errno));
       return 1;
     }

@@ -22,8 +22,8 @@
 
 #include "../common/fd.h"
 #include "../common/sys.h"
+#include "../common/userns.h"
 #include "confine_root.h"
-#include "run_dir.h"
 
 #define LOG_LIMIT (1 << 20)
 #define NAMESPACES (CLONE_NEWNS | CLONE_NEWNET | CLONE_NEWPID | CLONE_NEWIPC | CLONE_NEWUTS | CLONE_NEWCGROUP)
@@ -147,16 +147,20 @@ static int open_log(const char *path) {
   return fd_steal(&fd);
 }
 
-static const char *idle_seconds(void) {
-  const char *set = getenv("BERTH_CONTROLLER_IDLE");
+static char handed_down[16];
+
+const char *confine_idle(void) {
+  const char *set = *handed_down ? handed_down : getenv("BERTH_CONTROLLER_IDLE");
   return set && *set && strspn(set, "0123456789") == strlen(set) && strlen(set) < 8 ? set : "300";
 }
+
+void confine_idle_is(const char *seconds) { (void)snprintf(handed_down, sizeof handed_down, "%s", seconds); }
 
 int confine_start(const struct install *in, const char *mode, int socket, const char *scratch, const char *log) {
   pid_t first = fork();
   if (first < 0) return -1;
   if (first == 0) {
-    const char *idle = idle_seconds();
+    const char *idle = confine_idle();
     int out = open_log(log), null = open("/dev/null", O_RDONLY);
     if (out < 0 || null < 0 || setsid() < 0) _exit(1);
     /* Above what they become, so that none overwrites another. */

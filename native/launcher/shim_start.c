@@ -15,7 +15,9 @@
 #include "../common/fd.h"
 #include "../common/replace.h"
 #include "containerd.h"
+#include "confine.h"
 #include "install.h"
+#include "run_dir.h"
 #include "self_exec.h"
 #include "shim_socket.h"
 
@@ -65,16 +67,16 @@ static char *entry(const char *key, const char *value, size_t len) {
 /* The monitor's pid, or -1. */
 static pid_t spawn(const struct shim_call *c, const struct install *in, const struct bootstrap *b, int listener, const char *socket,
                    const char *state_dir) {
-  char cwd[PATH_MAX];
-  const char *ttrpc = getenv("TTRPC_ADDRESS");
-  if (!getcwd(cwd, sizeof cwd)) return -1;
+  char cwd[PATH_MAX], run[PATH_MAX];
+  const char *ttrpc = getenv("TTRPC_ADDRESS"), *idle = confine_idle();
+  if (!getcwd(cwd, sizeof cwd) || run_dir(run) < 0) return -1;
   struct text events = b->ttrpc_address.len ? b->ttrpc_address : (struct text){ttrpc ? ttrpc : "", ttrpc ? strlen(ttrpc) : 0};
   char *argv[] = {"berth-monitor", "shim", "3",
                   entry("namespace", c->namespace, strlen(c->namespace)), entry("address", c->address, strlen(c->address)),
                   entry("ttrpcAddress", events.data, events.len), entry("id", c->id, strlen(c->id)),
                   entry("bundle", cwd, strlen(cwd)), entry("socket", socket, strlen(socket)),
                   entry("stateDir", state_dir, strlen(state_dir)), entry("debug", c->debug ? "1" : "0", 1),
-                  entry("dist", in->dist, strlen(in->dist)), NULL};
+                  entry("dist", in->dist, strlen(in->dist)), entry("runDir", run, strlen(run)), entry("idle", idle, strlen(idle)), NULL};
   for (size_t i = 3; i < sizeof argv / sizeof *argv - 1; i++)
     if (!argv[i]) return -1;
   /* As descriptor 3; standard input, the last of the caller's that is needed, has been read. */
@@ -87,7 +89,7 @@ static pid_t spawn(const struct shim_call *c, const struct install *in, const st
 int shim_start(const struct shim_call *c) {
   struct install in;
   struct bootstrap b;
-  char why[PATH_MAX + 256], state_dir[PATH_MAX], dir[PATH_MAX], name[65], socket[PATH_MAX + 66], address[PATH_MAX + 74];
+  char why[PATH_MAX + 256], state_dir[PATH_MAX], run[PATH_MAX], dir[PATH_MAX], name[65], socket[PATH_MAX + 66], address[PATH_MAX + 74];
   char *problem = NULL;
   _cleanup_buf_ struct buf input = {0};
   if (install_find(&in, why, sizeof why) < 0) return fail("install", why);
@@ -98,6 +100,7 @@ int shim_start(const struct shim_call *c) {
   int n = b.socket_dir.len ? snprintf(dir, sizeof dir, "%.*s", (int)b.socket_dir.len, b.socket_dir.data)
                            : snprintf(dir, sizeof dir, "%s", SHIM_SOCKETS);
   if (n < 0 || n >= (int)sizeof dir || *dir != '/') return fail("socket_dir", "is no absolute path");
+  if (run_dir(run) < 0) return fail("run directory", run_dir_trouble());
   if (shim_state_dir(c, state_dir) < 0 || shim_socket_name(c, group, name) < 0) return fail(c->id, strerror(errno));
   snprintf(socket, sizeof socket, "%s/%s", dir, name);
   snprintf(address, sizeof address, "unix://%s", socket);

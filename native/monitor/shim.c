@@ -16,7 +16,9 @@
 
 #include "../common/fd.h"
 #include "../common/replace.h"
+#include "../launcher/confine.h"
 #include "../launcher/install.h"
+#include "../launcher/run_dir.h"
 #include "agent.h"
 #include "clients.h"
 #include "connector.h"
@@ -176,9 +178,11 @@ int shim_monitor(int listener, const char *const *context) {
   state_dir = value(context, "stateDir");
   id = value(context, "id");
   events_to(value(context, "ttrpcAddress"));
-  const char *dist = value(context, "dist");
-  if (!state_dir || !id || !dist) return 2;
+  const char *dist = value(context, "dist"), *run = value(context, "runDir"), *idle = value(context, "idle");
+  if (!state_dir || !id || !dist || !run || !idle) return 2;
   install_is(dist);
+  run_dir_is(run);
+  confine_idle_is(idle);
   const struct agent_owner owner = {.connect = start_connect, .run_step = run_step, .answer = answer, .give_up = give_up,
                                     .record = save_record, .event = add_event, .leave = leave};
   /* The controller is told this process's pid, which the launcher could not know. */

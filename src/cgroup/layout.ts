@@ -15,6 +15,8 @@ export interface Hierarchy {
   readonly label: string
   /** The cgroup of this process, below the hierarchy's root. */
   readonly own: string
+  /** Rootless: where containers go, below the hierarchy's root (delegation.ts). */
+  readonly parent?: string
 }
 
 export interface CgroupLayout {
@@ -23,6 +25,12 @@ export interface CgroupLayout {
   readonly v2: Hierarchy | undefined
   /** Controllers that the root of the v2 hierarchy offers. */
   readonly v2Controllers: readonly string[]
+  /** Rootless: hierarchies that were taken out, and why. */
+  readonly refused?: readonly {
+    readonly controllers: readonly string[]
+    readonly name: string
+    readonly why: string
+  }[]
 }
 
 const CONTROLLERS = new Set([

@@ -34,11 +34,18 @@ export interface CgroupDir {
 
 const join = (mountPoint: string, path: string): string => (mountPoint === '/' ? path : `${mountPoint}${path}`)
 
+/** Below a parent that is not ours alone a container's name has to say whose it is; there is no level between to tidy up after. */
+const below = (parent: string | undefined, path: string): string => {
+  if (parent === undefined || !path.startsWith(`${OWN_PARENT}/`)) return path
+  const name = `/berth-${path.slice(OWN_PARENT.length + 1)}`
+  return parent === '/' ? name : `${parent}${name}`
+}
+
 /** The container's directories; the one by which its processes are found and killed comes first (v2 has cgroup.kill). */
 export const cgroupDirs = (layout: CgroupLayout, path: string): CgroupDir[] =>
   [...(layout.v2 ? [layout.v2] : []), ...layout.v1].map((hierarchy) => ({
     hierarchy,
-    dir: join(hierarchy.mountPoint, path),
+    dir: join(hierarchy.mountPoint, below(hierarchy.parent, path)),
   }))
 
 /** Every directory from below the hierarchy's mount point down to the container's own. */

@@ -1,6 +1,5 @@
 /** `berth doctor`: what this host can enforce, and how to get what is missing. Everything is tried by the launcher, with the caller's rights. */
 
-import { defaultRoot } from '../container/root.ts'
 import { type Check, examine, sound } from '../host/examine.ts'
 import { connectProbe, investigate, probed } from '../host/findings.ts'
 import type { Context, Verb } from './verb.ts'
@@ -22,7 +21,7 @@ const look = async ({ step, request }: Context): Promise<Check[]> => {
     uid: request.uid,
     path: request.env.PATH,
     runtimeDir: request.env.XDG_RUNTIME_DIR,
-    runDir: await defaultRoot(request, step),
+    runDir: request.runDir,
     build: request.build ?? 'unknown',
   })
   const results = await step('host', plan)

@@ -2,7 +2,7 @@
 
 import { need } from '../container/inspect.ts'
 import { processesOf } from '../container/processes.ts'
-import { killAllPlan, killPlan, SIGKILL } from '../container/signal.ts'
+import { killAll, killPlan, SIGKILL } from '../container/signal.ts'
 import { ERRNO } from '../controller/errno.ts'
 import { BerthError } from '../errors.ts'
 import { checkId } from '../spec/id.ts'
@@ -21,11 +21,8 @@ export const verb: Verb = {
     const { id, state, status } = await need(step, globals.root, checkId(first))
     // Without a pid namespace of its own nothing ends the others with the init, and they may be all that is left.
     const whole = state.sharedPid && signal === SIGKILL
-    if (
-      context.flag('all') ||
-      (whole && (status !== 'stopped' || (await processesOf(step, state.cgroupPaths)).length > 0))
-    ) {
-      await step('kill', killAllPlan(state, status, signal))
+    if (context.flag('all') || (whole && (status !== 'stopped' || (await processesOf(step, state)).length > 0))) {
+      await killAll(step, state, status, signal)
       return {}
     }
     if (status === 'stopped') throw notRunning(id)

@@ -20,7 +20,7 @@ export const verb: Verb = {
     const format = context.choice('format', ['table', 'json'], 'table')
     const results = await step('list', [{ op: 'list', path: globals.root, flags: READ_FLAGS.missingOk }, PASSWD])
     const ids = (results.text(0) ?? '').split('\0').filter(isId)
-    const containers = await inspectAll(step, globals.root, ids, { tolerant: true })
+    const containers = await inspectAll(step, globals.root, ids, { tolerant: true, skipForeign: true })
     if (context.flag('quiet')) return { stdout: containers.map(({ id }) => `${id}\n`).join('') }
     const nameOf = userNames(results.text(1))
     // Without state.json there is nothing to show yet: neither does runc show a container that is being created.

@@ -1,7 +1,6 @@
 /** The command line: `berth [flags] VERB [flags] [arguments]`. */
 
 import packageJson from '../../package.json' with { type: 'json' }
-import { defaultRoot } from '../container/root.ts'
 import type { CommandAnswer, CommandRequest, RunCommand, RunStep } from '../controller/types.ts'
 import { BerthError } from '../errors.ts'
 import { OCI_VERSION } from '../spec/default.ts'
@@ -86,7 +85,7 @@ const dispatch = async (request: CommandRequest, step: RunStep, reporter: Report
   const parsed = parseArgs(rest, { usage: `berth ${name} [flags] ${verb.usage}`.trimEnd(), flags, stopAtFirst })
   if (parsed.help !== undefined) return printed(parsed.help)
   checkCount(verb, parsed)
-  const root = globals.path('root') ?? (await defaultRoot(request, step))
+  const root = globals.path('root') ?? request.runDir
   const context = new Context(
     request,
     step,

@@ -25,7 +25,7 @@ export const verb: Verb = {
   run: async (context) => {
     const { step, globals, request, args } = context
     const bundle = args[0] === undefined ? (context.path('bundle') ?? request.cwd) : context.resolve(args[0])
-    const { config, facts } = await readBundle(step, bundle)
+    const { config, facts } = await readBundle(step, bundle, globals.systemdCgroup)
     const { spec, warnings } = loadSpec(config, posix.join(bundle, 'config.json'), { runnable: true })
     const id = checkId(context.text('id') ?? EXAMPLE_ID)
     const compiled = compile({

@@ -25,7 +25,7 @@ export const verb: Verb = {
     const format = context.choice('format', ['table', 'json'], 'table')
     const columns = psColumns(args.slice(1))
     const { state } = await need(step, globals.root, checkId(first))
-    const pids = await processesOf(step, state.cgroupPaths)
+    const pids = await processesOf(step, state)
     if (format === 'json') return { stdout: `${JSON.stringify(pids)}\n` }
     const results = await step('processes', [
       { op: 'clock' },

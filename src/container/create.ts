@@ -1,17 +1,19 @@
 /** `create`: from a bundle to a parked container, or to nothing at all. */
 
 import { posix } from 'node:path'
+import { delegated, delegationPlan } from '../cgroup/delegation.ts'
 import { ERRNO } from '../controller/errno.ts'
 import type { CommandRequest, RunStep } from '../controller/types.ts'
 import { BerthError } from '../errors.ts'
 import type { Compiled } from '../plan/create.ts'
 import { encodePlan } from '../plan/encode.ts'
-import { factsPlan, readFacts } from '../plan/facts.ts'
+import { factsPlan, type HostFacts, isRootless, readFacts } from '../plan/facts.ts'
 import { Namespaces } from '../plan/namespaces.ts'
 import { DIR_FLAGS, type Op, type Plan, READ_FLAGS, WRITE_FLAGS } from '../plan/ops.ts'
 import { checkId } from '../spec/id.ts'
 import { loadSpec } from '../spec/load.ts'
 import type { Spec } from '../spec/types.ts'
+import { advise } from './advice.ts'
 import { clonedProcess, cloneIndex, compile } from './compile.ts'
 import { BOOT_ID, readOp } from './inspect.ts'
 import { type ContainerPaths, containerPaths, INIT_KEY } from './layout.ts'
@@ -23,6 +25,8 @@ import { rfc3339 } from './time.ts'
 const MAX_CONFIG = 16 << 20
 const S_IFMT = 0o170000
 const S_IFDIR = 0o040000
+const S_ISVTX = 0o1000
+const WRITABLE_BY_OTHERS = 0o022
 
 export interface CreateOptions {
   readonly root: string
@@ -54,7 +58,7 @@ export const createContainer = async (
   const paths = containerPaths(root, id)
 
   // Everything that can be told beforehand is told before the host sees anything.
-  const { config, facts } = await readBundle(step, bundle)
+  const { config, facts } = await readBundle(step, bundle, flags.systemdCgroup)
   const { spec: written, warnings } = loadSpec(config, posix.join(bundle, 'config.json'), { runnable: true })
   const spec = forCaller(written, request)
   const { terminal = false } = spec.process ?? {}
@@ -68,7 +72,7 @@ export const createContainer = async (
     flags,
     afterTerminal: afterTerminal({ terminal, detach, consoleSocket }),
   })
-  await checkHost(step, compiled, paths, id)
+  await checkHost(step, compiled, paths, { id, root, self: request.uid })
   const undo = encodePlan(compiled.undo)
 
   await reserve(step, root, paths, id)
@@ -106,7 +110,7 @@ export const createContainer = async (
     ])
     return { paths, state, compiled, spec, warnings: [...warnings, ...compiled.warnings] }
   } catch (error) {
-    throw await undone(step, paths, error)
+    throw await undone(step, paths, await advise(step, error))
   }
 }
 
@@ -117,13 +121,15 @@ export const pidFilePlan = (path: string | undefined, { pid }: ProcessId): Plan 
     : [{ op: 'write', path, data: [String(pid)], flags: WRITE_FLAGS.create | WRITE_FLAGS.atomic, mode: 0o644 }]
 
 /** config.json of a bundle, and what compiling it needs to know of the host. */
-export const readBundle = async (step: RunStep, bundle: string) => {
+export const readBundle = async (step: RunStep, bundle: string, systemd: boolean) => {
   const at = factsPlan.length
   const results = await step('config', [...factsPlan, readOp(posix.join(bundle, 'config.json'), MAX_CONFIG)])
   const config = results.bytes(at)
   if (config === undefined)
     throw new BerthError('not-found', `bundle "${bundle}" has no config.json`, { subject: bundle })
-  return { config, facts: readFacts(results) }
+  const facts = readFacts(results)
+  // A user's own systemd has been given its cgroups, and gives them on.
+  return { config, facts: systemd ? facts : await withDelegation(step, facts) }
 }
 
 const alreadyExists = (id: string): BerthError =>
@@ -145,13 +151,34 @@ const forCaller = (spec: Spec, { rows, cols, listenFds }: CommandRequest): Spec 
   }
 }
 
+/** What of the host's cgroups is this user's. */
+const withDelegation = async (step: RunStep, facts: HostFacts): Promise<HostFacts> => {
+  if (!isRootless(facts)) return facts
+  const results = await step('delegation', delegationPlan(facts.cgroup))
+  return { ...facts, cgroup: delegated(facts.cgroup, results, facts.caller.uid) }
+}
+
+/** Where others could put a container's directory, they could say what is done with it (trap 10); `stored` looks at what is above. */
+const checkRoot = (root: string, mode: number, owner: number, self: number): void => {
+  const refuse = (why: string) => new BerthError('invalid', `--root: "${root}" ${why}, not trusted`, { subject: root })
+  if (owner !== self && owner !== 0) throw refuse(`belongs to uid ${owner}`)
+  if ((mode & WRITABLE_BY_OTHERS) !== 0 && (mode & S_ISVTX) === 0) throw refuse('is writable by others')
+}
+
 /** The last look before anything is made: the root has to be a directory, the id and the cgroups free. */
-const checkHost = async (step: RunStep, compiled: Compiled, paths: ContainerPaths, id: string): Promise<void> => {
+const checkHost = async (
+  step: RunStep,
+  compiled: Compiled,
+  paths: ContainerPaths,
+  { id, root, self }: { readonly id: string; readonly root: string; readonly self: number },
+): Promise<void> => {
   const { rootfs } = compiled
   const results = await step('check', [
     { op: 'stat', path: paths.dir, flags: READ_FLAGS.missingOk },
     { op: 'stat', path: rootfs, flags: READ_FLAGS.missingOk },
+    { op: 'stat', path: root, flags: READ_FLAGS.missingOk },
   ])
+  if (results.bytes(2) !== undefined) checkRoot(root, results.u32(2), results.u32(2, 4), self)
   const pointer = '/root/path'
   if (results.bytes(0) !== undefined) throw alreadyExists(id)
   if (results.bytes(1) === undefined)

@@ -2,6 +2,7 @@
 
 import type { Results, RunStep } from '../controller/types.ts'
 import { BerthError } from '../errors.ts'
+import { idField } from '../plan/facts.ts'
 import { OP_FLAGS, type Op, type Plan, READ_FLAGS } from '../plan/ops.ts'
 import { type ContainerPaths, containerPaths, INIT_KEY } from './layout.ts'
 import { type ContainerState, decodeState } from './state.ts'
@@ -29,22 +30,35 @@ export const readOp = (path: string, max: number, opFlags = 0): Op => ({
 /** Result: a line that names this boot of the host. */
 export const BOOT_ID: Op = readOp('/proc/sys/kernel/random/boot_id', MAX_PROC)
 
+interface InspectOptions {
+  /** Prefix of the steps' names. */
+  readonly name?: string
+  readonly tolerant?: boolean
+  /** Containers of other users are left out; otherwise they are an error. */
+  readonly skipForeign?: boolean
+}
+
 /** The containers of these ids, in their order; ids without a directory are left out. `name` is the prefix of the steps' names. */
 export const inspectAll = async (
   step: RunStep,
   root: string,
   ids: readonly string[],
-  { name = 'inspect', tolerant = false }: { name?: string; tolerant?: boolean } = {},
+  { name = 'inspect', tolerant = false, skipForeign = false }: InspectOptions = {},
 ): Promise<Container[]> => {
   if (ids.length === 0) return []
-  const written = await step(
-    `${name} state`,
-    ids.flatMap((id) => writtenPlan(containerPaths(root, id))),
-  )
+  const written = await step(`${name} state`, [
+    ...ids.flatMap((id) => writtenPlan(containerPaths(root, id))),
+    readOp('/proc/self/status', MAX_PROC),
+  ])
+  const self = idField(written.text(ids.length * WRITTEN) ?? '', 'Uid')
   const found = ids.flatMap((id, index) => {
     const paths = containerPaths(root, id)
     const [stat, state, exit] = [0, 1, 2].map((offset) => written.bytes(index * WRITTEN + offset))
     if (stat === undefined) return []
+    // What another user wrote, undo plans among it, is nothing to act on (trap 10).
+    const owner = written.u32(index * WRITTEN, 4)
+    if (owner !== self && skipForeign) return []
+    if (owner !== self) throw foreign(id, paths.dir, owner, self)
     return [
       {
         id,
@@ -91,6 +105,11 @@ export const need = async (
     throw new BerthError('state', `container "${id}" is still being created (if that was cut off: delete --force)`)
   return { ...container, state }
 }
+
+const foreign = (id: string, dir: string, owner: number, self: number): BerthError =>
+  new BerthError('state', `container "${id}": "${dir}" belongs to uid ${owner}, and is not trusted by uid ${self}`, {
+    subject: dir,
+  })
 
 export const notFound = (id: string): BerthError =>
   new BerthError('not-found', `container "${id}" does not exist`, { subject: id })

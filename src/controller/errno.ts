@@ -146,6 +146,7 @@ export const ERRNO = {
   EBUSY: 16,
   EEXIST: 17,
   ENOTDIR: 20,
+  ENOSPC: 28,
   ENOSYS: 38,
   EPROTO: 71,
   ECONNREFUSED: 111,

@@ -31,6 +31,8 @@ export interface CommandRequest {
   readonly rows: number
   readonly cols: number
   readonly listenFds: number
+  /** Where this user keeps sockets and state. */
+  readonly runDir: string
   /** How often this command was answered with `again` so far. */
   readonly round: number
   /** Build of both sides; not part of the frame. */
@@ -77,7 +79,7 @@ export interface Change {
 
 /** One monitor as a handler sees it. */
 export interface Monitor {
-  /** `key=value` context of the shim: namespace, address, ttrpcAddress, id, bundle, pid (monitor's), socket, stateDir. */
+  /** `key=value` context of the shim: namespace, address, ttrpcAddress, id, bundle, pid (monitor's), socket, stateDir, runDir, idle. */
   readonly context: Readonly<Record<string, string>>
   /** The record as it is now (empty before the first commit). */
   record(): Uint8Array

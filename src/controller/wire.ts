@@ -239,6 +239,7 @@ export const decodeCommand = (body: Uint8Array): CommandRequest => {
     cols: reader.u32(),
     listenFds: reader.u32(),
     round: reader.u32(),
+    runDir: reader.str(),
   }
   reader.end()
   return request
@@ -249,7 +250,7 @@ export const encodeCommand = (request: CommandRequest): Uint8Array => {
   out.strs(request.argv).strs(Object.entries(request.env).map(([key, value]) => `${key}=${value}`))
   out.str(request.cwd).u32(request.uid).u32(request.gid).u32(request.pid)
   out.u32(request.ttys.reduce((bits, tty, fd) => bits | (tty ? 1 << fd : 0), 0))
-  return out.u32(request.rows).u32(request.cols).u32(request.listenFds).u32(request.round).finish()
+  return out.u32(request.rows).u32(request.cols).u32(request.listenFds).u32(request.round).str(request.runDir).finish()
 }
 
 export const encodeCommandAnswer = ({ exitCode, stdout, stderr, again = false }: CommandAnswer): Uint8Array => {

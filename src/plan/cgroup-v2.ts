@@ -16,6 +16,13 @@ const CORE = 'cgroup'
 const DEVICES = '/linux/resources/devices'
 const CAP_SYS_ADMIN = 21n
 
+/** Those that have to hand controllers down; above what was delegated that is settled. */
+const ancestors = (dir: CgroupDir): string[] => {
+  const { mountPoint, parent } = dir.hierarchy
+  const all = [mountPoint, ...levels(dir).slice(0, -1)]
+  return parent === undefined ? all : all.slice(parent.split('/').filter(Boolean).length)
+}
+
 export const planV2 = (spec: Spec, facts: HostFacts, dir: CgroupDir) => {
   const resources = spec.linux?.resources ?? {}
   const { settings, warnings } = v2Settings(resources, spec.ociVersion)
@@ -27,7 +34,7 @@ export const planV2 = (spec: Spec, facts: HostFacts, dir: CgroupDir) => {
   const filter = planDeviceFilter(resources.devices, facts, dir.dir)
   const create: Op[] = [
     makeCgroup(dir.dir),
-    ...[dir.hierarchy.mountPoint, ...levels(dir).slice(0, -1)].map(
+    ...ancestors(dir).map(
       (path): Op => ({ op: 'subtree-control', path, controllers: wanted, extra, pointer: '/linux/resources' }),
     ),
     ...settings.map((setting) => settingOp(dir.dir, setting)),
@@ -36,6 +43,13 @@ export const planV2 = (spec: Spec, facts: HostFacts, dir: CgroupDir) => {
   ]
   return { create, warnings: [...warnings, ...filter.warnings] }
 }
+
+/** Device rules of either version of cgroups are up to the host's root. */
+export const canFilter = ({ inUserNamespace, permitted }: Pick<HostFacts, 'inUserNamespace' | 'permitted'>): boolean =>
+  !inUserNamespace && (permitted & (1n << CAP_SYS_ADMIN)) !== 0n
+
+export const noFilter = (rules: readonly DeviceRule[] | undefined): readonly string[] =>
+  rules?.length ? ['linux.resources.devices is ignored: only the root of the host can set device rules'] : []
 
 /**
  * Loading a device filter takes privileges over the host. Who lacks them can make no device nodes either, and reaches those of the
@@ -46,13 +60,7 @@ export const planDeviceFilter = (
   facts: Pick<HostFacts, 'inUserNamespace' | 'permitted'>,
   path: string,
 ): { readonly ops: Op[]; readonly warnings: readonly string[] } => {
-  if (facts.inUserNamespace || (facts.permitted & (1n << CAP_SYS_ADMIN)) === 0n)
-    return {
-      ops: [],
-      warnings: rules?.length
-        ? ['linux.resources.devices is ignored: only the root of the host can set device rules']
-        : [],
-    }
+  if (!canFilter(facts)) return { ops: [], warnings: noFilter(rules) }
   return { ops: [deviceFilterOp(rules, path)], warnings: [] }
 }
 

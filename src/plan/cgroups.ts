@@ -1,14 +1,16 @@
 /** The container's cgroups: making, limiting, freezing and removing them. */
 
+import { notDelegated } from '../cgroup/delegation.ts'
 import { deviceRules } from '../cgroup/devices.ts'
 import { type CgroupLayout, hierarchyOf } from '../cgroup/layout.ts'
 import { type CgroupDir, cgroupDirs, cgroupPath, levels, OWN_PARENT } from '../cgroup/path.ts'
 import { unitOf } from '../cgroup/systemd/unit.ts'
 import { v1Settings } from '../cgroup/v1.ts'
+import { v2Settings } from '../cgroup/v2.ts'
 import { BerthError } from '../errors.ts'
 import type { Spec } from '../spec/types.ts'
 import { makeCgroup, missingController, POINTER, settingOp, write } from './cgroup-ops.ts'
-import { planV2 } from './cgroup-v2.ts'
+import { canFilter, noFilter, planV2 } from './cgroup-v2.ts'
 import type { HostFacts } from './facts.ts'
 import { DIR_FLAGS, KILL_FLAGS, OP_FLAGS, type Op, type Plan } from './ops.ts'
 import { managerOf, startUnit, stopUnit } from './systemd.ts'
@@ -32,7 +34,8 @@ export interface CgroupPlan {
 }
 
 /** v1, and the v2 hierarchy without controllers of a hybrid host. */
-const planV1 = (spec: Spec, layout: CgroupLayout, dirs: readonly CgroupDir[]) => {
+const planV1 = (spec: Spec, facts: HostFacts, dirs: readonly CgroupDir[]) => {
+  const layout = facts.cgroup
   const resources = spec.linux?.resources ?? {}
   if (resources.unified && Object.keys(resources.unified).length > 0)
     throw new BerthError('unsupported', 'linux.resources.unified: this host has cgroup v1', {
@@ -46,13 +49,41 @@ const planV1 = (spec: Spec, layout: CgroupLayout, dirs: readonly CgroupDir[]) =>
   }
   const { settings, warnings } = v1Settings(resources, spec.ociVersion)
   // A device rule is a promise to keep a container from a device: without the controller it could not be kept.
-  const devices = resources.devices || hierarchyOf(layout, 'devices') ? deviceRules(resources.devices) : []
+  const filtered = canFilter(facts)
+  const devices =
+    filtered && (resources.devices || hierarchyOf(layout, 'devices')) ? deviceRules(resources.devices) : []
   for (const setting of [...devices, ...settings]) {
     const dir = dirs.find(({ hierarchy }) => hierarchy.controllers.includes(setting.controller))
-    if (!dir) throw missingController(setting)
+    if (!dir) throw notDelegated(layout, setting.controller, setting.source) ?? missingController(setting)
     create.push(settingOp(dir.dir, setting))
   }
-  return { create, warnings }
+  return { create, warnings: filtered ? warnings : [...warnings, ...noFilter(resources.devices)] }
+}
+
+/** For a user who has been given no cgroup, and wants none: its container stays in the caller's. */
+const withoutCgroups = (spec: Spec, facts: HostFacts): CgroupPlan => {
+  const layout = facts.cgroup
+  if (!layout.refused?.length)
+    throw new BerthError(
+      'unsupported',
+      'no cgroup hierarchy is mounted on this host; berth needs one below /sys/fs/cgroup',
+    )
+  const { cgroupsPath, namespaces = [] } = spec.linux ?? {}
+  if (cgroupsPath) throw notDelegated(layout, undefined, POINTER)
+  if (layout.mode === 'unified') {
+    const [setting] = v2Settings(spec.linux?.resources ?? {}, spec.ociVersion).settings
+    if (setting) throw notDelegated(layout, undefined, setting.source)
+  }
+  // Without either nothing would find all processes of a container again.
+  if (!namespaces.some(({ type, path }) => type === 'pid' && !path))
+    throw new BerthError(
+      'unsupported',
+      `linux.namespaces: a container in no cgroup of its own needs a pid namespace of its own (${layout.refused[0]?.why})`,
+      { pointer: '/linux/namespaces' },
+    )
+  const { warnings } =
+    layout.mode === 'unified' ? { warnings: noFilter(spec.linux?.resources?.devices) } : planV1(spec, facts, [])
+  return { check: [], create: [], born: [], join: [], remove: [], dirs: [], warnings }
 }
 
 export const planCgroups = (input: {
@@ -66,13 +97,9 @@ export const planCgroups = (input: {
   const systemd = input.systemd ? unitOfContainer(input) : undefined
   const dirs = cgroupDirs(layout, systemd?.path ?? cgroupPath(spec.linux?.cgroupsPath, input.id))
   const first = dirs[0]
-  // Without one nothing would find all processes of a container again.
-  if (!first)
-    throw new BerthError(
-      'unsupported',
-      'no cgroup hierarchy is mounted on this host; berth needs one below /sys/fs/cgroup',
-    )
-  const { create, warnings } = layout.mode === 'unified' ? planV2(spec, facts, first) : planV1(spec, layout, dirs)
+  if (!first) return withoutCgroups(spec, facts)
+  if (spec.linux?.cgroupsPath && layout.refused?.length) throw notDelegated(layout, undefined, POINTER)
+  const { create, warnings } = layout.mode === 'unified' ? planV2(spec, facts, first) : planV1(spec, facts, dirs)
   // Removing the container kills whatever is in its cgroups, and a frozen one would hold its init for ever.
   const check = dirs.map(({ dir }): Op => ({ op: 'vacant', path: dir, pointer: POINTER }))
   const paths = dirs.map(({ dir }) => dir)
@@ -121,7 +148,13 @@ const enter = (dir: string): Op => ({
 export const freezerDir = (paths: readonly string[], layout: CgroupLayout): string => {
   const hierarchy = hierarchyOf(layout, 'freezer') ?? layout.v2
   const dir = hierarchy && paths.find((path) => path.startsWith(`${hierarchy.mountPoint}/`))
-  if (dir === undefined) throw new BerthError('unsupported', 'this host has no cgroup freezer')
+  if (dir === undefined)
+    throw new BerthError(
+      'unsupported',
+      paths.length === 0
+        ? 'the container has no cgroup of its own, which freezing takes: none was delegated to its user'
+        : 'this host has no cgroup freezer',
+    )
   return dir
 }
 

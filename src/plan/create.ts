@@ -13,9 +13,10 @@ import { type MountPlan, planMounts } from './mounts.ts'
 import { type NamespacePlan, Namespaces, planNamespaces } from './namespaces.ts'
 import { planNetDevices } from './net-devices.ts'
 import type { Op, Plan } from './ops.ts'
-import { type Arch, deniesSetgroups, makeWorkingDirectory, planExec, planIdentity, planOomScore } from './process.ts'
+import { type Arch, makeWorkingDirectory, planExec, planIdentity, planOomScore } from './process.ts'
 import { type Inspection, planResctrl } from './resctrl.ts'
 import { planRoot, type RootPlan } from './root.ts'
+import { checkIdentity, deniesSetgroups, idMappers } from './rootless.ts'
 import { planSysctls } from './sysctl.ts'
 import { planStdio, receiveTerminal, resume, type StdioSlots } from './terminal.ts'
 
@@ -179,7 +180,9 @@ export const compileCreate = (input: CreateInput): Compiled => {
   const { process = NO_PROCESS } = spec
   const rootfs = posix.resolve(bundle, spec.root?.path ?? '')
   const namespaces = new Namespaces(spec)
+  const mappers = namespaces.isNew('user') ? idMappers(spec, facts) : { uidMapper: '', gidMapper: '' }
   const namespacePlan = planNamespaces(spec, namespaces, facts)
+  checkIdentity(spec, namespaces, facts)
   const cgroups = planCgroups({ id, spec, facts, systemd: input.systemdCgroup })
   const root = planRoot({ spec, namespaces, rootfs, stateDir: input.stateDir, noPivot: input.noPivot })
   const { propagation } = root
@@ -201,7 +204,8 @@ export const compileCreate = (input: CreateInput): Compiled => {
       cgroups: cgroups.born,
       uidMap: namespacePlan.uidMap,
       gidMap: namespacePlan.gidMap,
-      setgroups: deniesSetgroups(namespaces, facts) ? 'deny' : '',
+      ...mappers,
+      setgroups: namespaces.isNew('user') && deniesSetgroups(spec, namespaces, facts) ? 'deny' : '',
       timeOffsets: namespacePlan.timeOffsets,
       join: namespacePlan.join,
       plan: init.plan,

@@ -5,7 +5,7 @@ import type { HostFacts } from './facts.ts'
 import { handOverListener } from './listener.ts'
 import { joinNamespaces, lacksPrivilege, Namespaces, NS_FILES, ROOT_SLOT } from './namespaces.ts'
 import type { Op, Plan } from './ops.ts'
-import { type Arch, planExec, planIdentity, planOomScore } from './process.ts'
+import { type Arch, planExec, planIdentity, planOomScore, planOwnOomScore } from './process.ts'
 import { joinResctrl } from './resctrl.ts'
 import { planAffinity } from './scheduling.ts'
 import { planStdio, receiveTerminal, resume, type StdioSlots } from './terminal.ts'
@@ -57,7 +57,8 @@ export const compileExec = (input: ExecInput): Plan => {
     path: `/proc/${initPid}/ns/${NS_FILES[type]}`,
     pointer: '/linux/namespaces',
   }))
-  const join = joinNamespaces(targets, namespaces.has('user') && lacksPrivilege(facts))
+  const between = namespaces.has('user') && lacksPrivilege(facts)
+  const join = joinNamespaces(targets, between)
   // Without mounts of its own the container has but a root.
   const hasMounts = namespaces.has('mount')
   const identity = planIdentity({ ...input, namespaces })
@@ -66,7 +67,7 @@ export const compileExec = (input: ExecInput): Plan => {
     // before may have had that done already.
     { op: 'alive', slot: INIT_SLOT, pointer: '/process' },
     { op: 'session', pointer: '/process' },
-    ...planOomScore(process),
+    ...(between ? [] : planOomScore(process)),
     ...join.enter,
     ...(hasMounts ? [] : [{ op: 'enter-root', slot: ROOT_SLOT, pointer: '/root' } as const]),
     planStdio(process, input.stdio, false),
@@ -79,6 +80,8 @@ export const compileExec = (input: ExecInput): Plan => {
     ...(hasMounts ? [] : [openRoot(initPid)]),
     // A pid may have been given to another process: what was opened is believed because this one is still there after it (trap 24).
     { op: 'pidfd', pid: initPid, start: input.initStart, slot: INIT_SLOT, pointer: '/process' },
+    // Born in the user namespace, the process could not lower nor raise it.
+    ...(between ? planOwnOomScore(process) : []),
     // The process has it from its maker, as the CPUs of its cgroup are the only ones that it can have in there.
     ...planAffinity(affinity, 'initial'),
     {
@@ -88,6 +91,8 @@ export const compileExec = (input: ExecInput): Plan => {
       cgroups: input.cgroupPaths,
       uidMap: '',
       gidMap: '',
+      uidMapper: '',
+      gidMapper: '',
       setgroups: '',
       timeOffsets: '',
       join: join.join,

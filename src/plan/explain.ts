@@ -47,6 +47,11 @@ const mapLine = (map: string): string => map.trimEnd().replaceAll('\n', ', ')
 const typeLetter = (type: number): string =>
   Object.entries(DEVICE_TYPES).find(([, bits]) => bits === type)?.[0] ?? octal(type)
 
+const mappersText = ({ uidMapper, gidMapper }: { readonly uidMapper: string; readonly gidMapper: string }): string => {
+  const mappers = [uidMapper, gidMapper].filter((path) => path !== '')
+  return mappers.length === 0 ? '' : `, ids mapped by ${mappers.join(' and ')}`
+}
+
 /** What an operation does, in one line. */
 const opText = (op: Op): string => {
   switch (op.op) {
@@ -82,7 +87,7 @@ const opText = (op: Op): string => {
     case 'freeze':
       return `${op.frozen === 1 ? 'freeze' : 'thaw'} ${op.path} within ${op.timeoutMs} ms`
     case 'clone':
-      return op.flags === 0n ? 'clone' : `clone with new namespaces: ${cloneNames(op.flags)}`
+      return `${op.flags === 0n ? 'clone' : `clone with new namespaces: ${cloneNames(op.flags)}`}${mappersText(op)}`
     case 'resume':
       return `resume until ${['', 'it asks', 'it is parked', 'execve'][op.until] ?? op.until}`
     case 'hook':

@@ -29,6 +29,7 @@ export interface HostFacts {
   readonly systemd: boolean
   /** Who the agent is to the namespace around its own. */
   readonly hostUid: number
+  readonly caller: Caller
 }
 
 /** Whether the kernel is of this version or newer. */
@@ -36,6 +37,18 @@ export const kernelAtLeast = ({ kernel }: HostFacts, major: number, minor: numbe
   const [, x = '0', y = '0'] = /^(\d+)\.(\d+)/.exec(kernel) ?? []
   return Number(x) > major || (Number(x) === major && Number(y) >= minor)
 }
+
+/** Who the agent is. */
+export interface Caller {
+  readonly uid: number
+  readonly gid: number
+  /** Where groups can't be set (user_namespaces(7)). */
+  readonly setgroupsDenied: boolean
+}
+
+/** Without the say of the host's root: an ordinary user, or root of a user namespace. */
+export const isRootless = ({ caller, inUserNamespace }: Pick<HostFacts, 'caller' | 'inUserNamespace'>): boolean =>
+  caller.uid !== 0 || inUserNamespace
 
 const MAX = 1 << 20
 const FILES = [
@@ -45,6 +58,7 @@ const FILES = [
   { name: 'lastCap', path: '/proc/sys/kernel/cap_last_cap', max: MAX, flags: 0 },
   { name: 'status', path: '/proc/self/status', max: MAX, flags: 0 },
   { name: 'controllers', path: '/sys/fs/cgroup/cgroup.controllers', max: MAX, flags: READ_FLAGS.missingOk },
+  { name: 'setgroups', path: '/proc/self/setgroups', max: MAX, flags: READ_FLAGS.missingOk },
   { name: 'apparmor', path: '/sys/module/apparmor/parameters/enabled', max: MAX, flags: READ_FLAGS.missingOk },
   { name: 'uidMap', path: '/proc/self/uid_map', max: MAX, flags: READ_FLAGS.missingOk },
   { name: 'delegate', path: '/sys/kernel/cgroup/delegate', max: MAX, flags: READ_FLAGS.missingOk },
@@ -65,9 +79,6 @@ const statusField = (status: string, name: string): bigint => {
   return BigInt(`0x${match[1]}`)
 }
 
-/** The second of four. */
-const effectiveUid = (status: string): number => Number(/^Uid:\s*\d+\s+(\d+)/m.exec(status)?.[1] ?? 0)
-
 /** /proc/self/uid_map: an id inside, the same outside, and how many of them. */
 const mapOut = (uid: number, map: string): number => {
   for (const line of map.split('\n')) {
@@ -79,6 +90,13 @@ const mapOut = (uid: number, map: string): number => {
 
 /** Where the kernel does not say (before Linux 4.15). */
 const DELEGATED = 'cgroup.procs cgroup.subtree_control cgroup.threads'
+
+/** Effective ids are the second of four. */
+export const idField = (status: string, name: string): number => {
+  const match = new RegExp(`^${name}:\\s*\\d+\\s+(\\d+)`, 'm').exec(status)
+  if (!match) throw new BerthError('internal', `/proc/self/status has no ${name}`)
+  return Number(match[1])
+}
 
 /** The facts, from the outcome of a plan that starts with `factsPlan`. */
 export const readFacts = (results: Results): HostFacts => {
@@ -100,6 +118,11 @@ export const readFacts = (results: Results): HostFacts => {
     resctrl: parseMountinfo(mountinfo).find((mount) => mount.type === 'resctrl')?.mountPoint,
     kcore: results.bytes(KCORE) !== undefined,
     systemd: results.bytes(SYSTEMD) !== undefined,
-    hostUid: mapOut(effectiveUid(file('status')), file('uidMap')),
+    hostUid: mapOut(idField(file('status'), 'Uid'), file('uidMap')),
+    caller: {
+      uid: idField(file('status'), 'Uid'),
+      gid: idField(file('status'), 'Gid'),
+      setgroupsDenied: file('setgroups').trim() === 'deny',
+    },
   }
 }

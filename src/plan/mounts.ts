@@ -4,7 +4,7 @@ import { posix } from 'node:path'
 import type { CgroupDir } from '../cgroup/path.ts'
 import { BerthError } from '../errors.ts'
 import type { Mount, Spec } from '../spec/types.ts'
-import type { HostFacts } from './facts.ts'
+import { type HostFacts, isRootless } from './facts.ts'
 import { MOUNT_ATTR_RDONLY, MS_I_VERSION, MS_RDONLY, type ParsedOptions, parseMountOptions } from './mount-options.ts'
 import { MountSources, where } from './mount-sources.ts'
 import type { Namespaces } from './namespaces.ts'
@@ -122,6 +122,21 @@ const remount = (mount: Mount, options: ParsedOptions, bind: boolean, target: st
   pointer,
 })
 
+/**
+ * S12: a read-only bind of the host's /sys brings /sys/fs/cgroup along, where a user may have been given cgroups: the whole tree is
+ * read-only then.
+ */
+const showsHostCgroups = (
+  { facts }: MountContext,
+  source: string,
+  { bind, recursive, attrSet }: ParsedOptions,
+): boolean =>
+  isRootless(facts) &&
+  bind &&
+  recursive &&
+  (attrSet & MOUNT_ATTR_RDONLY) !== 0n &&
+  '/sys/fs/cgroup/'.startsWith(source === '/' ? source : `${source}/`)
+
 const planMount = (mount: Mount, context: MountContext, sources: MountSources, pointer: string): MountOps => {
   const options = parseMountOptions(mount.options ?? [])
   const bind = mount.type === 'bind' || options.bind
@@ -153,7 +168,7 @@ const planMount = (mount: Mount, context: MountContext, sources: MountSources, p
     attrSet: late ? options.attrSet & ~MOUNT_ATTR_RDONLY : options.attrSet,
     // A new mount has nothing that could be taken away.
     attrClear: bind ? options.attrClear : 0n,
-    recAttrSet: options.recAttrSet,
+    recAttrSet: options.recAttrSet | (showsHostCgroups(context, source, options) ? MOUNT_ATTR_RDONLY : 0n),
     recAttrClear: options.recAttrClear,
     propagation: options.propagation,
     flags: mountFlags(type, target, options, context.namespaces),

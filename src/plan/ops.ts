@@ -62,6 +62,8 @@ export const PIVOT_FLAGS = {
   /** The mounts are not the container's own: only the process's view changes. */
   chroot: 2,
 } as const
+/** Of access(2). */
+export const ACCESS = { write: 2 } as const
 export const CHDIR_FLAGS = { make: 1 } as const
 export const KILL_FLAGS = { missingOk: 1, group: 2 } as const
 
@@ -150,7 +152,8 @@ export const OPS = {
   hook: op(20, { path: 'str', args: 'strs', env: 'strs', stdin: 'tmpl', timeoutMs: 'u32' }),
   /**
    * Clones a process that then waits for `resume` to run `plan`. Its parent is this process's parent (CLONE_PARENT).
-   * Joins `cgroups` (directories) first; writes `uidMap`, `gidMap` where not empty. In `join` are the slots of namespaces (of any type
+   * Joins `cgroups` (directories) first; writes `uidMap`, `gidMap` where not empty, or has `uidMapper`, `gidMapper` (paths of newuidmap(1)
+   * and newgidmap(1)) write them where those are given. In `join` are the slots of namespaces (of any type
    * but mount) that it is to be born in: this process enters them for the clone and leaves them again. Where a user namespace is among
    * them, which nobody can leave, a process between the two does that. `timeOffsets` is written to /proc/self/timens_offsets of a time
    * namespace made before the clone. Result: u32 pid, u64 start time, u32 pid of the process between (0: none), an ended child of
@@ -162,6 +165,8 @@ export const OPS = {
     cgroups: 'strs',
     uidMap: 'str',
     gidMap: 'str',
+    uidMapper: 'str',
+    gidMapper: 'str',
     setgroups: 'str',
     timeOffsets: 'str',
     join: 'u32s',
@@ -256,6 +261,10 @@ export const OPS = {
   watch: op(52, { memory: 'str', pid: 'u32', start: 'u64', intervalNs: 'u64' }),
   /** Launcher: waits for the next of these. Result: u32 WATCHED. */
   watched: op(53, {}),
+  /** Whether this process may do this (ACCESS) to a file, with the ids and capabilities in force. Result: u32 errno, 0 where it may. */
+  access: op(54, { path: 'str', mode: 'u32' }),
+  /** oom_score_adj of this process, for what it clones next: born in a user namespace that is joined, that could not change its own. */
+  'own-oom-score': op(55, { value: 'i64' }),
   /** Makes a user namespace with these maps that nobody is in: what mounts are mapped by. */
   'map-ids': op(56, { uidMap: 'str', gidMap: 'str', slot: 'slot' }),
   /**

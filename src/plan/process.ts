@@ -7,6 +7,7 @@ import { type HostFacts, kernelAtLeast } from './facts.ts'
 import type { Namespaces } from './namespaces.ts'
 import { CHDIR_FLAGS, type Op } from './ops.ts'
 import { planRlimits } from './rlimits.ts'
+import { deniesSetgroups } from './rootless.ts'
 import { planMemoryPolicy, planPersonality, planScheduling } from './scheduling.ts'
 import { checkSurvivable, compileSeccomp } from './seccomp.ts'
 
@@ -14,7 +15,6 @@ export type Arch = 'x86_64' | 'aarch64'
 
 const DEFAULT_PATH = '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin'
 const DEFAULT_UMASK = 0o022
-const CAP_SETGID = 1n << 6n
 
 export interface ProcessContext {
   readonly process: Process
@@ -32,6 +32,10 @@ export const planOomScore = (process: Process): Op[] =>
   process.oomScoreAdj === undefined
     ? []
     : [{ op: 'oom-score', value: BigInt(process.oomScoreAdj), pointer: '/process/oomScoreAdj' }]
+
+/** The same by who makes the process. */
+export const planOwnOomScore = (process: Process): Op[] =>
+  planOomScore(process).flatMap((op) => (op.op === 'oom-score' ? [{ ...op, op: 'own-oom-score' }] : []))
 
 /** Labels for the next execve. One that the host can't enforce is an error: nothing is silently weaker. */
 const planLabels = (process: Process, facts: HostFacts): Op[] => {
@@ -80,10 +84,6 @@ const planSeccomp = (seccomp: Seccomp | undefined, arch: Arch, noNewPrivileges: 
   return { ops: [{ op: 'seccomp', program, flags, pointer } as const], notifies, warnings }
 }
 
-/** A user namespace mapped without CAP_SETGID has setgroups(2) switched off for good (user_namespaces(7)). */
-export const deniesSetgroups = (namespaces: Namespaces, facts: HostFacts): boolean =>
-  namespaces.isNew('user') && (facts.permitted & CAP_SETGID) === 0n
-
 export interface Identity {
   readonly ops: readonly Op[]
   /** Its filter has a listener, to be handed over (listener.ts). */
@@ -107,11 +107,15 @@ export const planIdentity = (context: ProcessContext): Identity => {
   const { warnings, ...sets } = capabilitySets(process.capabilities, facts, namespaces.has('user'))
   const noNewPrivileges = process.noNewPrivileges === true
   const filter = planSeccomp(spec.linux?.seccomp, context.arch, noNewPrivileges, facts)
-  const setgroups = !deniesSetgroups(namespaces, facts)
+  const setgroups = !deniesSetgroups(spec, namespaces, facts)
   if (!setgroups && user.additionalGids?.length)
-    throw new BerthError('unsupported', 'process.user.additionalGids: groups can not be set in this user namespace', {
-      pointer: '/process/user/additionalGids',
-    })
+    throw new BerthError(
+      'unsupported',
+      'process.user.additionalGids: groups can not be set in a user namespace whose gid map holds the own group only: map a range of /etc/subgid, or leave them out',
+      {
+        pointer: '/process/user/additionalGids',
+      },
+    )
   const program: readonly Op[] = [
     ...(name === undefined
       ? []

@@ -31,7 +31,8 @@ const FACTS: Readonly<Record<string, string>> = {
   '/proc/self/cgroup': '2:devices:/\n1:freezer:/\n',
   '/proc/sys/kernel/osrelease': '6.18.0\n',
   '/proc/sys/kernel/cap_last_cap': '40\n',
-  '/proc/self/status': 'Name:\tx\nCapPrm:\t000001ffffffffff\nCapBnd:\t000001ffffffffff\n',
+  '/proc/self/status':
+    'Name:\tx\nUid:\t0\t0\t0\t0\nGid:\t0\t0\t0\t0\nCapPrm:\t000001ffffffffff\nCapBnd:\t000001ffffffffff\n',
   '/proc/self/stat': statText(900, 'S', 9000n),
 }
 
@@ -103,6 +104,7 @@ export class Host {
       cols: 0,
       listenFds: 0,
       round: 0,
+      runDir: '/run/berth',
       ...more,
     }
   }

@@ -415,17 +415,12 @@ test('--log: errors are appended for engines, as text or JSON', async () => {
 
 test('the root of the containers', async () => {
   const host = new Host()
-  const rootOf = async (more: Partial<CommandRequest>) => {
-    await run(host, ['list'], more)
+  const rootOf = async (argv: readonly string[], more: Partial<CommandRequest> = {}) => {
+    await run(host, [...argv, 'list'], more)
     const [list] = host.did('list')
     return list?.op === 'list' ? list.path : undefined
   }
-  const env = { XDG_RUNTIME_DIR: '/run/user/5' }
-  assert.equal(await rootOf({}), '/run/berth')
-  assert.equal(await rootOf({ env }), '/run/berth')
-  assert.equal(await rootOf({ env, uid: 5 }), '/run/user/5/berth')
-  host.put('/proc/self/uid_map', '         0          0 4294967295\n')
-  assert.equal(await rootOf({ env: { ...env, USER: 'u' } }), '/run/berth')
-  host.put('/proc/self/uid_map', '         0       1000          1\n')
-  assert.equal(await rootOf({ env: { ...env, USER: 'u' } }), '/run/user/5/berth')
+  assert.equal(await rootOf([]), '/run/berth')
+  assert.equal(await rootOf([], { runDir: '/run/user/5/berth' }), '/run/user/5/berth')
+  assert.equal(await rootOf(['--root', 'r'], { runDir: '/run/user/5/berth' }), '/bundle/r')
 })

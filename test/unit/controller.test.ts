@@ -32,6 +32,7 @@ const REQUEST: CommandRequest = {
   cols: 0,
   listenFds: 0,
   round: 0,
+  runDir: '/run/berth',
 }
 const PLAN: Plan = [{ op: 'clock' }]
 const bytes = (...values: number[]) => new Uint8Array(values)

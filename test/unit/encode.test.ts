@@ -18,6 +18,8 @@ const clone = (plan: Plan, pointer?: string): Op => ({
   cgroups: [],
   uidMap: '',
   gidMap: '',
+  uidMapper: '',
+  gidMapper: '',
   setgroups: '',
   timeOffsets: '',
   join: [],

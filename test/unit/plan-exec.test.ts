@@ -102,7 +102,8 @@ test('facts: from what the operations read', () => {
     '/proc/self/cgroup': OWN,
     '/proc/sys/kernel/osrelease': '6.1.0-test\n',
     '/proc/sys/kernel/cap_last_cap': '40\n',
-    '/proc/self/status': 'Name:\tx\nCapPrm:\t000001ffffffffff\nCapEff:\t0\nCapBnd:\t000001fffeffffff\n',
+    '/proc/self/status':
+      'Name:\tx\nUid:\t0\t0\t0\t0\nGid:\t0\t0\t0\t0\nCapPrm:\t000001ffffffffff\nCapEff:\t0\nCapBnd:\t000001fffeffffff\n',
     '/sys/module/apparmor/parameters/enabled': 'Y\n',
     '/proc/kcore': 'stat',
   }

@@ -48,6 +48,7 @@ export const facts = (change: Partial<HostFacts> = {}): HostFacts => ({
   kcore: true,
   systemd: true,
   hostUid: 0,
+  caller: { uid: 0, gid: 0, setgroupsDenied: false },
   ...change,
 })
 

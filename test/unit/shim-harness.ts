@@ -74,6 +74,8 @@ const cloneOp = (key: string): Op => ({
   cgroups: [],
   uidMap: '',
   gidMap: '',
+  uidMapper: '',
+  gidMapper: '',
   setgroups: '',
   timeOffsets: '',
   join: [],

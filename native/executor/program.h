@@ -1,0 +1,19 @@
+/* A program that is run to its end: a hook, or a helper of the host's. */
+#ifndef BERTH_PROGRAM_H
+#define BERTH_PROGRAM_H
+
+#include <stdint.h>
+
+#include "executor.h"
+
+struct program {
+  const char *path;
+  char **argv, **envp;
+  uint32_t timeout_ms; /* killed then; 0: never */
+};
+
+/* Runs it with `input` as its standard input and nothing else of ours. 0, or -1 (fail set) where its status is not 0: with the last line
+ * of what it wrote. */
+int program_run(struct executor *ex, const struct program *program, int input);
+
+#endif
