@@ -16,13 +16,12 @@ import type { Spec } from '../spec/types.ts'
 import { advise } from './advice.ts'
 import { clonedProcess, cloneIndex, compile } from './compile.ts'
 import { BOOT_ID, readOp } from './inspect.ts'
-import { type ContainerPaths, containerPaths, INIT_KEY } from './layout.ts'
+import { type ContainerPaths, containerPaths, INIT_KEY, MAX_CONFIG } from './layout.ts'
 import { type ContainerState, type CreateFlags, encodeState, type ProcessId } from './state.ts'
 import { parseStat } from './status.ts'
 import { afterTerminal } from './terminal.ts'
 import { rfc3339 } from './time.ts'
 
-const MAX_CONFIG = 16 << 20
 const S_IFMT = 0o170000
 const S_IFDIR = 0o040000
 const S_ISVTX = 0o1000

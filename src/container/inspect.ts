@@ -4,11 +4,13 @@ import type { Results, RunStep } from '../controller/types.ts'
 import { BerthError } from '../errors.ts'
 import { idField } from '../plan/facts.ts'
 import { OP_FLAGS, type Op, type Plan, READ_FLAGS } from '../plan/ops.ts'
-import { type ContainerPaths, containerPaths, INIT_KEY } from './layout.ts'
+import { type ContainerPaths, containerPaths, INIT_KEY, MAX_CONFIG } from './layout.ts'
 import { type ContainerState, decodeState } from './state.ts'
 import { deriveStatus, type Status } from './status.ts'
 
-const MAX_STATE = 1 << 20
+/** Annotations can be nearly all of a configuration. */
+const MAX_STATE = MAX_CONFIG + (1 << 20)
+const MAX_EXIT = 4096
 const MAX_PROC = 1 << 16
 
 export interface Container {
@@ -127,7 +129,7 @@ const decode = (bytes: Uint8Array, paths: ContainerPaths, tolerant: boolean): Co
 const writtenPlan = (paths: ContainerPaths): Plan => [
   { op: 'stat', path: paths.dir, flags: READ_FLAGS.missingOk },
   readOp(paths.state, MAX_STATE),
-  readOp(paths.exit, MAX_STATE),
+  readOp(paths.exit, MAX_EXIT),
 ]
 const WRITTEN = 3
 

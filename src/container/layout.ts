@@ -2,6 +2,9 @@
 
 import { posix } from 'node:path'
 
+/** Of a config.json, in bytes. */
+export const MAX_CONFIG = 16 << 20
+
 export interface ContainerPaths {
   readonly dir: string
   readonly state: string

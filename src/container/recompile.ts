@@ -8,10 +8,8 @@ import { loadSpec } from '../spec/load.ts'
 import type { Spec } from '../spec/types.ts'
 import { compile } from './compile.ts'
 import { readOp } from './inspect.ts'
-import type { ContainerPaths } from './layout.ts'
+import { type ContainerPaths, MAX_CONFIG } from './layout.ts'
 import type { ContainerState } from './state.ts'
-
-const MAX_CONFIG = 16 << 20
 
 export interface Recompiled {
   readonly spec: Spec
