@@ -102,7 +102,7 @@ static void put_every_operation(struct buf *to, unsigned depth) {
 }
 
 static void mutate(struct buf *input) {
-  static const uint32_t telling[] = {0, 1, 0x7f, 0xff, 0x100, 0xffff, 0x7fffffff, 0x80000000u, 0xffffffffu, PLAN_MAGIC, PLAN_VERSION};
+  static const uint32_t telling[] = {0, 1, 0x7f, 0xff, 0x100, 0xffff, 0x7fffffff, 0x80000000u, 0xfffffff0u, 0xfffffffbu, 0xfffffffeu, 0xffffffffu, PLAN_MAGIC, PLAN_VERSION};
   for (uint32_t changes = 1 + next_random(6); changes > 0 && input->len > 4; changes--) {
     uint32_t at = next_random((uint32_t)input->len - 3), other = next_random((uint32_t)input->len - 3);
     switch (next_random(5)) {

@@ -1,6 +1,7 @@
 /** Containers that share a pid namespace, and one of them looks at the others. */
 import assert from 'node:assert/strict'
-import { readFileSync } from 'node:fs'
+import { chmodSync, readFileSync } from 'node:fs'
+import { join } from 'node:path'
 import { CAPABILITY_NAMES } from '../../src/spec/capabilities.ts'
 import { bring } from './attack.ts'
 import { Bundle, type Config } from './bundle.ts'
@@ -34,6 +35,8 @@ export class Pod implements AsyncDisposable {
     this.id = id
     this.#bundle = new Bundle(['/bin/sleep', '1000'], change)
     bring(this.#bundle, 'pry')
+    // The root of a user namespace has to get there too.
+    for (const path of [this.#bundle.dir, join(this.#bundle.dir, 'rootfs')]) chmodSync(path, 0o755)
   }
 
   /** Starts the container that will look at the others. */

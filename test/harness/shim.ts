@@ -43,8 +43,9 @@ export class Daemon implements Disposable {
     return stdout.toString().trim().replace('unix://', '')
   }
 
-  async delete(id: string): Promise<void> {
-    await this.#call(id, 'delete')
+  /** The delete call; its answer, a DeleteResponse. */
+  async delete(id: string): Promise<Uint8Array> {
+    return (await this.#call(id, 'delete')).stdout
   }
 
   /** Ends the shim of this container as its owner would: by SIGTERM. */

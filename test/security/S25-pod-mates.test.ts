@@ -1,6 +1,6 @@
 /** S25 (CVE-2016-9962) and trap 2: a process that has not called execve yet is still ours, and a pod-mate may be root in its pid namespace. */
 import assert from 'node:assert/strict'
-import { existsSync, mkdirSync, readFileSync, rmdirSync, writeFileSync } from 'node:fs'
+import { chmodSync, existsSync, mkdirSync, readFileSync, rmdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { afterEach, describe, it } from 'node:test'
 import { Canary, noCompiler } from '../harness/attack.ts'
@@ -15,18 +15,27 @@ const both =
   (config: Config) => {
     for (const change of changes) change(config)
   }
-/** With every capability but the one to look into processes. */
+/** With every capability but those to look into processes: CAP_SYS_ADMIN and CAP_PERFMON may read the maps of any on newer kernels. */
 const allButPtrace = (config: Config) => {
   privileged(config)
   for (const [set, names] of Object.entries(config.process.capabilities as Record<string, string[]>))
-    config.process.capabilities[set] = names.filter((name) => !['CAP_SYS_PTRACE', 'CAP_PERFMON'].includes(name))
+    config.process.capabilities[set] = names.filter(
+      (name) => !['CAP_SYS_PTRACE', 'CAP_PERFMON', 'CAP_SYS_ADMIN'].includes(name),
+    )
 }
 
 const MATES: readonly [string, (config: Config) => void][] = [
   ['root with the usual capabilities', () => {}],
-  ['root with every capability but CAP_SYS_PTRACE', allButPtrace],
+  ['root with every capability but CAP_SYS_PTRACE and CAP_SYS_ADMIN', allButPtrace],
   ['root of a user namespace, with every capability in it', both(ownUsers, privileged)],
 ]
+
+/** One that the root of a user namespace can reach too. */
+const openBundle = (change: (config: Config) => void): Bundle => {
+  const bundle = new Bundle(['/bin/sleep', '1000'], change)
+  for (const path of [bundle.dir, join(bundle.dir, 'rootfs')]) chmodSync(path, 0o755)
+  return bundle
+}
 
 const FREEZER = '/sys/fs/cgroup/freezer'
 
@@ -59,7 +68,7 @@ describe('S25: processes that are still ours', { skip: notHere || noCompiler }, 
     it(`${who} gets nothing out of a parked init`, async () => {
       using canary = new Canary()
       await using pod = await Pod.start(`${id}-mate`, change)
-      using bundle = new Bundle(['/bin/sleep', '1000'], pod.join)
+      using bundle = openBundle(pod.join)
       const made = await berth(['create', '--bundle', bundle.dir, id])
       assert.equal(made.code, 0, made.stderr)
       const { pid } = await stateOf(id)
@@ -74,7 +83,7 @@ describe('S25: processes that are still ours', { skip: notHere || noCompiler }, 
     }, async () => {
       using canary = new Canary()
       await using pod = await Pod.start(`${id}-mate`, change)
-      using bundle = new Bundle(['/bin/sleep', '1000'], pod.join)
+      using bundle = openBundle(pod.join)
       const made = await berth(['run', '--detach', '--bundle', bundle.dir, id])
       assert.equal(made.code, 0, made.stderr)
       await heldExec(id, async (pid) => {
@@ -104,7 +113,7 @@ describe('S25: processes that are still ours', { skip: notHere || noCompiler }, 
   it('whoever may look into any process (CAP_SYS_PTRACE on the host) finds a parked init to hold nothing of the host’s', async () => {
     using canary = new Canary()
     await using pod = await Pod.start(`${id}-mate`, privileged)
-    using bundle = new Bundle(['/bin/sleep', '1000'], pod.join)
+    using bundle = openBundle(pod.join)
     assert.equal((await berth(['create', '--bundle', bundle.dir, id])).code, 0)
     const { pid } = await stateOf(id)
     const got = await pod.pry(pid, canary.file)

@@ -1,16 +1,7 @@
-/** Traps 1, 2, 3, 8, 10, 12, 14 and 18 (reference names in the titles): what a parked container, its monitor and the controller give away. */
+/** Traps 2, 3, 8, 10, 12, 14 and 18 (reference names in the titles): what a parked container, its monitor and the controller give away. Trap 1 is S01's, what pod-mates see S25's. */
 import assert from 'node:assert/strict'
 import { execFileSync, spawn } from 'node:child_process'
-import {
-  chmodSync,
-  closeSync,
-  existsSync,
-  openSync,
-  readdirSync,
-  readFileSync,
-  readlinkSync,
-  writeFileSync,
-} from 'node:fs'
+import { chmodSync, closeSync, existsSync, openSync, readdirSync, readFileSync, readlinkSync } from 'node:fs'
 import { afterEach, describe, it } from 'node:test'
 import { Bundle, notHere } from '../harness/bundle.ts'
 import { binary, controllerPids, leftOver, ourProcesses, snapshot, until } from '../harness/host.ts'
@@ -54,19 +45,6 @@ async function create(bundle: Bundle, ...flags: string[]): Promise<number> {
 describe('parked', { skip: notHere }, () => {
   afterEach(() => berth(['delete', '--force', id]))
 
-  it('trap 1: nobody can open the executable of a parked init, or of its monitor, for writing', async () => {
-    const before = snapshot()
-    using bundle = new Bundle(['/bin/sleep', '1000'])
-    const pid = await create(bundle)
-    for (const each of [pid, ...newMonitors(before).map((m) => m.pid)])
-      assert.throws(() => openSync(`/proc/${each}/exe`, 'r+'), /EROFS|ETXTBSY|EACCES|EPERM/)
-    // not even once nothing executes it any more, through a descriptor that was opened before
-    const fd = openSync(`/proc/${pid}/exe`, 'r')
-    await berth(['delete', '--force', id])
-    assert.throws(() => openSync(`/proc/self/fd/${fd}`, 'r+'), /EROFS|ETXTBSY|EACCES|EPERM/)
-    closeSync(fd)
-  })
-
   it('trap 2: a parked init has stdio and its control socket open, and is not dumpable', async () => {
     using bundle = new Bundle(['/bin/sleep', '1000'])
     const pid = await create(bundle)
@@ -78,30 +56,6 @@ describe('parked', { skip: notHere }, () => {
     assert.equal(readFileSync(`/proc/${pid}/environ`, 'utf8'), '')
     const maps = readFileSync(`/proc/${pid}/smaps_rollup`, 'utf8')
     assert.ok(Number(/Private_Dirty: +(\d+)/.exec(maps)?.[1]) < 1024, maps)
-  })
-
-  it('trap 2: a pod-mate in the same pid namespace reads nothing of a parked init (S25)', async () => {
-    using host = new Bundle(['/bin/sleep', '1000'])
-    const mate = `${id}-mate`
-    await berth(['run', '--detach', '--bundle', host.dir, mate])
-    try {
-      const matePid = (await state(mate)).pid
-      using bundle = new Bundle(['/bin/sleep', '1000'], (config) => {
-        config.linux.namespaces.find((n: { type: string }) => n.type === 'pid').path = `/proc/${matePid}/ns/pid`
-      })
-      const pid = await create(bundle)
-      const inner = field(pid, 'NSpid')?.split('\t').at(-1)
-      const script = ['mem', 'environ', 'fd/0', 'fd/1', 'root/bin', 'cwd/', 'exe']
-        .map(
-          (name) =>
-            `ls -d /proc/${inner}/${name} >/dev/null 2>&1 && head -c1 /proc/${inner}/${name} >/dev/null 2>&1 && echo ${name}`,
-        )
-        .join('; ')
-      const read = await berth(['exec', mate, '/bin/sh', '-c', `${script}; true`])
-      assert.equal(read.stdout, '', 'readable from the pod-mate')
-    } finally {
-      await berth(['delete', '--force', mate])
-    }
   })
 
   it('trap 3: monitor and controller keep no descriptor of the caller', async () => {
@@ -234,14 +188,5 @@ describe('parked', { skip: notHere }, () => {
     using bundle = new Bundle(['/bin/true'])
     execFileSync('/bin/sh', ['-c', `"$0" create --bundle ${bundle.dir} ${id} </dev/null >/dev/null 2>&1`, binary])
     assert.equal((await state()).status, 'created')
-  })
-
-  it('S23: NODE_OPTIONS and LD_PRELOAD of the caller reach nobody', async () => {
-    using bundle = new Bundle(['/bin/env'])
-    writeFileSync(`${bundle.dir}/evil.js`, 'throw new Error("loaded")')
-    const env = { ...process.env, NODE_OPTIONS: `--require=${bundle.dir}/evil.js`, LD_PRELOAD: '/nope.so' }
-    const done = await berth(['--no-controller', 'run', '--bundle', bundle.dir, id], { env })
-    assert.equal(done.code, 0, done.stderr)
-    assert.doesNotMatch(done.stdout, /NODE_OPTIONS|LD_PRELOAD/)
   })
 })
