@@ -38,6 +38,16 @@ after(() => {
   for (const dir of temporary) rmSync(dir, { recursive: true, force: true })
 })
 
+/** That of the controller that was started last: those of others may have been left by what killed them. */
+const controllerSocket = (): string =>
+  readdirSync('/run/berth/.controller')
+    .filter((name) => name.endsWith('.sock'))
+    .map((name) => join('/run/berth/.controller', name))
+    .sort((a, b) => statSync(b).mtimeMs - statSync(a).mtimeMs)[0] ?? ''
+const stop = () => {
+  for (const pid of controllerPids()) process.kill(pid, 'SIGKILL')
+}
+
 describe('S20: lengths', { skip: notHere }, () => {
   afterEach(() => berth(['delete', '--force', id]))
 
@@ -92,9 +102,6 @@ describe('S21: builds', { skip: notHere }, () => {
   }
   const build = readFileSync(join(root, 'dist/build-id'), 'utf8').trim()
   const other = build.replaceAll(/./g, (digit) => (digit === '0' ? '1' : '0'))
-  const stop = () => {
-    for (const pid of controllerPids()) process.kill(pid, 'SIGKILL')
-  }
 
   it('a program beside the dist of another build refuses to go on', async () => {
     const dir = copy()
@@ -124,7 +131,6 @@ describe('S21: builds', { skip: notHere }, () => {
   it('a controller turns away what is of another build, or speaks another protocol', async () => {
     stop()
     assert.equal((await berth(['list'])).code, 0)
-    const name = readdirSync('/run/berth/.controller').find((each) => each.endsWith('.sock'))
     const u32 = (value: number) => Buffer.from(Uint32Array.of(value).buffer)
     const str = (text: string) => Buffer.concat([u32(text.length), Buffer.from(`${text}\0`)])
     for (const [protocol, claimed] of [
@@ -133,7 +139,7 @@ describe('S21: builds', { skip: notHere }, () => {
       [99, build],
     ] as const) {
       const body = Buffer.concat([u32(protocol), str(claimed), u32(1), Buffer.alloc(8), u32(0), u32(0)])
-      const socket = connect(`/run/berth/.controller/${name}`)
+      const socket = connect(controllerSocket())
       socket.write(Buffer.concat([u32(body.length + 1), Buffer.from([1]), body]))
       const chunks: Buffer[] = []
       socket.on('data', (chunk) => chunks.push(chunk as Buffer))
@@ -325,6 +331,7 @@ describe('S24: sockets', { skip: notHere }, () => {
   it('another user reaches neither a monitor nor the controller, not even where the file system lets them', async () => {
     using bundle = new Bundle(['/bin/sleep', '1000'])
     const state = temp('berth-open-')
+    stop()
     assert.equal((await berth(['--root', state, 'create', '--bundle', bundle.dir, long])).code, 0)
     try {
       const monitor = join(state, long, 'monitor.sock')
@@ -333,7 +340,7 @@ describe('S24: sockets', { skip: notHere }, () => {
         ['/run/berth', controllers].map((path) => statSync(path).mode & 0o077),
         [0, 0],
       )
-      const controller = join(controllers, readdirSync(controllers).find((name) => name.endsWith('.sock')) ?? '')
+      const controller = controllerSocket()
       const kept = [state, join(state, long), monitor, '/run/berth', controllers, controller].map(
         (path) => [path, statSync(path).mode] as const,
       )
