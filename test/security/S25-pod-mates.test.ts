@@ -87,7 +87,7 @@ describe('S25: processes that are still ours', { skip: notHere || noCompiler }, 
       const made = await berth(['run', '--detach', '--bundle', bundle.dir, id])
       assert.equal(made.code, 0, made.stderr)
       await heldExec(id, async (pid) => {
-        assert.match(readFileSync(`/proc/${pid}/cmdline`, 'utf8'), /^berth-init\0/)
+        assert.match(readFileSync(`/proc/${pid}/cmdline`, 'utf8'), /^berth-(init|monitor)\0/)
         assert.deepEqual(await pod.pry(pid, canary.file), [])
       })
     })
