@@ -77,12 +77,7 @@ const RET_ENOSYS = RET.errno | ENOSYS
 export function compileSeccomp(seccomp: Seccomp, options: { readonly arch: Machine }): CompiledSeccomp {
   const warnings: string[] = []
   const notifies = asksListener(seccomp)
-  const otherwise = actionValue(
-    seccomp.defaultAction,
-    seccomp.defaultErrnoRet,
-    `${SECTION}/defaultAction`,
-    `${SECTION}/defaultErrnoRet`,
-  )
+  const otherwise = actionValue(seccomp.defaultAction, seccomp.defaultErrnoRet)
   const abis = abisOf(seccomp, options.arch, warnings)
   const filters = abis.map((abi) => collect(seccomp, abi, otherwise, warnings))
   warnAboutUnknown(seccomp, warnings)
@@ -168,7 +163,7 @@ function collect({ syscalls = [] }: Seccomp, abi: Abi, otherwise: number, warnin
 
   for (const [index, syscall] of syscalls.entries()) {
     const pointer = `${SECTION}/syscalls/${index}`
-    const action = actionValue(syscall.action, syscall.errnoRet, `${pointer}/action`, `${pointer}/errnoRet`)
+    const action = actionValue(syscall.action, syscall.errnoRet)
     const alternatives = conditionsOf(syscall, abi.bits, pointer)
     for (const name of syscall.names) {
       const number = table.get(name)

@@ -7,7 +7,9 @@ import { loadSpec } from '../../src/spec/load.ts'
 import { facts, input, layout } from '../unit/plan-fixture.ts'
 import { mutation } from './mutate.ts'
 
-const HOSTS = (['hybrid', 'unified', 'legacy'] as const).map((mode) => facts({ cgroup: layout(mode) }))
+const HOSTS = (['hybrid', 'unified', 'legacy'] as const).map((mode) =>
+  facts({ cgroup: layout(mode), resctrl: '/sys/fs/resctrl' }),
+)
 
 /** What became of a case; throws what is no BerthError of a kind that is meant for configurations. */
 export const compileMutation = (number: number): 'planned' | 'refused' => {

@@ -72,6 +72,7 @@ const full = (): Document => {
   spec.linux.sysctl = { 'net.ipv4.ip_forward': '1', 'kernel.shmmax': '65536' }
   spec.linux.rootfsPropagation = 'rprivate'
   spec.linux.personality = { domain: 'LINUX' }
+  spec.linux.memoryPolicy = { mode: 'MPOL_BIND', nodes: '0', flags: ['MPOL_F_STATIC_NODES'] }
   spec.linux.devices = [{ path: '/dev/own', type: 'c', major: 1, minor: 3, fileMode: 438, uid: 0, gid: 0 }]
   spec.linux.mountLabel = ''
   spec.linux.resources.hugepageLimits = []
@@ -87,4 +88,23 @@ const full = (): Document => {
   return spec
 }
 
-export const seeds = (): Document[] => [plain(), engine(), pod(), full()]
+/** What takes a partner outside: an agent, a network device, a class of service. */
+const attached = (): Document => {
+  const spec = plain()
+  spec.linux.seccomp = {
+    defaultAction: 'SCMP_ACT_ALLOW',
+    flags: ['SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV'],
+    listenerPath: '/run/agent',
+    listenerMetadata: 'm',
+    syscalls: [
+      { names: ['mkdir'], action: 'SCMP_ACT_NOTIFY', args: [{ index: 1, value: 511, op: 'SCMP_CMP_NE' }] },
+      { names: ['rmdir'], action: 'SCMP_ACT_ERRNO', errnoRet: 28 },
+    ],
+  }
+  spec.linux.netDevices = { eth0: { name: 'net%d' } }
+  spec.linux.intelRdt = { closID: 'c', schemata: ['L3:0=f'], l3CacheSchema: 'L3:0=f', enableMonitoring: true }
+  spec.process.scheduler = { policy: 'SCHED_DEADLINE', flags: [], runtime: 1000, deadline: 2000, period: 3000 }
+  return spec
+}
+
+export const seeds = (): Document[] => [plain(), engine(), pod(), full(), attached()]

@@ -169,10 +169,10 @@ function holds({ op, value, valueTwo }: SeccompArg, argument: bigint, bits: 32 |
  * decided by precedence.
  */
 export function actionsFor(profile: Seccomp, abi: Abi, name: string, args: readonly bigint[]): Set<number> {
-  const otherwise = actionValue(profile.defaultAction, profile.defaultErrnoRet, '', '')
+  const otherwise = actionValue(profile.defaultAction, profile.defaultErrnoRet)
   const rules = (profile.syscalls ?? [])
     .filter(({ names }) => names.includes(name))
-    .map((rule) => ({ ...rule, value: actionValue(rule.action, rule.errnoRet, '', '') }))
+    .map((rule) => ({ ...rule, value: actionValue(rule.action, rule.errnoRet) }))
     .filter(({ value }) => value !== otherwise)
   const always = rules.find((rule) => (rule.args ?? []).every((arg) => isTrivial(arg, abi.bits)) && !isSplit(rule.args))
   if (always) return new Set([always.value])

@@ -111,17 +111,6 @@ describe('seccomp actions', () => {
     assert.equal(verdict(profile, 'rmdir'), errno(13))
   })
 
-  test('refuse an errno that has no place', () => {
-    assert.equal(
-      refusal({ defaultAction: 'SCMP_ACT_KILL', defaultErrnoRet: 1 }).pointer,
-      '/linux/seccomp/defaultErrnoRet',
-    )
-    const error = refusal(only([{ names: ['mkdir'], action: 'SCMP_ACT_ALLOW', errnoRet: 1 }]))
-    assert.equal(error.kind, 'invalid')
-    assert.equal(error.pointer, '/linux/seccomp/syscalls/0/errnoRet')
-    assert.equal(refusal({ defaultAction: 'SCMP_ACT_ERRNO', defaultErrnoRet: 4096 }).kind, 'invalid')
-  })
-
   test('SCMP_ACT_NOTIFY without a listener is refused', () => {
     const error = refusal(only([{ names: ['mkdir'], action: 'SCMP_ACT_NOTIFY' }]))
     assert.equal(error.kind, 'invalid')

@@ -1,6 +1,6 @@
 /** Actions of a profile → values that a filter returns (linux/seccomp.h). */
 
-import { BerthError } from '../../errors.ts'
+import { MAX_ERRNO } from '../../spec/check-seccomp.ts'
 import type { SeccompAction } from '../../spec/types.ts'
 
 export const RET = {
@@ -20,10 +20,6 @@ export const actionOf = (value: number): number => (value & 0xffff0000) >>> 0
 export const EPERM = 1
 export const ENOSYS = 38
 
-/** Errors above this are cut to it by the kernel (MAX_ERRNO). */
-const MAX_ERRNO = 4095
-const MAX_DATA = 0xffff
-
 export const ACTION_VALUES: Readonly<Record<SeccompAction, number>> = {
   SCMP_ACT_KILL: RET.killThread,
   SCMP_ACT_KILL_THREAD: RET.killThread,
@@ -36,31 +32,9 @@ export const ACTION_VALUES: Readonly<Record<SeccompAction, number>> = {
   SCMP_ACT_ALLOW: RET.allow,
 }
 
-/**
- * The value for an action. `errnoRet` is the errno, or the message to a tracer (default EPERM); an action that takes none is an error, as
- * the specification wants. `pointer` is where the action stands, `errnoPointer` where its errno does.
- */
-export function actionValue(
-  action: SeccompAction,
-  errnoRet: number | undefined,
-  pointer: string,
-  errnoPointer: string,
-): number {
-  const value = ACTION_VALUES[action]
-  if (value === undefined) throw new BerthError('invalid', `seccomp: unknown action "${action}"`, { pointer })
-  if (value === RET.errno || value === RET.trace) {
-    const data = errnoRet ?? EPERM
-    const max = value === RET.errno ? MAX_ERRNO : MAX_DATA
-    if (!Number.isInteger(data) || data < 0 || data > max) {
-      throw new BerthError('invalid', `seccomp: ${data} is not between 0 and ${max}`, { pointer: errnoPointer })
-    }
-    return (value | data) >>> 0
-  }
-  if (errnoRet !== undefined) {
-    throw new BerthError('invalid', `seccomp: ${action} takes no errno`, { pointer: errnoPointer })
-  }
-  return value
-}
+/** The value for an action; `errnoRet` (checked in check-seccomp.ts) is the errno, or the message to a tracer, for those that take one. */
+export const actionValue = (action: SeccompAction, errnoRet: number = EPERM): number =>
+  (action in MAX_ERRNO ? ACTION_VALUES[action] | errnoRet : ACTION_VALUES[action]) >>> 0
 
 /** Order in which the kernel prefers the verdicts of several filters: the smaller, the more it restricts (as signed numbers). */
 const strictness = (value: number): number => actionOf(value) | 0
