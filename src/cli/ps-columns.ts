@@ -51,10 +51,7 @@ const FULL: readonly Shown[] = [
 const find = (text: string): Name => {
   for (const [name, { also = [] }] of Object.entries(COLUMNS) as [Name, Column][])
     if (name === text || also.includes(text)) return name
-  throw new BerthError(
-    'usage',
-    `ps: unknown column ${JSON.stringify(text)}: known are ${Object.keys(COLUMNS).join(' ')}`,
-  )
+  throw new BerthError('usage', `unknown column ${JSON.stringify(text)}: known are ${Object.keys(COLUMNS).join(' ')}`)
 }
 
 /** `pid,comm` or `pid=ID`: a header of one's own takes the rest of the list, as ps(1) has it. */
