@@ -11,6 +11,7 @@
 
 #include "../common/fd.h"
 #include "../common/sys.h"
+#include "notify.h"
 #include "paths.h"
 #include "process.h"
 
@@ -49,14 +50,16 @@ int reap_result(struct executor *ex, pid_t pid, struct buf *result) {
   return buf_u32(result, (uint32_t)status) == 0 ? 1 : fail_sys(&ex->fail, "mmap", subject);
 }
 
-static int pass_until_ended(int pidfd, int signals) {
-  struct pollfd pollers[2] = {{.fd = pidfd, .events = POLLIN}, {.fd = signals, .events = POLLIN}};
+static int pass_until_ended(struct executor *ex, int pidfd, int signals) {
+  struct pollfd pollers[3] = {{.fd = pidfd, .events = POLLIN}, {.fd = signals, .events = POLLIN}, {.events = POLLIN}};
   for (;;) {
-    if (poll(pollers, 2, -1) < 0) {
+    pollers[2].fd = ex->notify;
+    if (poll(pollers, 3, -1) < 0) {
       if (errno == EINTR) continue;
       return -1;
     }
     if (pollers[1].revents != 0) signals_pass(signals, pidfd);
+    if (pollers[2].revents != 0) notify_pass(ex);
     if (pollers[0].revents != 0) return 0;
   }
 }
@@ -70,7 +73,7 @@ int run_await(struct executor *ex, const struct op_await *op, struct buf *result
   sigset_t before;
   _cleanup_fd_ int signals = signals_open(&before);
   if (signals < 0) return fail_sys(&ex->fail, "signalfd", "");
-  int done = pass_until_ended(pidfd, signals) == 0 ? reap_result(ex, pid, result) : fail_sys(&ex->fail, "poll", "");
+  int done = pass_until_ended(ex, pidfd, signals) == 0 ? reap_result(ex, pid, result) : fail_sys(&ex->fail, "poll", "");
   (void)sigprocmask(SIG_SETMASK, &before, NULL);
   return done;
 }

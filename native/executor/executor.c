@@ -176,7 +176,7 @@ int executor_run(struct executor *ex, const uint8_t *plan, size_t len, struct bu
 }
 
 void executor_init(struct executor *ex, const struct effects *effects) {
-  *ex = (struct executor){.effects = effects, .control = -1, .root = -1, .proc = -1};
+  *ex = (struct executor){.effects = effects, .notify = -1, .notify_caller = -1, .control = -1, .root = -1, .proc = -1};
   for (int i = 0; i < SLOTS; i++) ex->slots[i] = -1;
 }
 

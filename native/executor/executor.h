@@ -56,6 +56,9 @@ struct executor {
   uint64_t start_time;
   struct cloned *cloned; /* NULL: none yet */
 
+  /* `notify`: sockets of the container and of our caller; -1. */
+  int notify, notify_caller;
+
   /* Set by the owner: descriptors from 3 on that belong to the container, which a cloned process keeps; and a mapping (with
    * the outer plan, say) that it must not keep (trap 2). */
   unsigned preserve;

@@ -12,6 +12,7 @@
 #include "../common/fd.h"
 #include "../common/sys.h"
 #include "await.h"
+#include "notify.h"
 #include "paths.h"
 
 #define CHUNK 4096
@@ -38,6 +39,7 @@ static int make_raw(void) {
 }
 
 struct relay {
+  struct executor *ex;
   int master, pidfd, signals;
   bool input_open, output_open;
   uint8_t pending[CHUNK]; /* input that the master did not take yet */
@@ -92,16 +94,18 @@ static int move_output(struct relay *relay) {
 static int relay_all(struct relay *relay) {
   for (;;) {
     bool pending = relay->at < relay->len;
-    struct pollfd pollers[4] = {
+    struct pollfd pollers[5] = {
         {.fd = relay->pidfd, .events = POLLIN},
         {.fd = relay->signals, .events = POLLIN},
         {.fd = relay->input_open && !pending ? 0 : -1, .events = POLLIN},
-        {.fd = relay->output_open ? relay->master : -1, .events = (short)(POLLIN | (pending ? POLLOUT : 0))}};
-    if (poll(pollers, 4, -1) < 0) {
+        {.fd = relay->output_open ? relay->master : -1, .events = (short)(POLLIN | (pending ? POLLOUT : 0))},
+        {.fd = relay->ex->notify, .events = POLLIN}};
+    if (poll(pollers, 5, -1) < 0) {
       if (errno == EINTR) continue;
       return -1;
     }
     if (pollers[1].revents != 0) take_signals(relay);
+    if (pollers[4].revents != 0) notify_pass(relay->ex);
     if (pollers[2].revents != 0) take_input(relay);
     if (pending && (pollers[3].revents & (POLLOUT | POLLERR | POLLHUP)) != 0) put_input(relay);
     if ((pollers[3].revents & (POLLIN | POLLERR | POLLHUP)) != 0 && move_output(relay) < 0) return -1;
@@ -113,7 +117,7 @@ static int relay_all(struct relay *relay) {
 }
 
 int run_run_terminal(struct executor *ex, const struct op_run_terminal *op, struct buf *result) {
-  struct relay relay = {.master = slot_fd(ex, op->slot), .input_open = true, .output_open = true};
+  struct relay relay = {.ex = ex, .master = slot_fd(ex, op->slot), .input_open = true, .output_open = true};
   if (relay.master < 0) return -1;
   if (op->pid == 0) return fail_msg(&ex->fail, EINVAL, "", "no process is named");
   _cleanup_fd_ int pidfd = sys_pidfd_open((pid_t)op->pid);

@@ -1,6 +1,7 @@
 /** `berth run` */
 
 import { deleteContainer } from '../container/delete.ts'
+import { notifyPlan } from '../container/notify.ts'
 import { startContainer } from '../container/start.ts'
 import { awaitProcess } from '../container/wait.ts'
 import { CREATE_FLAGS, create } from './create.ts'
@@ -22,7 +23,8 @@ export const verb: Verb = {
     context.notes.push(...warnings)
     const remove = () => deleteContainer(step, { id: state.id, paths, state, status: 'running' }, true)
     try {
-      await startContainer(step, paths, state, compiled.start)
+      const notify = await notifyPlan(step, context.request, paths, state, detach)
+      await startContainer(step, paths, state, compiled.start, notify)
     } catch (error) {
       await remove()
       throw error

@@ -1,6 +1,7 @@
 /** `berth start` */
 
 import { need } from '../container/inspect.ts'
+import { notifyPlan } from '../container/notify.ts'
 import { recompile } from '../container/recompile.ts'
 import { checkStartable, startContainer } from '../container/start.ts'
 import { checkId } from '../spec/id.ts'
@@ -10,11 +11,12 @@ export const verb: Verb = {
   usage: 'ID',
   flags: {},
   args: [1, 1],
-  run: async ({ step, globals, first, warnings }) => {
+  run: async ({ request, step, globals, first, warnings }) => {
     const { id, paths, state, status } = await need(step, globals.root, checkId(first))
     checkStartable(id, status)
     const { compiled, spec } = await recompile(step, paths, state)
-    await startContainer(step, paths, state, compiled.start)
+    const notify = await notifyPlan(step, request, paths, state, true)
+    await startContainer(step, paths, state, compiled.start, notify)
     if (spec.process === undefined) warnings.push('config.json has no process: nothing was run')
     return {}
   },

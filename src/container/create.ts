@@ -17,6 +17,7 @@ import { advise } from './advice.ts'
 import { clonedProcess, cloneIndex, compile } from './compile.ts'
 import { BOOT_ID, readOp } from './inspect.ts'
 import { type ContainerPaths, containerPaths, INIT_KEY, MAX_CONFIG } from './layout.ts'
+import { notifyDir, withNotify } from './notify.ts'
 import { type ContainerState, type CreateFlags, encodeState, type ProcessId } from './state.ts'
 import { parseStat } from './status.ts'
 import { afterTerminal } from './terminal.ts'
@@ -59,7 +60,7 @@ export const createContainer = async (
   // Everything that can be told beforehand is told before the host sees anything.
   const { config, facts } = await readBundle(step, bundle, flags.systemdCgroup)
   const { spec: written, warnings } = loadSpec(config, posix.join(bundle, 'config.json'), { runnable: true })
-  const spec = forCaller(written, request)
+  const spec = withNotify(forCaller(written, request), request, paths)
   const { terminal = false } = spec.process ?? {}
   const { detach, consoleSocket } = options
   const compiled = compile({
@@ -80,6 +81,7 @@ export const createContainer = async (
       { op: 'write', path: paths.config, data: [config], flags: WRITE_FLAGS.create | WRITE_FLAGS.excl, mode: 0o600 },
       // whole or not at all: a torn plan could remove nothing
       { op: 'write', path: paths.undo, data: [undo], flags: WRITE_FLAGS.create | WRITE_FLAGS.atomic, mode: 0o600 },
+      ...notifyDir(request, paths),
     ])
     const { init, monitor, created, bootId } = await park(step, compiled, paths)
     const state: ContainerState = {
@@ -135,17 +137,19 @@ const alreadyExists = (id: string): BerthError =>
   new BerthError('exists', `container "${id}" already exists`, { subject: id })
 
 /** What the caller adds to the configuration: the size of its terminal, and the sockets it was activated with (sd_listen_fds(3)). */
-const forCaller = (spec: Spec, { rows, cols, listenFds }: CommandRequest): Spec => {
+const forCaller = (spec: Spec, { rows, cols, listenFds, env: callers }: CommandRequest): Spec => {
   const { process } = spec
   if (process === undefined) return spec
   const { terminal = false, consoleSize, env = [] } = process
+  const { LISTEN_FDNAMES: names } = callers
+  const activation = [`LISTEN_FDS=${listenFds}`, 'LISTEN_PID=1', ...(names ? [`LISTEN_FDNAMES=${names}`] : [])]
   const sized = terminal && consoleSize === undefined && rows > 0 && cols > 0
   return {
     ...spec,
     process: {
       ...process,
       ...(sized ? { consoleSize: { height: rows, width: cols } } : {}),
-      ...(listenFds > 0 ? { env: [...env, `LISTEN_FDS=${listenFds}`, 'LISTEN_PID=1'] } : {}),
+      ...(listenFds > 0 ? { env: [...env, ...activation] } : {}),
     },
   }
 }

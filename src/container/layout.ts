@@ -14,6 +14,8 @@ export interface ContainerPaths {
   readonly exit: string
   /** Held by `start`, which must not run twice at a time. */
   readonly lock: string
+  /** Shown to a container whose maker was to be told when it is ready. */
+  readonly notify: string
 }
 
 /** `id` has passed `checkId`, so it is one component and never `.` or `..`. */
@@ -27,6 +29,7 @@ export const containerPaths = (root: string, id: string): ContainerPaths => {
     socket: `${dir}/monitor.sock`,
     exit: `${dir}/exit.json`,
     lock: `${dir}/lock`,
+    notify: `${dir}/notify`,
   }
 }
 

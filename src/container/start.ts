@@ -32,12 +32,13 @@ export const startContainer = async (
   paths: ContainerPaths,
   state: ContainerState,
   start: Plan,
+  around: (plan: Plan) => Plan = (plan) => plan,
 ): Promise<void> => {
   const { pid, startTime } = state.init
   try {
     await step('start', [
       { op: 'lock', path: paths.lock },
-      { op: 'remote', socket: paths.socket, plan: fillHoles(start, state.init) },
+      ...around([{ op: 'remote', socket: paths.socket, plan: fillHoles(start, state.init) }]),
     ])
   } catch (error) {
     if (error instanceof BerthError && error.op === 'lock')

@@ -248,6 +248,12 @@ export const OPS = {
     timeoutMs: 'u32',
   }),
   /**
+   * Launcher: binds a datagram socket at `path`, runs `plan`, and tells the socket `caller` (sd_notify(3)) once the container has said to
+   * the other that it is ready. `wait`: until then, or until the process ends; else it is told while the process is waited for (`await`,
+   * `run-terminal`).
+   */
+  notify: op(49, { path: 'str', caller: 'str', pid: 'u32', start: 'u64', wait: 'u32', plan: 'plan' }),
+  /**
    * Freezes (1) or thaws (0) the processes of a cgroup, v1 freezer or v2, and waits until they are. ETIMEDOUT after `timeoutMs`: thawed again,
    * as a process in an uninterruptible sleep can't be frozen. A directory without a freezer is ENOENT.
    */
