@@ -128,7 +128,7 @@ conformance-table: all
 	$(NODE) test/conformance/run.ts --table
 # What this host may not have (cgroup v2, AppArmor, systemd), in virtual machines.
 vm: all
-	$(NODE) --test --test-timeout=300000 --test-concurrency=1 'test/vm/*.test.ts'
+	$(NODE) --test --test-timeout=900000 --test-concurrency=2 'test/vm/*.test.ts'
 fuzz: build/san/fuzz-decode build/san/fuzz-containerd build/san/fuzz-dbus
 	build/san/fuzz-decode 20000
 	build/san/fuzz-containerd 20000

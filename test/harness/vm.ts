@@ -23,6 +23,8 @@ const cache = process.env.BERTH_VM_CACHE ?? '/var/tmp/berth-vm'
 const QEMU = '/usr/bin/qemu-system-x86_64'
 const STATUS = 'berth-vm-status'
 const MiB = 1 << 20
+/** Software emulation beside other work can be slow; what hangs is not waited for longer than that. */
+const BOOT_MS = 600_000
 
 let kernelDir: string | undefined
 /** The directory of test/vm/kernel. */
@@ -304,7 +306,7 @@ export async function bootVm(options: VmOptions): Promise<VmResult> {
 }
 
 /** What comes over the second serial line until the machine is off. */
-function qemu(args: readonly string[], log: string, { timeoutMs = 120_000, onLine }: VmOptions): Promise<string> {
+function qemu(args: readonly string[], log: string, { timeoutMs = BOOT_MS, onLine }: VmOptions): Promise<string> {
   return new Promise((resolve, reject) => {
     const child = spawn(QEMU, args, { stdio: ['ignore', 'pipe', 'pipe'], env: { ...process.env, TMPDIR: cache } })
     let output = ''

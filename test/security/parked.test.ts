@@ -63,7 +63,11 @@ describe('parked', { skip: notHere }, () => {
     using bundle = new Bundle(['/bin/sleep', '1000'])
     await create(bundle)
     const monitors = newMonitors(before)
-    assert.equal(monitors.length, 1, monitors.map(({ pid }) => readFileSync(`/proc/${pid}/status`, 'utf8').slice(0, 600)).join('\n'))
+    assert.equal(
+      monitors.length,
+      1,
+      monitors.map(({ pid }) => readFileSync(`/proc/${pid}/status`, 'utf8').slice(0, 600)).join('\n'),
+    )
     for (const { pid } of [...monitors, ...controllerPids().map((each) => ({ pid: each }))]) {
       for (const [fd, link] of links(pid)) {
         assert.doesNotMatch(link, /passwd|pipe:.*\bcaller/, `descriptor ${fd} of ${pid}`)

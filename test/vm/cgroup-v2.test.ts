@@ -10,7 +10,6 @@ test('cgroup v2', { skip: noVm }, async (context) => {
     disks: [16],
     cpus: 2,
     memory: 1024,
-    timeoutMs: 280_000,
   })
   await showChecks(context, result)
 })
@@ -39,7 +38,6 @@ test('cgroup v1 without a v2 hierarchy', { skip: noVm }, async (context) => {
     script: `${LEGACY}${nodeTests(['test/integration/lifecycle.test.ts', 'test/vm/inside/legacy.test.ts'])}`,
     cpus: 2,
     memory: 1024,
-    timeoutMs: 200_000,
   })
   await showChecks(context, result)
 })

@@ -26,7 +26,6 @@ test('the validation suite in a virtual machine', { skip: noVm }, async (context
     root,
     cmdline: 'apparmor=1 security=apparmor',
     files: { 'vm/profile': PROFILE },
-    timeoutMs: 240_000,
     script: `
 apparmor_parser -r /vm/profile || exit 9
 export RUNTIME=/berth/bin/berth

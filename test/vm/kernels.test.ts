@@ -8,7 +8,6 @@ test("the kernels' tests, on an older kernel with cgroup v2", { skip: noVm }, as
   const result = await bootVm({
     files: { 'vm/without': readFileSync(buildWithout()) },
     script: `export BERTH_WITHOUT=/vm/without; ${nodeTests(['test/integration/kernels.test.ts'])}`,
-    timeoutMs: 240_000,
   })
   await showChecks(context, result)
 })

@@ -6,5 +6,5 @@ import { bootSystemd } from '../harness/vm-systemd.ts'
 for (const hybrid of [false, true])
   test(`the systemd driver on cgroup ${hybrid ? 'v1' : 'v2'}`, { skip: noVm }, async (context) => {
     const script = nodeTests(['test/vm/inside/systemd.test.ts'])
-    await showChecks(context, await bootSystemd({ hybrid, script, timeoutMs: 240_000 }))
+    await showChecks(context, await bootSystemd({ hybrid, script }))
   })
