@@ -24,13 +24,14 @@ static int input_of(struct executor *ex, struct list parts) {
 int run_hook(struct executor *ex, const struct op_hook *op, struct buf *result) {
   (void)result;
   /* Of what is in the plan the child sees nothing. */
-  _cleanup_free_ char *path = strdup(op->path);
+  _cleanup_free_ char *path = strdup(op->path), *cwd = strdup(op->cwd);
   char *fallback[] = {path, NULL};
   _cleanup_free_ char **argv = vector_of(op->args), **envp = vector_of(op->env);
-  if (path == NULL || argv == NULL || envp == NULL) return fail_sys(&ex->fail, "malloc", op->path);
+  if (path == NULL || cwd == NULL || argv == NULL || envp == NULL) return fail_sys(&ex->fail, "malloc", op->path);
   _cleanup_fd_ int input = input_of(ex, op->stdin);
   if (input < 0) return -1;
   const struct program program = {
-      .path = path, .argv = op->args.count == 0 ? fallback : argv, .envp = envp, .timeout_ms = op->timeout_ms};
+      .path = path, .argv = op->args.count == 0 ? fallback : argv, .envp = envp, .cwd = cwd[0] == '\0' ? NULL : cwd,
+      .timeout_ms = op->timeout_ms};
   return program_run(ex, &program, input);
 }

@@ -85,6 +85,8 @@ static _Noreturn void run_child(const struct child *child) {
     if (dup3(from[i], i, i == 3 ? O_CLOEXEC : 0) < 0) _exit(127);
   if (sys_close_range(4, ~0u, 0) != 0) _exit(127);
   signals_reset();
+  /* A bundle may be gone by the time that its container is. */
+  if (child->program->cwd != NULL && chdir(child->program->cwd) != 0 && chdir("/") != 0) _exit(127);
   (void)execve(child->program->path, child->program->argv, child->program->envp);
   int error = errno;
   if (write(3, &error, sizeof error) != (ssize_t)sizeof error) _exit(127);

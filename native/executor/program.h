@@ -9,6 +9,7 @@
 struct program {
   const char *path;
   char **argv, **envp;
+  const char *cwd;     /* NULL: ours; where it is gone, too */
   uint32_t timeout_ms; /* killed then; 0: never */
 };
 

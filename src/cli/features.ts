@@ -5,6 +5,7 @@ import { ANNOTATION } from '../cgroup/systemd/properties.ts'
 import { HOOK_KINDS } from '../plan/hooks.ts'
 import { MOUNT_OPTIONS } from '../plan/mount-options.ts'
 import { CLONE_FLAGS } from '../plan/namespaces.ts'
+import { KEEP_GROUPS } from '../plan/process.ts'
 import { MEMORY_POLICY_FLAGS, MEMORY_POLICY_MODES } from '../plan/scheduling.ts'
 import { SECCOMP_ACTIONS, SECCOMP_ARCHES, SECCOMP_FLAGS, SECCOMP_OPERATORS } from '../plan/seccomp.ts'
 import { CAPABILITY_NAMES } from '../spec/capabilities.ts'
@@ -39,8 +40,8 @@ export const describeFeatures = () => ({
     netDevices: { enabled: true },
   },
   annotations: { 'org.berth.version': packageJson.version },
-  /** A prefix: properties of the unit that --systemd-cgroup makes. */
-  potentiallyUnsafeConfigAnnotations: [ANNOTATION],
+  /** A prefix: properties of the unit that --systemd-cgroup makes. And groups that are not the image's. */
+  potentiallyUnsafeConfigAnnotations: [ANNOTATION, KEEP_GROUPS],
 })
 
 export const verb: Verb = {

@@ -9,6 +9,9 @@ import { checkId } from '../spec/id.ts'
 import { parseSignal } from '../spec/signals.ts'
 import type { Verb } from './verb.ts'
 
+/** What the image wants to be stopped with (config.md, annotations). */
+const STOP_SIGNAL = 'org.opencontainers.image.stopSignal'
+
 export const verb: Verb = {
   usage: 'ID [SIGNAL]',
   flags: {
@@ -17,8 +20,9 @@ export const verb: Verb = {
   args: [1, 2],
   run: async (context) => {
     const { step, globals, first, args } = context
-    const signal = parseSignal(args[1] ?? 'SIGTERM')
+    const given = args[1] === undefined ? undefined : parseSignal(args[1])
     const { id, state, status } = await need(step, globals.root, checkId(first))
+    const signal = given ?? parseSignal(state.annotations[STOP_SIGNAL] || 'SIGTERM')
     // Without a pid namespace of its own nothing ends the others with the init, and they may be all that is left.
     const whole = state.sharedPid && signal === SIGKILL
     if (context.flag('all') || (whole && (status !== 'stopped' || (await processesOf(step, state)).length > 0))) {

@@ -1,9 +1,11 @@
 /** `berth start` */
 
+import { deleteContainer } from '../container/delete.ts'
 import { need } from '../container/inspect.ts'
 import { notifyPlan } from '../container/notify.ts'
 import { recompile } from '../container/recompile.ts'
 import { checkStartable, startContainer } from '../container/start.ts'
+import { BerthError } from '../errors.ts'
 import { checkId } from '../spec/id.ts'
 import type { Verb } from './verb.ts'
 
@@ -16,7 +18,14 @@ export const verb: Verb = {
     checkStartable(id, status)
     const { compiled, spec } = await recompile(step, paths, state)
     const notify = await notifyPlan(step, request, paths, state, true)
-    await startContainer(step, paths, state, compiled.start, notify)
+    try {
+      await startContainer(step, paths, state, compiled.start, notify)
+    } catch (error) {
+      // What a failed hook leaves is to be destroyed (runtime.md, lifecycle); what could not be executed stays, stopped.
+      if (error instanceof BerthError && error.pointer?.startsWith('/hooks/'))
+        warnings.push(...(await deleteContainer(step, { id, paths, state, status: 'stopped' }, true)))
+      throw error
+    }
     if (spec.process === undefined) warnings.push('config.json has no process: nothing was run')
     return {}
   },

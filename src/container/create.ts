@@ -15,6 +15,7 @@ import { loadSpec } from '../spec/load.ts'
 import type { Spec } from '../spec/types.ts'
 import { advise } from './advice.ts'
 import { clonedProcess, cloneIndex, compile } from './compile.ts'
+import { runPoststop } from './delete.ts'
 import { BOOT_ID, readOp } from './inspect.ts'
 import { type ContainerPaths, containerPaths, INIT_KEY, MAX_CONFIG } from './layout.ts'
 import { notifyDir, withNotify } from './notify.ts'
@@ -111,7 +112,10 @@ export const createContainer = async (
     ])
     return { paths, state, compiled, spec, warnings: [...warnings, ...compiled.warnings] }
   } catch (error) {
-    throw await undone(step, paths, await advise(step, error))
+    const reported = await undone(step, paths, await advise(step, error))
+    // A hook may have made what those after the end take away again (runtime.md, lifecycle).
+    await runPoststop(step, compiled.poststop)
+    throw reported
   }
 }
 

@@ -36,6 +36,13 @@ export const deleteContainer = async (
   }
   const { poststop, undo, warnings } = await compiledPlans(step, paths, state, force)
   await remove(step, paths, endPlan(state, status === 'stopped'), undo)
+  warnings.push(...(await runPoststop(step, poststop)))
+  return warnings
+}
+
+/** Each hook, whatever becomes of the others; what failed is warned about (runtime.md, lifecycle). */
+export const runPoststop = async (step: RunStep, poststop: Plan): Promise<string[]> => {
+  const warnings: string[] = []
   for (const [index, op] of poststop.entries()) {
     try {
       await step(`poststop ${index}`, [op])

@@ -24,8 +24,7 @@ export const checkStartable = (id: string, status: Status): void => {
 }
 
 /**
- * Runs the start plan in the monitor. Any failure ends the container: execve did not happen, or a poststart hook failed, after which the
- * specification (1.3, lifecycle step 10) has the container stopped.
+ * Runs the start plan in the monitor. Any failure ends the container: execve did not happen, or a hook failed.
  */
 export const startContainer = async (
   step: RunStep,

@@ -72,7 +72,9 @@ const execText = (name: string, errno: number, detail: string): string => {
 
 /** The error of a failed step. */
 export const stepError = (plan: Plan, record: ErrorRecord): BerthError => {
-  const pointer = findOp(plan, record.index)?.pointer
+  const found = findOp(plan, record.index)
+  // The only hooks that run in a process whose plan is no part of this one.
+  const pointer = found?.op === 'resume' && record.op === 'hook' ? '/hooks/startContainer' : found?.pointer
   return new BerthError('failed', failureText(record), {
     ...(pointer === undefined ? {} : { pointer }),
     op: record.op,

@@ -4,6 +4,7 @@ import type { Results } from '../controller/types.ts'
 import { factsPlan, type HostFacts, readFacts } from '../plan/facts.ts'
 import { CLONE_FLAGS } from '../plan/namespaces.ts'
 import { OP_FLAGS, type Op, type Plan, PROBES, READ_FLAGS } from '../plan/ops.ts'
+import { DEFAULT_PATH } from '../plan/path.ts'
 import { RET } from '../plan/seccomp/actions.ts'
 import type { NamespaceType } from '../spec/types.ts'
 
@@ -104,7 +105,6 @@ export interface Findings {
 
 const PROGRAMS = ['newuidmap', 'newgidmap', 'criu'] as const
 const MAX = 1 << 20
-const DEFAULT_PATH = '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin'
 
 const tolerant = OP_FLAGS.tolerate
 const values = <K extends string, V>(names: readonly K[], value: (name: K, index: number) => V): Record<K, V> =>

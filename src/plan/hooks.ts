@@ -2,6 +2,7 @@
 
 import type { Hook, Hooks, Spec } from '../spec/types.ts'
 import type { Op, Template } from './ops.ts'
+import { DEFAULT_PATH } from './path.ts'
 
 export type HookKind = keyof Hooks
 /** A container's status as the specification has it. */
@@ -48,13 +49,17 @@ export const stateTemplate = (
     : [`${head},"pid":`, pid === undefined ? { hole: 'pid' } : String(pid), tail]
 }
 
-/** The hooks of one kind, in order. */
+/** Kinds that start in the bundle, as with crun (and runc, but for poststop); the others are in the container by then. */
+const IN_BUNDLE: ReadonlySet<HookKind> = new Set(['prestart', 'createRuntime', 'poststart', 'poststop'])
+
+/** The hooks of one kind, in order. Without an environment of its own a hook has a PATH: with other runtimes it would have theirs. */
 export const planHooks = (spec: Spec, kind: HookKind, id: string, bundle: string, opFlags = 0): Op[] =>
   (spec.hooks?.[kind] ?? []).map((hook: Hook, index) => ({
     op: 'hook',
     path: hook.path,
     args: hook.args && hook.args.length > 0 ? hook.args : [hook.path],
-    env: hook.env ?? [],
+    env: hook.env?.length ? hook.env : [`PATH=${DEFAULT_PATH}`],
+    cwd: IN_BUNDLE.has(kind) ? bundle : '',
     stdin: stateTemplate(spec, id, bundle, STATUS[kind]),
     timeoutMs: (hook.timeout ?? 0) * 1000,
     opFlags,

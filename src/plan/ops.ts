@@ -148,8 +148,11 @@ export const OPS = {
   mount: op(18, { source: 'str', target: 'str', type: 'str', flags: 'u64', data: 'str' }),
   /** Unmounts everything at and below the path; nothing mounted is no error. `flags` of umount2(2). EBUSY is retried. */
   umount: op(19, { path: 'str', flags: 'u32' }),
-  /** Runs a hook with `stdin`, killed after `timeoutMs` (0: never); a status other than 0 is an error with its stderr's end. */
-  hook: op(20, { path: 'str', args: 'strs', env: 'strs', stdin: 'tmpl', timeoutMs: 'u32' }),
+  /**
+   * Runs a hook with `stdin` in the directory `cwd` (empty: where its maker is), killed after `timeoutMs` (0: never); a status other than 0 is
+   * an error with its stderr's end.
+   */
+  hook: op(20, { path: 'str', args: 'strs', env: 'strs', cwd: 'str', stdin: 'tmpl', timeoutMs: 'u32' }),
   /**
    * Clones a process that then waits for `resume` to run `plan`. Its parent is this process's parent (CLONE_PARENT).
    * Joins `cgroups` (directories) first; writes `uidMap`, `gidMap` where not empty, or has `uidMapper`, `gidMapper` (paths of newuidmap(1)

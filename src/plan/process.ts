@@ -6,6 +6,7 @@ import { capabilitySets } from './capabilities.ts'
 import { type HostFacts, kernelAtLeast } from './facts.ts'
 import type { Namespaces } from './namespaces.ts'
 import { CHDIR_FLAGS, type Op } from './ops.ts'
+import { DEFAULT_PATH } from './path.ts'
 import { planRlimits } from './rlimits.ts'
 import { deniesSetgroups } from './rootless.ts'
 import { planMemoryPolicy, planPersonality, planScheduling } from './scheduling.ts'
@@ -13,7 +14,8 @@ import { checkSurvivable, compileSeccomp } from './seccomp.ts'
 
 export type Arch = 'x86_64' | 'aarch64'
 
-const DEFAULT_PATH = '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin'
+/** What podman asks crun with for the caller's supplementary groups (`--group-add keep-groups`). */
+export const KEEP_GROUPS = 'run.oci.keep_original_groups'
 const DEFAULT_UMASK = 0o022
 
 export interface ProcessContext {
@@ -107,7 +109,14 @@ export const planIdentity = (context: ProcessContext): Identity => {
   const { warnings, ...sets } = capabilitySets(process.capabilities, facts, namespaces.has('user'))
   const noNewPrivileges = process.noNewPrivileges === true
   const filter = planSeccomp(spec.linux?.seccomp, context.arch, noNewPrivileges, facts)
-  const setgroups = !deniesSetgroups(spec, namespaces, facts)
+  const keepsGroups = spec.annotations?.[KEEP_GROUPS] === '1'
+  if (keepsGroups && user.additionalGids?.length)
+    throw new BerthError(
+      'invalid',
+      `process.user.additionalGids: the annotation ${KEEP_GROUPS} keeps the caller's groups, so that there can be no others`,
+      { pointer: '/process/user/additionalGids' },
+    )
+  const setgroups = !keepsGroups && !deniesSetgroups(spec, namespaces, facts)
   if (!setgroups && user.additionalGids?.length)
     throw new BerthError(
       'unsupported',
