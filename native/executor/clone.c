@@ -42,7 +42,7 @@ struct birth {
   struct handover *handover;
   size_t len;
   int control, other;
-  bool unshare_cgroup, touchable;
+  bool unshare_cgroup, touchable, of_user;
   int cgroup;    /* to be born in; -1: none */
   uint32_t born; /* which of the cgroups that is */
   uint64_t flags;
@@ -118,6 +118,7 @@ static _Noreturn void live(const struct birth *birth) {
   ex->exec_path = ex->home = NULL;
   ex->own_terminal = false;
   ex->self = birth->self;
+  ex->of_user = birth->of_user;
   ex->plan = (struct span){NULL, 0};
   ex->depth = 0;
   init_main(ex, birth->handover->plan, birth->len);
@@ -268,7 +269,7 @@ int run_clone(struct executor *ex, const struct op_clone *op, struct buf *result
   struct handover *handover = share(size);
   struct birth birth = {.ex = ex, .handover = handover, .len = op->plan.len, .other = ends[0], .control = ends[1],
                         .flags = op->flags, .unshare_cgroup = (op->flags & CLONE_NEWCGROUP) != 0,
-                        .touchable = op->uid_map[0] != '\0' && geteuid() != 0};
+                        .of_user = geteuid() != 0, .touchable = op->uid_map[0] != '\0' && geteuid() != 0};
   int done = -1;
   if (handover == NULL || share_self(ex) != 0) {
     (void)fail_sys(&ex->fail, "mmap", op->key);

@@ -81,6 +81,7 @@ struct executor {
   char *home;       /* HOME=… for the program, where the plan leaves it to the container's users */
   bool joined_user; /* a user namespace: others may be in it */
   bool unshare_cgroup; /* after the first `g`: the root of that namespace is the cgroup joined by then (trap 8) */
+  bool of_user; /* made by a process without privilege */
   struct cloned *self;
 };
 

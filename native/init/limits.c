@@ -93,6 +93,9 @@ int run_seccomp(struct executor *ex, const struct op_seccomp *op, struct buf *re
   /* Without no_new_privs it takes CAP_SYS_ADMIN in force (seccomp(2)). */
   if (prctl(PR_GET_NO_NEW_PRIVS, 0, 0, 0, 0) == 0 && identity_raise(ex) != 0) return -1;
   bool listens = (op->flags & SECCOMP_FILTER_FLAG_NEW_LISTENER) != 0;
+  /* Whoever made us gets at our descriptors only while we are dumpable, if it has no privilege. */
+  bool shown = listens && ex->of_user;
+  if (shown && prctl(PR_SET_DUMPABLE, 1, 0, 0, 0) != 0) return fail_sys(&ex->fail, "prctl", "PR_SET_DUMPABLE");
   if (listens && init_report(ex, REPORT_LISTENER, -1) != 0) return -1;
   long loaded = syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, op->flags, &program);
   if (loaded < 0) return fail_sys(&ex->fail, "seccomp", "filter");
@@ -102,5 +105,7 @@ int run_seccomp(struct executor *ex, const struct op_seccomp *op, struct buf *re
   init_wait_go(ex);
   /* A listener that we kept would leave our next call without an answer where theirs is gone. */
   (void)close((int)loaded);
+  /* A profile may refuse this: then it is so already as it would be after execve. */
+  if (shown) (void)identity_hide(ex);
   return 0;
 }

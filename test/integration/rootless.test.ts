@@ -1,8 +1,9 @@
 /** Containers of an ordinary user: with one mapped id, with subordinate ids, and by root of a user namespace. */
 import assert from 'node:assert/strict'
-import { existsSync, mkdirSync, readdirSync, readFileSync, rmdirSync } from 'node:fs'
+import { chmodSync, existsSync, mkdirSync, readdirSync, readFileSync, rmdirSync } from 'node:fs'
 import { join } from 'node:path'
 import { after, afterEach, before, describe, it } from 'node:test'
+import { Agent } from '../harness/agent.ts'
 import { leftOver, snapshot, until } from '../harness/host.ts'
 import { noUsers, SUBID, UID, User } from '../harness/user.ts'
 
@@ -215,5 +216,35 @@ describe('rootless', { skip: noUsers }, () => {
     user.configure(['/bin/sh', '-c', 'exit 9'])
     const runs = Array.from({ length: 8 }, (_, n) => user.berth(['run', '--bundle', user.bundle, `${id}-${n}`]))
     for (const done of await Promise.all(runs)) assert.deepEqual([done.code, done.stderr], [9, ''])
+  })
+
+  it('hands seccomp listeners over: the one mapped id, and ids of its own', async () => {
+    for (const own of [false, true]) {
+      const path = join(user.dir, `agent-${own}`)
+      await using agent = await Agent.start(path)
+      chmodSync(path, 0o777)
+      user.configure(['/bin/sleep', '1000'], (config) => {
+        config.linux.seccomp = {
+          defaultAction: 'SCMP_ACT_ALLOW',
+          listenerPath: path,
+          syscalls: [{ names: ['write', 'execve'], action: 'SCMP_ACT_NOTIFY' }],
+        }
+        if (!own) return
+        config.process.user = { uid: 7, gid: 7 }
+        config.linux.uidMappings = [
+          { containerID: 0, hostID: UID, size: 1 },
+          { containerID: 1, hostID: SUBID, size: 65536 },
+        ]
+        config.linux.gidMappings = config.linux.uidMappings
+      })
+      await ok('create', '--bundle', user.bundle, id)
+      await ok('start', id)
+      assert.equal(await ok('exec', id, '/bin/echo', 'hello'), 'hello\n')
+      assert.deepEqual(
+        agent.messages().map((message) => message.state.status),
+        ['creating', 'running'],
+      )
+      await ok('delete', '--force', id)
+    }
   })
 })

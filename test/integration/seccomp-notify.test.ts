@@ -1,61 +1,14 @@
 /** A real agent behind linux.seccomp.listenerPath: it gets the listener before the first call that it is asked for (trap 21, S17). */
 import assert from 'node:assert/strict'
-import { type ChildProcess, execFileSync, spawn } from 'node:child_process'
+import { execFileSync } from 'node:child_process'
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { createInterface } from 'node:readline'
 import { afterEach, beforeEach, describe, it } from 'node:test'
-import { NATIVE } from '../../src/plan/seccomp/abis.ts'
-import { SYSCALLS } from '../../src/plan/seccomp/syscalls.ts'
+import { Agent, nativeArch, numberOf } from '../harness/agent.ts'
 import { Bundle, type Config, notHere } from '../harness/bundle.ts'
-import { leftOver, root, snapshot, until } from '../harness/host.ts'
+import { leftOver, snapshot } from '../harness/host.ts'
 import { berth } from '../harness/run.ts'
-
-const machine = process.arch === 'arm64' ? 'aarch64' : 'x86_64'
-const table = SYSCALLS[machine]()
-const numberOf = (name: string): number => table.get(name) ?? assert.fail(name)
-
-interface Line {
-  readonly ready?: number
-  readonly message?: string
-  readonly fds?: number
-  readonly call?: number
-  readonly pid?: number
-}
-
-class Agent implements AsyncDisposable {
-  readonly lines: Line[] = []
-  readonly path: string
-  readonly #child: ChildProcess
-  private constructor(path: string, child: ChildProcess) {
-    this.path = path
-    this.#child = child
-  }
-  static async start(path: string, ...answers: string[]): Promise<Agent> {
-    const child = spawn('python3', [join(root, 'test/seccomp/agent.py'), path, ...answers], {
-      stdio: ['ignore', 'pipe', 'inherit'],
-    })
-    const agent = new Agent(path, child)
-    createInterface(child.stdout).on('line', (line) => agent.lines.push(JSON.parse(line)))
-    await until('the agent listens', () => agent.lines.length > 0)
-    return agent
-  }
-  /** Calls it was asked for, by name. */
-  asked(name: string): number {
-    return this.lines.filter(({ call }) => call === numberOf(name)).length
-  }
-  messages() {
-    return this.lines.flatMap(({ message, fds }) =>
-      message === undefined ? [] : [{ ...JSON.parse(message), count: fds }],
-    )
-  }
-  async [Symbol.asyncDispose](): Promise<void> {
-    const gone = new Promise((done) => this.#child.on('exit', done))
-    this.#child.kill('SIGKILL')
-    await gone
-  }
-}
 
 describe('seccomp notification', { skip: notHere }, () => {
   let before: Set<string>
@@ -75,7 +28,7 @@ describe('seccomp notification', { skip: notHere }, () => {
     ((config: Config) => {
       config.linux.seccomp = {
         defaultAction: 'SCMP_ACT_ALLOW',
-        architectures: [NATIVE[machine]],
+        architectures: [nativeArch],
         listenerPath: join(dir, 'agent'),
         listenerMetadata: 'for <the> agent',
         syscalls: [{ names, action: 'SCMP_ACT_NOTIFY' }],
