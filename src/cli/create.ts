@@ -1,18 +1,30 @@
 /** `berth create` */
 
+import type { Announcement } from '../container/announce.ts'
 import { createContainer } from '../container/create.ts'
 import type { CreateFlags } from '../container/state.ts'
 import type { Context, Flags, Verb } from './verb.ts'
+
+/** Flags of `exec` too. */
+export const ANNOUNCE_FLAGS: Flags = {
+  'pid-file': { type: 'string', describe: 'file to write the pid of the process to' },
+  'pidfd-socket': { type: 'string', describe: 'UNIX socket that is sent a pidfd of the process' },
+}
 
 /** Flags that `create` and `run` share. */
 export const CREATE_FLAGS: Flags = {
   bundle: { type: 'string', alias: 'b', describe: 'directory of the bundle (default: the working directory)' },
   'console-socket': { type: 'string', describe: 'UNIX socket that is sent the master of the terminal' },
-  'pid-file': { type: 'string', describe: 'file to write the pid of the process to' },
+  ...ANNOUNCE_FLAGS,
   'no-pivot': { type: 'boolean', describe: 'change the root without pivot_root (a root on a ramdisk)' },
   'no-new-keyring': { type: 'boolean', describe: "keep the caller's session keyring" },
   'preserve-fds': { type: 'string', describe: 'pass this many more descriptors to the process' },
 }
+
+export const announcement = (context: Context): Announcement => ({
+  pidFile: context.path('pid-file'),
+  pidfdSocket: context.path('pidfd-socket'),
+})
 
 /** The part of a container's making that its later plans depend on. */
 export const createFlags = (context: Context): CreateFlags => ({
@@ -28,7 +40,7 @@ export const create = (context: Context, detach: boolean) =>
     root: context.globals.root,
     id: context.first,
     bundle: context.path('bundle') ?? context.request.cwd,
-    pidFile: context.path('pid-file'),
+    announcement: announcement(context),
     consoleSocket: context.path('console-socket'),
     detach,
     flags: createFlags(context),

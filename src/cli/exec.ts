@@ -1,6 +1,6 @@
 /** `berth exec` */
 
-import { pidFilePlan } from '../container/create.ts'
+import { announcePlan } from '../container/announce.ts'
 import { execInContainer, execProcess, subCgroups } from '../container/exec.ts'
 import { need, readOp } from '../container/inspect.ts'
 import { recompile } from '../container/recompile.ts'
@@ -11,6 +11,7 @@ import { checkId } from '../spec/id.ts'
 import { loadProcess } from '../spec/load.ts'
 import type { Process, Spec } from '../spec/types.ts'
 import { parseUser } from '../spec/user.ts'
+import { ANNOUNCE_FLAGS, announcement } from './create.ts'
 import type { Context, Verb } from './verb.ts'
 
 const MAX_PROCESS = 16 << 20
@@ -26,7 +27,7 @@ export const verb: Verb = {
     'additional-gids': { type: 'list', alias: 'g', describe: 'further group' },
     process: { type: 'string', alias: 'p', describe: 'file with the process as JSON' },
     detach: { type: 'boolean', alias: 'd', describe: 'do not wait for the process' },
-    'pid-file': { type: 'string', describe: 'file to write the pid of the process to' },
+    ...ANNOUNCE_FLAGS,
     'process-label': { type: 'string', describe: 'SELinux label' },
     apparmor: { type: 'string', describe: 'AppArmor profile' },
     'no-new-privs': { type: 'boolean', describe: 'set no_new_privs' },
@@ -60,8 +61,8 @@ export const verb: Verb = {
       preserveFds: context.number('preserve-fds', 0) + request.listenFds,
       afterTerminal: afterTerminal({ terminal, detach, consoleSocket: context.path('console-socket') }),
     })
-    const pidFile = pidFilePlan(context.path('pid-file'), started)
-    if (pidFile.length > 0) await step('pid file', pidFile)
+    const announced = announcePlan(announcement(context), 'setns', started)
+    if (announced.length > 0) await step('announce', announced)
     return detach ? {} : { exitCode: await awaitProcess(step, started, terminal) }
   },
 }

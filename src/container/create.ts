@@ -14,6 +14,7 @@ import { checkId } from '../spec/id.ts'
 import { loadSpec } from '../spec/load.ts'
 import type { Spec } from '../spec/types.ts'
 import { advise } from './advice.ts'
+import { type Announcement, announcePlan } from './announce.ts'
 import { clonedProcess, cloneIndex, compile } from './compile.ts'
 import { runPoststop } from './delete.ts'
 import { BOOT_ID, readOp } from './inspect.ts'
@@ -34,7 +35,7 @@ export interface CreateOptions {
   readonly id: string
   /** Absolute, as are the paths below. */
   readonly bundle: string
-  readonly pidFile: string | undefined
+  readonly announcement: Announcement
   readonly consoleSocket: string | undefined
   /** The command ends before the container does. */
   readonly detach: boolean
@@ -108,7 +109,7 @@ export const createContainer = async (
         flags: WRITE_FLAGS.create | WRITE_FLAGS.atomic,
         mode: 0o600,
       },
-      ...pidFilePlan(options.pidFile, init),
+      ...announcePlan(options.announcement, 'standard', init),
     ])
     return { paths, state, compiled, spec, warnings: [...warnings, ...compiled.warnings] }
   } catch (error) {
@@ -118,12 +119,6 @@ export const createContainer = async (
     throw reported
   }
 }
-
-/** An engine takes a pid file that is there for one that is complete. */
-export const pidFilePlan = (path: string | undefined, { pid }: ProcessId): Plan =>
-  path === undefined
-    ? []
-    : [{ op: 'write', path, data: [String(pid)], flags: WRITE_FLAGS.create | WRITE_FLAGS.atomic, mode: 0o644 }]
 
 /** config.json of a bundle, and what compiling it needs to know of the host. */
 export const readBundle = async (step: RunStep, bundle: string, systemd: boolean) => {
