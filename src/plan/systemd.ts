@@ -11,7 +11,7 @@ import type { Unit } from '../cgroup/systemd/unit.ts'
 import { BerthError } from '../errors.ts'
 import type { Resources, Spec } from '../spec/types.ts'
 import { POINTER } from './cgroup-ops.ts'
-import type { HostFacts } from './facts.ts'
+import { type HostFacts, isRootless } from './facts.ts'
 import { OP_FLAGS, type Op } from './ops.ts'
 
 /** From the connection to the end of the job. Long enough for a host that starts a hundred pods at once. */
@@ -41,8 +41,8 @@ export const managerOf = (facts: HostFacts): Manager => {
         pointer: POINTER,
       },
     )
-  const { hostUid: uid, cgroup, inUserNamespace } = facts
-  if (uid === 0 && !inUserNamespace)
+  const { hostUid: uid, cgroup } = facts
+  if (!isRootless(facts))
     return { user: false, root: '', sockets: ['/run/systemd/private', '/run/dbus/system_bus_socket'] }
   if (cgroup.mode !== 'unified')
     throw new BerthError(

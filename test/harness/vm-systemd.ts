@@ -12,6 +12,8 @@ ExecStart=/vm/run
 Delegate=yes
 OOMPolicy=continue
 `,
+  // PAM is not set up
+  'etc/systemd/system/user@.service.d/vm.conf': '[Service]\nPAMName=\nEnvironment=XDG_RUNTIME_DIR=/run/user/%i\n',
   'etc/machine-id': '0123456789abcdef0123456789abcdef\n',
   // Nothing of a system but what the tests are about: boots are slow enough.
   'etc/systemd/system/vm.target': '[Unit]\nRequires=basic.target vm.service\nAfter=basic.target\nAllowIsolate=yes\n',

@@ -13,6 +13,7 @@ import { all, facts, input, layout, names, plainSpec } from './plan-fixture.ts'
 
 const refusedAt = (pointer: string, kind: string, text: RegExp) => (error: BerthError) =>
   error.kind === kind && error.pointer === pointer && text.test(error.message)
+const USER = { hostUid: 1000, caller: { uid: 1000, gid: 1000, setgroupsDenied: false } }
 const UNIFIED = facts({ cgroup: layout('unified') })
 
 test('a slice is below those that its name begins with', () => {
@@ -280,7 +281,7 @@ test('the plan on a hybrid host: the same path in each hierarchy, that of system
 
 test('who is asked for the unit', () => {
   assert.deepEqual(managerOf(UNIFIED).sockets, ['/run/systemd/private', '/run/dbus/system_bus_socket'])
-  const user = managerOf({ ...UNIFIED, hostUid: 1000 })
+  const user = managerOf({ ...UNIFIED, ...USER })
   assert.deepEqual(
     [user.root, user.sockets[0]],
     ['/user.slice/user-1000.slice/user@1000.service', '/run/user/1000/systemd/private'],
@@ -289,7 +290,7 @@ test('who is asked for the unit', () => {
     () => managerOf({ ...UNIFIED, systemd: false }),
     refusedAt('/linux/cgroupsPath', 'unsupported', /not the init/),
   )
-  assert.throws(() => managerOf(facts({ hostUid: 1000 })), refusedAt('/linux/cgroupsPath', 'unsupported', /cgroup v2/))
+  assert.throws(() => managerOf(facts(USER)), refusedAt('/linux/cgroupsPath', 'unsupported', /cgroup v2/))
 })
 
 test('an update tells systemd of what it has a word for', () => {

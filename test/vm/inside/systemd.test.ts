@@ -1,11 +1,11 @@
 /** Runs in a virtual machine with systemd as its init: see ../systemd.test.ts. */
 import assert from 'node:assert/strict'
 import { execFileSync, spawn } from 'node:child_process'
-import { existsSync, readFileSync, renameSync, rmSync } from 'node:fs'
+import { existsSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs'
 import { createServer } from 'node:net'
 import { after, afterEach, test } from 'node:test'
 import { Bundle, type Config } from '../../harness/bundle.ts'
-import { leftOver, snapshot, until } from '../../harness/host.ts'
+import { binary, leftOver, snapshot, until } from '../../harness/host.ts'
 import { berth } from '../../harness/run.ts'
 
 const unified = existsSync('/sys/fs/cgroup/cgroup.controllers')
@@ -217,6 +217,50 @@ test('where the manager has no socket of its own it is asked over the bus', asyn
     renameSync(`${PRIVATE}.away`, PRIVATE)
   }
   assert.ok(!isThere('berth-c1.scope'))
+})
+
+/** Runs a program as uid 1000, in a cgroup of that user's service manager. */
+const AS_USER = `
+const [cgroup, program, ...args] = process.argv.slice(1)
+require('node:fs').writeFileSync(cgroup + '/cgroup.procs', String(process.pid))
+process.setgroups([]); process.setgid(1000); process.setuid(1000)
+process.execve(program, [program, ...args], { PATH: process.env.PATH, HOME: '/', XDG_RUNTIME_DIR: '/run/user/1000' })`
+
+test('a user has units of its own service manager', { skip: !unified }, async () => {
+  systemctl('start', 'user@1000.service')
+  const manager = '/user.slice/user-1000.slice/user@1000.service'
+  const cgroup = `${TRACKED}${manager}/caller`
+  mkdirSync(cgroup)
+  execFileSync('chown', ['-R', '1000:1000', cgroup])
+  const run = (...args: string[]) => berth(['-e', AS_USER, cgroup, binary, ...args], {}, process.execPath)
+  const unit = (property: string) =>
+    execFileSync('systemctl', ['--user', 'show', '--value', '-p', property, 'berth-c1.scope'], {
+      encoding: 'utf8',
+      uid: 1000,
+      env: { ...process.env, XDG_RUNTIME_DIR: '/run/user/1000' },
+    }).trim()
+  using bundle = new Bundle(['/bin/true'])
+  rmSync(`${bundle.dir}/config.json`)
+  execFileSync('chown', ['-R', '1000:1000', bundle.dir])
+  assert.equal((await run('spec', '--rootless', '--bundle', bundle.dir)).stderr, '')
+  const config = JSON.parse(read(`${bundle.dir}/config.json`)) as Config
+  config.process.args = ['/bin/sleep', '1000']
+  config.process.terminal = false
+  config.linux.resources = { pids: { limit: 50 } }
+  writeFileSync(`${bundle.dir}/config.json`, JSON.stringify(config))
+
+  assert.equal((await run('--systemd-cgroup', 'run', '-d', '--bundle', bundle.dir, 'c1')).stderr, '')
+  assert.equal(unit('ControlGroup'), `${manager}/user.slice/berth-c1.scope`)
+  assert.equal(unit('TasksMax'), '50')
+  assert.equal(read(`${TRACKED}${manager}/user.slice/berth-c1.scope/pids.max`), '50')
+  const inside = await run('exec', 'c1', 'cat', '/proc/self/cgroup')
+  assert.match(inside.stdout, /^0::.*$/m, inside.stderr)
+  assert.equal((await run('update', '--pids-limit', '60', 'c1')).stderr, '')
+  assert.equal(unit('TasksMax'), '60')
+  assert.equal((await run('delete', '--force', 'c1')).stderr, '')
+  assert.equal(unit('LoadState'), 'not-found')
+  // which is in namespaces of its own
+  systemctl('stop', 'user@1000.service', 'systemd-logind.service')
 })
 
 /** Something else in the place of systemd's sockets. */
