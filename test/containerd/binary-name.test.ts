@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict'
 import { after, afterEach, before, beforeEach, describe, it } from 'node:test'
 import { Containerd, image, noContainerd } from '../harness/containerd.ts'
-import { binary, leftOver, snapshot, until } from '../harness/host.ts'
+import { binary, nothingLeft, snapshot, until } from '../harness/host.ts'
 import { run } from '../harness/run.ts'
 
 describe("containerd's runc shim with berth as its binary", { skip: noContainerd }, () => {
@@ -30,11 +30,7 @@ describe("containerd's runc shim with berth as its binary", { skip: noContainerd
   afterEach(async () => {
     await ctr('task', 'rm', '-f', id)
     await ctr('container', 'rm', id)
-    let left: string[] = []
-    await until('nothing left', () => {
-      left = leftOver(pristine)
-      return left.length === 0
-    }).catch(() => assert.deepEqual(left, []))
+    await nothingLeft(pristine)
   })
 
   const OPTIONS: Readonly<Record<string, readonly string[]>> = {

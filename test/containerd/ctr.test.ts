@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict'
 import { after, afterEach, before, beforeEach, describe, it } from 'node:test'
 import { Containerd, image, noContainerd, runtime } from '../harness/containerd.ts'
-import { leftOver, snapshot, until } from '../harness/host.ts'
+import { nothingLeft, snapshot, until } from '../harness/host.ts'
 import { run } from '../harness/run.ts'
 
 for (const version of ['1.6', '1.7', '2.1'])
@@ -25,11 +25,7 @@ for (const version of ['1.6', '1.7', '2.1'])
     afterEach(async () => {
       await ctr('task', 'rm', '-f', id)
       await ctr('container', 'rm', id)
-      let left: string[] = []
-      await until('nothing left', () => {
-        left = leftOver(pristine)
-        return left.length === 0
-      }).catch(() => assert.deepEqual(left, []))
+      await nothingLeft(pristine)
     })
 
     it('runs, prints and exits as with runc', async () => {

@@ -7,7 +7,7 @@ import { afterEach, beforeEach, describe, it } from 'node:test'
 import { containerd } from '../../shim/proto/messages.gen.js'
 import { RpcError } from '../../shim/ttrpc/status.ts'
 import { notHere } from '../harness/bundle.ts'
-import { controllerPids, leftOver, root, snapshot, until } from '../harness/host.ts'
+import { controllerPids, nothingLeft, root, snapshot, until } from '../harness/host.ts'
 import { closeClients, eventsSocket, Image, Task } from '../harness/life.ts'
 import { Daemon } from '../harness/shim.ts'
 
@@ -41,11 +41,7 @@ describe('shim', { skip: notHere }, () => {
     events.close()
     daemon[Symbol.dispose]()
     image[Symbol.dispose]()
-    let left: string[] = []
-    await until('nothing left', () => {
-      left = leftOver(before)
-      return left.length === 0
-    }).catch(() => assert.deepEqual(left, []))
+    await nothingLeft(before)
   })
 
   it('publishes the events of a life in order', async () => {

@@ -135,3 +135,14 @@ export async function until(what: string, condition: () => boolean | Promise<boo
     await new Promise((done) => setTimeout(done, 10))
   }
 }
+
+/** Waits until what came since `before` has gone, but for what `spared` matches; says what stays. */
+export async function nothingLeft(before: Set<string>, spared?: RegExp): Promise<void> {
+  let left: string[] = []
+  await until('nothing left', () => {
+    left = leftOver(before).filter((thing) => !spared?.test(thing))
+    return left.length === 0
+  }).catch(() => {
+    throw new Error(`left on the host:\n${left.join('\n')}`)
+  })
+}

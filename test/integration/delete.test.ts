@@ -3,7 +3,7 @@ import assert from 'node:assert/strict'
 import { existsSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { afterEach, beforeEach, describe, it } from 'node:test'
 import { Bundle, type Config, notHere } from '../harness/bundle.ts'
-import { leftOver, snapshot, until } from '../harness/host.ts'
+import { nothingLeft, snapshot, until } from '../harness/host.ts'
 import { berth, run } from '../harness/run.ts'
 
 const id = `delete-${process.pid}`
@@ -34,12 +34,8 @@ describe('kill and delete', { skip: notHere }, () => {
   afterEach(async () => {
     await berth(['delete', '--force', id])
     bundle[Symbol.dispose]()
-    let left: string[] = []
-    await until('nothing left', () => {
-      // the parent of all goes with the last container that knows of it
-      left = leftOver(before).filter((thing) => !/^cgroup .*\/berth$/.test(thing))
-      return left.length === 0
-    }).catch(() => assert.deepEqual(left, []))
+    // the parent of all goes with the last container that knows of it
+    await nothingLeft(before, /^cgroup .*\/berth$/)
   })
   const well = async (...args: string[]) => {
     const { code, stderr } = await berth(args)

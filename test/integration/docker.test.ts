@@ -5,7 +5,7 @@ import { after, before, describe, it } from 'node:test'
 import { makeRootfs, notHere } from '../harness/bundle.ts'
 import { Docker } from '../harness/docker.ts'
 import { engineTests } from '../harness/engine.ts'
-import { leftOver, snapshot, until } from '../harness/host.ts'
+import { nothingLeft, snapshot } from '../harness/host.ts'
 
 describe('docker', { skip: notHere }, () => {
   let docker: Docker
@@ -18,11 +18,7 @@ describe('docker', { skip: notHere }, () => {
   })
   after(async () => {
     await docker?.[Symbol.asyncDispose]()
-    let left: string[] = []
-    await until('nothing left', () => {
-      left = leftOver(pristine)
-      return left.length === 0
-    }).catch(() => assert.deepEqual(left, []))
+    await nothingLeft(pristine)
   })
 
   engineTests((runtime) => ({

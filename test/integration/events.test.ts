@@ -4,7 +4,7 @@ import { spawn } from 'node:child_process'
 import { existsSync } from 'node:fs'
 import { afterEach, beforeEach, describe, it } from 'node:test'
 import { Bundle, notHere } from '../harness/bundle.ts'
-import { binary, controllerPids, leftOver, snapshot, until } from '../harness/host.ts'
+import { binary, controllerPids, nothingLeft, snapshot, until } from '../harness/host.ts'
 import { berth, run } from '../harness/run.ts'
 
 const v1 = existsSync('/sys/fs/cgroup/memory')
@@ -29,11 +29,7 @@ describe('events', { skip: notHere }, () => {
   })
   afterEach(async () => {
     await berth(['delete', '--force', id])
-    let left: string[] = []
-    await until('nothing left', () => {
-      left = leftOver(before)
-      return left.length === 0
-    }).catch(() => assert.deepEqual(left, []))
+    await nothingLeft(before)
   })
   const well = async (...args: string[]) => {
     const done = await berth(args)

@@ -4,7 +4,7 @@ import { rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { describe, it } from 'node:test'
 import { Bundle, notHere } from '../harness/bundle.ts'
-import { leftOver, snapshot, until } from '../harness/host.ts'
+import { nothingLeft, snapshot } from '../harness/host.ts'
 import { berth } from '../harness/run.ts'
 
 const id = `bad-${process.pid}`
@@ -17,11 +17,7 @@ async function refused(args: readonly string[], code: number, says: RegExp): Pro
   assert.equal(done.stdout, '')
   assert.match(done.stderr, says)
   if (code === 1) assert.equal(done.stderr.trimEnd().split('\n').length, 1, done.stderr)
-  let left: string[] = []
-  await until('nothing left', () => {
-    left = leftOver(before)
-    return left.length === 0
-  }).catch(() => assert.deepEqual(left, []))
+  await nothingLeft(before)
 }
 
 describe('bad input', { skip: notHere }, () => {

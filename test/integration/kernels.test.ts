@@ -8,7 +8,7 @@ import { release } from 'node:os'
 import { afterEach, before, beforeEach, describe, it } from 'node:test'
 import { CALLS, PARTS } from '../../src/host/kernel.ts'
 import { Bundle, notHere } from '../harness/bundle.ts'
-import { leftOver, shimBinary, snapshot, until } from '../harness/host.ts'
+import { nothingLeft, shimBinary, snapshot, until } from '../harness/host.ts'
 import { berth, run } from '../harness/run.ts'
 import { Daemon } from '../harness/shim.ts'
 import { berthWithout, EINVAL, ENOSYS, ENOTTY, EPERM, type Missing, without } from '../harness/without.ts'
@@ -83,11 +83,7 @@ describe('kernels', { skip: notHere }, () => {
   afterEach(async () => {
     await berth(['delete', '--force', id])
     bundle[Symbol.dispose]()
-    let left: string[] = []
-    await until('nothing left', () => {
-      left = leftOver(before_)
-      return left.length === 0
-    }).catch(() => assert.deepEqual(left, []))
+    await nothingLeft(before_)
   })
 
   for (const [name, missing] of Object.entries(WORKS))

@@ -3,7 +3,7 @@ import assert from 'node:assert/strict'
 import { readFileSync } from 'node:fs'
 import { afterEach, beforeEach, describe, it } from 'node:test'
 import { Bundle, notHere } from '../harness/bundle.ts'
-import { leftOver, snapshot, until } from '../harness/host.ts'
+import { nothingLeft, snapshot, until } from '../harness/host.ts'
 import { berth } from '../harness/run.ts'
 
 const id = `life-${process.pid}`
@@ -25,11 +25,7 @@ describe('lifecycle', { skip: notHere }, () => {
   })
   afterEach(async () => {
     await berth(['delete', '--force', id])
-    let left: string[] = []
-    await until('nothing left', () => {
-      left = leftOver(before)
-      return left.length === 0
-    }).catch(() => assert.deepEqual(left, []))
+    await nothingLeft(before)
   })
 
   it('creates, starts, runs and deletes', async () => {

@@ -3,7 +3,7 @@ import assert from 'node:assert/strict'
 import { readFileSync, writeFileSync } from 'node:fs'
 import { afterEach, beforeEach, describe, it } from 'node:test'
 import { Bundle, notHere } from '../harness/bundle.ts'
-import { leftOver, snapshot, until } from '../harness/host.ts'
+import { nothingLeft, snapshot, until } from '../harness/host.ts'
 import { berth } from '../harness/run.ts'
 
 const id = `pause-${process.pid}`
@@ -15,11 +15,7 @@ describe('pause', { skip: notHere }, () => {
   })
   afterEach(async () => {
     await berth(['delete', '--force', id])
-    let left: string[] = []
-    await until('nothing left', () => {
-      left = leftOver(before)
-      return left.length === 0
-    }).catch(() => assert.deepEqual(left, []))
+    await nothingLeft(before)
   })
   const status = async (): Promise<string> => JSON.parse((await berth(['state', id])).stdout).status
   const well = async (...args: string[]) => {

@@ -4,7 +4,7 @@ import { type ChildProcess, spawn } from 'node:child_process'
 import { existsSync } from 'node:fs'
 import { afterEach, beforeEach, describe, it } from 'node:test'
 import { Bundle, notHere } from '../harness/bundle.ts'
-import { leftOver, snapshot, until } from '../harness/host.ts'
+import { nothingLeft, snapshot, until } from '../harness/host.ts'
 import { berth } from '../harness/run.ts'
 
 /** Says what came with the descriptor and whose it is. */
@@ -24,11 +24,7 @@ describe('--pidfd-socket', { skip: notHere }, () => {
   })
   afterEach(async () => {
     await berth(['delete', '--force', id])
-    let left: string[] = []
-    await until('nothing left', () => {
-      left = leftOver(before)
-      return left.length === 0
-    }).catch(() => assert.deepEqual(left, []))
+    await nothingLeft(before)
   })
 
   const receive = async (path: string): Promise<() => Promise<string>> => {

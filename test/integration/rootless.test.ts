@@ -4,7 +4,7 @@ import { chmodSync, existsSync, mkdirSync, readdirSync, readFileSync, rmdirSync 
 import { join } from 'node:path'
 import { after, afterEach, before, describe, it } from 'node:test'
 import { Agent } from '../harness/agent.ts'
-import { leftOver, snapshot, until } from '../harness/host.ts'
+import { nothingLeft, snapshot, until } from '../harness/host.ts'
 import { noUsers, SUBID, UID, User } from '../harness/user.ts'
 
 const id = `rootless-${process.pid}`
@@ -26,11 +26,7 @@ describe('rootless', { skip: noUsers }, () => {
   })
   after(async () => {
     await user[Symbol.asyncDispose]()
-    let left: string[] = []
-    await until('nothing left', () => {
-      left = leftOver(host)
-      return left.length === 0
-    }).catch(() => assert.deepEqual(left, []))
+    await nothingLeft(host)
   })
   afterEach(async () => {
     await user.berth(['delete', '--force', id])

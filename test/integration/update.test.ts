@@ -4,7 +4,7 @@ import { execFileSync } from 'node:child_process'
 import { existsSync, readFileSync, writeFileSync } from 'node:fs'
 import { afterEach, beforeEach, describe, it } from 'node:test'
 import { Bundle, notHere } from '../harness/bundle.ts'
-import { leftOver, snapshot, until } from '../harness/host.ts'
+import { nothingLeft, snapshot } from '../harness/host.ts'
 import { berth, run } from '../harness/run.ts'
 
 const V1 = '/sys/fs/cgroup/memory'
@@ -34,11 +34,7 @@ describe('update', { skip }, () => {
   afterEach(async () => {
     bundle[Symbol.dispose]()
     await berth(['delete', '--force', id])
-    let left: string[] = []
-    await until('nothing left', () => {
-      left = leftOver(before)
-      return left.length === 0
-    }).catch(() => assert.deepEqual(left, []))
+    await nothingLeft(before)
   })
 
   const read = (file: string, path: string): string => {

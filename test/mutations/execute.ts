@@ -4,7 +4,7 @@
  */
 import { writeFileSync } from 'node:fs'
 import { Bundle } from '../harness/bundle.ts'
-import { leftOver, snapshot, until } from '../harness/host.ts'
+import { nothingLeft, snapshot } from '../harness/host.ts'
 import { berth } from '../harness/run.ts'
 import { compileMutation } from './compile.ts'
 import { mutation } from './mutate.ts'
@@ -31,16 +31,6 @@ const execute = async (number: number, bundle: Bundle): Promise<void> => {
   if (!(await command(number, 'delete', '--force', id))) throw new Error(`case ${number}: delete --force failed`)
 }
 
-const nothingLeft = async (before: Set<string>, numbers: readonly number[]): Promise<void> => {
-  let left: string[] = []
-  await until('nothing left', () => {
-    left = leftOver(before)
-    return left.length === 0
-  }).catch(() => {
-    throw new Error(`cases ${numbers[0]} to ${numbers.at(-1)} left ${left.join(', ')}`)
-  })
-}
-
 // What is refused without the kernel being asked is for the unit test; of the rest nothing is left out.
 const numbers: number[] = []
 for (let number = first; numbers.length < count; number++)
@@ -53,6 +43,8 @@ for (let at = 0; at < numbers.length; at += BATCH) {
   using bundle = new Bundle()
   for (const number of batch) await execute(number, bundle)
   created += batch.length
-  await nothingLeft(before, batch)
+  await nothingLeft(before).catch((error) => {
+    throw new Error(`cases ${batch[0]} to ${batch.at(-1)}: ${error.message}`)
+  })
 }
 console.log(`ok ${created} configurations executed, from case ${numbers[0]} to case ${numbers.at(-1)}`)

@@ -6,7 +6,7 @@ import { join } from 'node:path'
 import { afterEach, describe, it } from 'node:test'
 import { Canary, forMs, noCompiler, Racer } from '../harness/attack.ts'
 import { Bundle, notHere } from '../harness/bundle.ts'
-import { leftOver, snapshot, until } from '../harness/host.ts'
+import { nothingLeft, snapshot } from '../harness/host.ts'
 import { berth } from '../harness/run.ts'
 
 /** Longer in test/soak/races.test.ts, which runs this file. */
@@ -54,11 +54,7 @@ describe('S3, S10: mount targets that change', { skip: notHere || noCompiler }, 
       })
     }
     assert.ok(made + refused > 3, `${made} made, ${refused} refused`)
-    let left: string[] = []
-    await until('nothing left', () => {
-      left = leftOver(before)
-      return left.length === 0
-    }).catch(() => assert.deepEqual(left, []))
+    await nothingLeft(before)
   }
 
   for (const [name, target] of [

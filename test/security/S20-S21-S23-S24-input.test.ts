@@ -20,7 +20,7 @@ import { join } from 'node:path'
 import { after, afterEach, describe, it } from 'node:test'
 import { containerd } from '../../shim/proto/messages.gen.js'
 import { Bundle, notHere } from '../harness/bundle.ts'
-import { binary, controllerPids, leftOver, root, snapshot, until } from '../harness/host.ts'
+import { binary, controllerPids, nothingLeft, root, snapshot, until } from '../harness/host.ts'
 import { closeClients, eventsSocket, Image, Task } from '../harness/life.ts'
 import { stateOf } from '../harness/pod.ts'
 import { berth, run } from '../harness/run.ts'
@@ -258,11 +258,7 @@ describe('S23: JavaScript', { skip: notHere }, () => {
     task.client.close()
     await daemon.delete(id)
     events.close()
-    let left: string[] = []
-    await until('nothing left', () => {
-      left = leftOver(before)
-      return left.length === 0
-    }).catch(() => assert.deepEqual(left, []))
+    await nothingLeft(before)
   })
 })
 

@@ -3,7 +3,7 @@ import assert from 'node:assert/strict'
 import { existsSync, mkdirSync, readFileSync, rmdirSync } from 'node:fs'
 import { join } from 'node:path'
 import { after, before, describe, it } from 'node:test'
-import { leftOver, snapshot, until } from '../harness/host.ts'
+import { nothingLeft, snapshot } from '../harness/host.ts'
 import { berth } from '../harness/run.ts'
 import { noUsers, User } from '../harness/user.ts'
 
@@ -19,11 +19,7 @@ describe('rootless', { skip: noUsers }, () => {
   })
   after(async () => {
     await user[Symbol.asyncDispose]()
-    let left: string[] = []
-    await until('nothing left', () => {
-      left = leftOver(host)
-      return left.length === 0
-    }).catch(() => assert.deepEqual(left, []))
+    await nothingLeft(host)
   })
 
   it('S12: cgroups that were given to the user are read-only in its containers, below what covers them too', {

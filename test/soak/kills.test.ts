@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import { notHere } from '../harness/bundle.ts'
-import { controllerPids, leftOver, snapshot, until } from '../harness/host.ts'
+import { controllerPids, nothingLeft, snapshot } from '../harness/host.ts'
 import { atATime, closeClients, eventsSocket, Image, Task } from '../harness/life.ts'
 import { Daemon } from '../harness/shim.ts'
 
@@ -54,10 +54,6 @@ describe('kills', { skip: notHere }, () => {
     t.diagnostic(`${LIVES} lives, ${kills} kills, ${(LIVES / seconds).toFixed(1)} lives a second`)
     for (const topic of ['create', 'start', 'exit', 'delete'])
       assert.ok(events.topics.filter((x) => x === `/tasks/${topic}`).length >= LIVES, topic)
-    let left: string[] = []
-    await until('nothing left', () => {
-      left = leftOver(before)
-      return left.length === 0
-    }).catch(() => assert.deepEqual(left, []))
+    await nothingLeft(before)
   })
 })

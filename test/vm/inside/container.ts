@@ -3,7 +3,7 @@ import assert from 'node:assert/strict'
 import { chmodSync, existsSync, readFileSync } from 'node:fs'
 import { afterEach, beforeEach } from 'node:test'
 import { Bundle, type Config } from '../../harness/bundle.ts'
-import { leftOver, snapshot, until } from '../../harness/host.ts'
+import { nothingLeft, snapshot } from '../../harness/host.ts'
 import { berth, type Finished } from '../../harness/run.ts'
 
 export const id = 'c1'
@@ -25,11 +25,7 @@ export const cleanly = (): void => {
   afterEach(async () => {
     await berth(['delete', '--force', id])
     for (const bundle of bundles.splice(0)) bundle[Symbol.dispose]()
-    let left: string[] = []
-    await until('nothing left', () => {
-      left = leftOver(before)
-      return left.length === 0
-    }).catch(() => assert.deepEqual(left, []))
+    await nothingLeft(before)
   })
 }
 
