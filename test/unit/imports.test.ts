@@ -60,26 +60,3 @@ test('native code truncates no file that it may not have made, and makes none by
     assert.doesNotMatch(text, /\b(creat|fopen|freopen|mkstemp|tmpfile)\([^)]*"[wa]/, source)
   }
 })
-
-test('annotations that could loosen what a container may do are in the list of unsafe ones', async () => {
-  const { describeFeatures } = await import('../../src/cli/features.ts')
-  const { potentiallyUnsafeConfigAnnotations: unsafe } = describeFeatures() as {
-    potentiallyUnsafeConfigAnnotations: readonly string[]
-  }
-  // A key that code looks for is a literal of this form, with its domain in front.
-  const keys = new Set(
-    sources.flatMap((source) =>
-      [
-        ...readFileSync(join(root, source), 'utf8').matchAll(
-          /['"`]((?:org\.systemd|run\.oci|org\.berth|io\.berth|org\.criu)\.[\w.-]*)/g,
-        ),
-      ].map((match) => match[1] ?? ''),
-    ),
-  )
-  keys.delete('org.berth.version') // of features itself
-  for (const key of keys)
-    assert.ok(
-      unsafe.some((each) => key === each || key.startsWith(each)),
-      key,
-    )
-})

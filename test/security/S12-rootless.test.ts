@@ -10,7 +10,7 @@ import { noUsers, User } from '../harness/user.ts'
 const id = `rootless-${process.pid}`
 const memory = '/sys/fs/cgroup/memory'
 
-describe('rootless', { skip: noUsers }, () => {
+describe('S12: rootless', { skip: noUsers }, () => {
   let host: Set<string>
   let user: User
   before(async () => {
