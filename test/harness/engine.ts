@@ -29,6 +29,9 @@ interface Scenario {
 
 const shell = (script: string) => ['/bin/sh', '-c', script]
 
+/** A profile that refuses one thing. */
+const profile = new URL('../fixtures/no-mkdir-seccomp.json', import.meta.url).pathname
+
 /** Run in the foreground: output and exit code. */
 const FOREGROUND: Readonly<Record<string, Scenario>> = {
   'output and exit code': { command: shell('echo out; echo err >&2; exit 3') },
@@ -57,6 +60,10 @@ const FOREGROUND: Readonly<Record<string, Scenario>> = {
   '--security-opt seccomp=unconfined': {
     options: ['--security-opt', 'seccomp=unconfined'],
     command: ['/bin/grep', 'Seccomp:', '/proc/self/status'],
+  },
+  '--security-opt seccomp=FILE': {
+    options: ['--security-opt', `seccomp=${profile}`],
+    command: shell('mkdir /tmp/d; echo $?; grep Seccomp: /proc/self/status'),
   },
   '--security-opt no-new-privileges': {
     options: ['--security-opt', 'no-new-privileges'],

@@ -136,6 +136,16 @@ export async function until(what: string, condition: () => boolean | Promise<boo
   }
 }
 
+/** Whether the process has ended, reaped or not. */
+export function hasEnded(pid: number): boolean {
+  try {
+    const stat = readFileSync(`/proc/${pid}/stat`, 'utf8')
+    return /^ [ZX] /.test(stat.slice(stat.lastIndexOf(')') + 1))
+  } catch {
+    return true
+  }
+}
+
 /** Waits until what came since `before` has gone, but for what `spared` matches; says what stays. */
 export async function nothingLeft(before: Set<string>, spared?: RegExp): Promise<void> {
   let left: string[] = []

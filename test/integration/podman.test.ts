@@ -1,13 +1,14 @@
 /** podman over berth: conmon hands `create` its pipes and waits for their EOF (trap 3), and reaps the init by the pid file. */
+import assert from 'node:assert/strict'
 import { execFileSync } from 'node:child_process'
 import { existsSync, mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { after, before, describe } from 'node:test'
+import { after, before, describe, it } from 'node:test'
 import { makeRootfs, notHere } from '../harness/bundle.ts'
 import { type Engine, engineTests } from '../harness/engine.ts'
 import { binary } from '../harness/host.ts'
-import { run } from '../harness/run.ts'
+import { type Finished, run } from '../harness/run.ts'
 
 const program = '/usr/bin/podman'
 const skip = notHere || (existsSync(program) ? false : 'needs podman')
@@ -38,4 +39,16 @@ describe('podman', { skip }, () => {
   })
 
   engineTests(engine)
+
+  it('--uidmap: a user namespace', async () => {
+    const map = ['--uidmap', '0:100000:1000', '--gidmap', '0:100000:1000']
+    const script = 'cat /proc/self/uid_map; id; touch /x; ls -ln /x | cut -c1-20; mount -t tmpfs t /tmp; echo $?'
+    const seen: Finished[] = []
+    for (const runtime of ['runc', 'berth'] as const) {
+      const { cli, image, options } = engine(runtime)
+      seen.push(await cli(['run', '--rm', ...map, ...options, image, '/bin/sh', '-c', script]))
+    }
+    assert.match(seen[0]?.stdout ?? '', / 100000 /)
+    assert.deepEqual(seen[1], seen[0])
+  })
 })

@@ -5,7 +5,7 @@ import { join } from 'node:path'
 import { afterEach, describe, it } from 'node:test'
 import { forMs } from '../harness/attack.ts'
 import { Bundle, type Config, notHere } from '../harness/bundle.ts'
-import { until } from '../harness/host.ts'
+import { hasEnded, until } from '../harness/host.ts'
 import { berth } from '../harness/run.ts'
 
 const id = `s19-${process.pid}`
@@ -65,12 +65,7 @@ describe('S19: exec beside the end', { skip: notHere }, () => {
     const exec = berth(['exec', '--ignore-paused', id, '/bin/sleep', mark])
     await until('the exec in the cgroup', () => readFileSync(join(freezer, 'cgroup.procs'), 'utf8') !== '')
     process.kill(init.pid, 'SIGKILL')
-    await until(
-      'init gone',
-      () =>
-        !readdirSync('/proc').includes(String(init.pid)) ||
-        / [ZX] /.test(readFileSync(`/proc/${init.pid}/stat`, 'utf8')),
-    )
+    await until('init gone', () => hasEnded(init.pid))
     writeFileSync(join(freezer, 'freezer.state'), 'THAWED')
     const done = await exec
     assert.notEqual(done.code, 0)
