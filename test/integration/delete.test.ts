@@ -3,20 +3,14 @@ import assert from 'node:assert/strict'
 import { existsSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { afterEach, beforeEach, describe, it } from 'node:test'
 import { Bundle, type Config, notHere } from '../harness/bundle.ts'
-import { nothingLeft, snapshot, until } from '../harness/host.ts'
+import { hasEnded, nothingLeft, snapshot, until } from '../harness/host.ts'
 import { berth, run } from '../harness/run.ts'
 
 const id = `delete-${process.pid}`
 const dir = `/run/berth/${id}`
 const state = async () => JSON.parse((await berth(['state', id])).stdout)
 const saved = () => JSON.parse(readFileSync(`${dir}/state.json`, 'utf8'))
-const alive = (pid: number) => {
-  try {
-    return readFileSync(`/proc/${pid}/stat`, 'utf8').split(') ')[1]?.[0] !== 'Z'
-  } catch {
-    return false
-  }
-}
+const alive = (pid: number) => !hasEnded(pid)
 const stopped = () => until('stopped', async () => (await state()).status === 'stopped')
 const shared = (config: Config) => {
   config.linux.namespaces = config.linux.namespaces.filter(({ type }: { type: string }) => type !== 'pid')

@@ -6,7 +6,7 @@ import { join } from 'node:path'
 import { after, afterEach, describe, it } from 'node:test'
 import { containerd } from '../../shim/proto/messages.gen.js'
 import { Bundle, notHere } from '../harness/bundle.ts'
-import { binary, until } from '../harness/host.ts'
+import { binary, hasEnded, until } from '../harness/host.ts'
 import { closeClients, eventsSocket, Image, Task } from '../harness/life.ts'
 import { stateOf } from '../harness/pod.ts'
 import { berth } from '../harness/run.ts'
@@ -43,10 +43,7 @@ describe('traps', { skip: notHere }, () => {
       const { init, monitor } = read('state.json')
       process.kill(monitor.pid, 'SIGSTOP')
       hold.stdin.end('\n')
-      await until(
-        'ended',
-        () => !existsSync(`/proc/${init.pid}`) || /\) Z /.test(readFileSync(`/proc/${init.pid}/stat`, 'utf8')),
-      )
+      await until('ended', () => hasEnded(init.pid))
       const reaped = () => !existsSync(`/proc/${init.pid}`)
       // Whoever is the parent (this shell's subreaper, or process 1) reaps it, or this test's own process does on its end.
       await until('reaped', reaped, 3000).catch(() => undefined)
@@ -80,7 +77,7 @@ describe('traps', { skip: notHere }, () => {
     task.client.close()
     const response = v2.DeleteResponse.decode(await daemon.delete(id))
     assert.deepEqual([response.pid, response.exitStatus], [pid, 137])
-    assert.equal(existsSync(`/proc/${pid}`) && !/\) Z /.test(readFileSync(`/proc/${pid}/stat`, 'utf8')), false)
+    assert.ok(hasEnded(pid))
   })
 
   it('trap 19: an OOM kill is published before the exit that it causes, every time', async (t) => {
