@@ -59,7 +59,8 @@ static int open_socket_in(struct executor *ex, int namespace, int own) {
 }
 
 static int see_index(const struct nlmsghdr *message, void *context) {
-  if (message->nlmsg_type == RTM_NEWLINK) ((struct move *)context)->index = ((const struct ifinfomsg *)NLMSG_DATA(message))->ifi_index;
+  if (message->nlmsg_type == RTM_NEWLINK && message->nlmsg_len >= NLMSG_LENGTH(sizeof(struct ifinfomsg)))
+    ((struct move *)context)->index = ((const struct ifinfomsg *)NLMSG_DATA(message))->ifi_index;
   return 0;
 }
 

@@ -43,21 +43,40 @@ const void *netlink_find(const struct nlmsghdr *message, size_t size, uint16_t t
   return NULL;
 }
 
-/* One datagram. 1: it was the last, 0, or -1 with errno. */
-static int take(const void *data, size_t len, netlink_visit *visit, void *context) {
+/* How the request went: NLMSG_ERROR (with 0 as well) and NLMSG_DONE both start with it, the latter not on old kernels. 1, or -1 with
+ * errno. */
+static int conclude(const struct nlmsghdr *message) {
+  int error = 0;
+  if (message->nlmsg_len >= NLMSG_LENGTH(sizeof error))
+    memcpy(&error, NLMSG_DATA(message), sizeof error);
+  else if (message->nlmsg_type == NLMSG_ERROR)
+    error = -EBADMSG;
+  if (error >= 0) return 1;
+  errno = -error;
+  return -1;
+}
+
+/* One datagram. 1: it was the last, 0, or -1 with errno. `left` is signed, as NLMSG_NEXT takes it below 0 where the last message is not
+ * aligned. */
+static int take(const void *data, int left, netlink_visit *visit, void *context) {
   const struct nlmsghdr *message = data;
-  for (; NLMSG_OK(message, len); message = NLMSG_NEXT(message, len)) {
-    if (message->nlmsg_type == NLMSG_DONE) return 1;
-    if (message->nlmsg_type == NLMSG_ERROR) {
-      const struct nlmsgerr *answer = NLMSG_DATA(message);
-      if (message->nlmsg_len < NLMSG_LENGTH(sizeof *answer)) break;
-      if (answer->error == 0) return 1;
-      errno = -answer->error;
-      return -1;
-    }
+  for (; NLMSG_OK(message, left); message = NLMSG_NEXT(message, left)) {
+    if (message->nlmsg_type == NLMSG_DONE || message->nlmsg_type == NLMSG_ERROR) return conclude(message);
     if (visit != NULL && visit(message, context) != 0) return -1;
   }
   return 0;
+}
+
+/* The kernel's next datagram: who has CAP_NET_ADMIN over a network namespace can send to every netlink socket in there. Its length, or -1
+ * with errno. */
+static ssize_t receive(int socket, void *data, size_t size) {
+  for (;;) {
+    struct sockaddr_nl from = {.nl_pid = 0};
+    socklen_t from_len = sizeof from;
+    ssize_t got = recvfrom(socket, data, size, MSG_TRUNC, (struct sockaddr *)&from, &from_len);
+    if (got < 0 && errno == EINTR) continue;
+    if (got < 0 || from.nl_pid == 0) return got;
+  }
 }
 
 int netlink_talk(int socket, struct nlmsghdr *message, netlink_visit *visit, void *context) {
@@ -70,14 +89,13 @@ int netlink_talk(int socket, struct nlmsghdr *message, netlink_visit *visit, voi
     uint8_t bytes[ANSWER_ROOM];
   } answer;
   for (;;) {
-    ssize_t got = recv(socket, answer.bytes, sizeof answer.bytes, MSG_TRUNC);
-    if (got < 0 && errno == EINTR) continue;
+    ssize_t got = receive(socket, answer.bytes, sizeof answer.bytes);
     if (got < 0) return -1;
     if (got == 0 || (size_t)got > sizeof answer.bytes) {
       errno = EMSGSIZE;
       return -1;
     }
-    int done = take(answer.bytes, (size_t)got, visit, context);
+    int done = take(answer.bytes, (int)got, visit, context);
     if (done != 0) return done < 0 ? -1 : 0;
   }
 }

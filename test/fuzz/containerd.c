@@ -92,14 +92,6 @@ static const char *const seeds[] = {
 
 /* ---- known answers ---- */
 
-static int wrong;
-
-static void expect(bool good, const char *what) {
-  if (good) return;
-  fprintf(stderr, "wrong: %s\n", what);
-  wrong = 1;
-}
-
 static void expect_hash(const char *text, size_t len, const char *hash) {
   char hex[65];
   sha256_hex(text, len, hex);
@@ -158,16 +150,6 @@ static void known_answers(void) {
 }
 
 /* ---- rounds ---- */
-
-static uint64_t state = 0x9e3779b97f4a7c15u;
-
-/* xorshift64: the same rounds every time. */
-static uint32_t next_random(uint32_t below) {
-  state ^= state << 13;
-  state ^= state >> 7;
-  state ^= state << 17;
-  return (uint32_t)(state >> 32) % below;
-}
 
 static void mutate(struct buf *input) {
   static const char telling[] = "{}[]\",:\\u\x00\x7f\x80\xff -.eE0t/";

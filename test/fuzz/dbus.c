@@ -53,14 +53,6 @@ static const char answer_seed[] = FIXED("\2", "\x0d", "\x0f") "\5\1u\0\3\0\0\0"
 
 /* ---- known answers ---- */
 
-static int wrong;
-
-static void expect(bool good, const char *what) {
-  if (good) return;
-  fprintf(stderr, "wrong: %s\n", what);
-  wrong = 1;
-}
-
 static void known_answers(void) {
   struct dbus_message m;
   size_t at = 0;
@@ -81,16 +73,6 @@ static void known_answers(void) {
 }
 
 /* ---- rounds ---- */
-
-static uint64_t state = 0x9e3779b97f4a7c15u;
-
-/* xorshift64: the same rounds every time. */
-static uint32_t next_random(uint32_t below) {
-  state ^= state << 13;
-  state ^= state >> 7;
-  state ^= state << 17;
-  return (uint32_t)(state >> 32) % below;
-}
 
 static void mutate(struct buf *input) {
   static const char telling[] = "\x00\x01\x02\x07\x08\x7f\x80\xffsogvuay(";

@@ -52,16 +52,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
 
 #ifndef FUZZING_BUILD_MODE_UNSAFE_FOR_PRODUCTION /* set by -fsanitize=fuzzer, which has a main of its own */
 
-static uint64_t state = 0x9e3779b97f4a7c15u;
-
-/* xorshift64: the same rounds every time. */
-static uint32_t next_random(uint32_t below) {
-  state ^= state << 13;
-  state ^= state >> 7;
-  state ^= state << 17;
-  return (uint32_t)((state >> 16) % below);
-}
-
 static void put_u32(struct buf *to, uint32_t value) {
   if (buf_u32(to, value) == 0) return;
   perror("memory");
