@@ -18,24 +18,37 @@ static int bpf(enum bpf_cmd command, union bpf_attr *attr) {
   return (int)syscall(SYS_bpf, command, attr, sizeof *attr);
 }
 
+/* All of it: the kernel refuses what is set behind the fields of a command, and an initializer of one member of a union need not clear
+ * the rest. */
+static void clear(union bpf_attr *attr) {
+  memset(attr, 0, sizeof *attr);
+}
+
 static int load(struct span program) {
-  union bpf_attr attr = {.prog_type = BPF_PROG_TYPE_CGROUP_DEVICE,
-                         .expected_attach_type = BPF_CGROUP_DEVICE,
-                         .insns = (uint64_t)(uintptr_t)program.data,
-                         .insn_cnt = (uint32_t)(program.len / sizeof(struct bpf_insn)),
-                         .license = (uint64_t)(uintptr_t) "Apache-2.0",
-                         .prog_name = PROGRAM_NAME};
+  union bpf_attr attr;
+  clear(&attr);
+  attr.prog_type = BPF_PROG_TYPE_CGROUP_DEVICE;
+  attr.expected_attach_type = BPF_CGROUP_DEVICE;
+  attr.insns = (uint64_t)(uintptr_t)program.data;
+  attr.insn_cnt = (uint32_t)(program.len / sizeof(struct bpf_insn));
+  attr.license = (uint64_t)(uintptr_t)"Apache-2.0";
+  memcpy(attr.prog_name, PROGRAM_NAME, sizeof PROGRAM_NAME);
   return bpf(BPF_PROG_LOAD, &attr);
 }
 
 /* The attached program of this id if it is one of ours, or -1; errno is ENOENT where it is somebody else's or gone. */
 static int open_ours(uint32_t id) {
-  union bpf_attr attr = {.prog_id = id};
+  union bpf_attr attr;
+  clear(&attr);
+  attr.prog_id = id;
   _cleanup_fd_ int fd = bpf(BPF_PROG_GET_FD_BY_ID, &attr);
   if (fd < 0) return -1;
   (void)fcntl(fd, F_SETFD, FD_CLOEXEC); /* the kernel's default already */
   struct bpf_prog_info info = {0};
-  attr = (union bpf_attr){.info = {.bpf_fd = (uint32_t)fd, .info_len = sizeof info, .info = (uint64_t)(uintptr_t)&info}};
+  clear(&attr);
+  attr.info.bpf_fd = (uint32_t)fd;
+  attr.info.info_len = sizeof info;
+  attr.info.info = (uint64_t)(uintptr_t)&info;
   if (bpf(BPF_OBJ_GET_INFO_BY_FD, &attr) != 0) return -1;
   if (strncmp(info.name, PROGRAM_NAME, sizeof info.name) == 0) return fd_steal(&fd);
   errno = ENOENT;
@@ -45,10 +58,12 @@ static int open_ours(uint32_t id) {
 /* What an earlier call attached to this cgroup itself: 0 with *fd, or with -1 in it where there is none. -1 with errno. */
 static int find_attached(int dir, int *fd) {
   uint32_t ids[ATTACHED_MAX];
-  union bpf_attr attr = {.query = {.target_fd = (uint32_t)dir,
-                                   .attach_type = BPF_CGROUP_DEVICE,
-                                   .prog_ids = (uint64_t)(uintptr_t)ids,
-                                   .prog_cnt = ATTACHED_MAX}};
+  union bpf_attr attr;
+  clear(&attr);
+  attr.query.target_fd = (uint32_t)dir;
+  attr.query.attach_type = BPF_CGROUP_DEVICE;
+  attr.query.prog_ids = (uint64_t)(uintptr_t)ids;
+  attr.query.prog_cnt = ATTACHED_MAX;
   *fd = -1;
   if (bpf(BPF_PROG_QUERY, &attr) != 0) return -1;
   for (uint32_t i = 0; i < attr.query.prog_cnt && *fd < 0; i++) {
@@ -79,10 +94,12 @@ int run_device_filter(struct executor *ex, const struct op_device_filter *op, st
   _cleanup_fd_ int attached = -1;
   if (find_attached(dir, &attached) != 0) return refused(ex, op->path);
   /* In one step, so that there is no moment without a filter. */
-  union bpf_attr attr = {.target_fd = (uint32_t)dir,
-                         .attach_bpf_fd = (uint32_t)program,
-                         .attach_type = BPF_CGROUP_DEVICE,
-                         .attach_flags = BPF_F_ALLOW_MULTI | (attached >= 0 ? BPF_F_REPLACE : 0),
-                         .replace_bpf_fd = attached >= 0 ? (uint32_t)attached : 0};
+  union bpf_attr attr;
+  clear(&attr);
+  attr.target_fd = (uint32_t)dir;
+  attr.attach_bpf_fd = (uint32_t)program;
+  attr.attach_type = BPF_CGROUP_DEVICE;
+  attr.attach_flags = BPF_F_ALLOW_MULTI | (attached >= 0 ? BPF_F_REPLACE : 0);
+  attr.replace_bpf_fd = attached >= 0 ? (uint32_t)attached : 0;
   return bpf(BPF_PROG_ATTACH, &attr) == 0 ? 0 : refused(ex, op->path);
 }
