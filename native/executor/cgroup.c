@@ -137,12 +137,6 @@ static int note_each(int dir, void *context) {
   return each_process(dir, note_one, context);
 }
 
-static int left_ms(uint64_t until) {
-  uint64_t now = now_ms();
-  if (now >= until) return 0;
-  return until - now > INT_MAX ? INT_MAX : (int)(until - now);
-}
-
 /* v2: the kernel says so. 1 empty, 0 time ran out, -1. */
 static int wait_events(int events, uint64_t until) {
   for (;;) {

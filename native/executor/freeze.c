@@ -14,11 +14,6 @@ static int write_at(int dir, const char *name, const char *text) {
   return fd < 0 ? -1 : write_whole(fd, text, strlen(text));
 }
 
-static int left_ms(uint64_t until) {
-  uint64_t now = now_ms();
-  return now >= until ? 0 : (int)(until - now);
-}
-
 /* v1 looks at each process only when the file is written or read: one that forked meanwhile takes another write. 1 done, 0 time
  * ran out, -1. */
 static int freeze_v1(int dir, bool frozen, uint64_t until) {

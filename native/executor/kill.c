@@ -68,8 +68,7 @@ int process_ended(int pidfd, int timeout_ms) {
     int ready = poll(&poller, 1, timeout_ms);
     if (ready >= 0) return ready;
     if (errno != EINTR) return -1;
-    uint64_t now = now_ms();
-    if (timeout_ms > 0) timeout_ms = now < until ? (int)(until - now) : 0;
+    if (timeout_ms > 0) timeout_ms = left_ms(until);
   }
 }
 

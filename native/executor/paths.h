@@ -24,6 +24,7 @@ int write_whole(int fd, const void *data, size_t len);
 /* Sleeps, for what the kernel has no event for. */
 void pause_ms(unsigned ms);
 uint64_t now_ms(void); /* CLOCK_MONOTONIC */
+int left_ms(uint64_t until); /* as poll(2) takes it; 0: it is that late */
 
 enum tree { TREE_ALL, TREE_DIRECTORIES /* cgroups: their files go with them */ };
 /* Empties the directory: follows no symlink, crosses no mount. 0, or -1 (fail set). */

@@ -93,12 +93,11 @@ static _Noreturn void run_child(const struct child *child) {
   _exit(127);
 }
 
-/* Moves what the hook writes until it has ended. 1, 0 when time ran out (it is killed then), -1. */
+/* Reads what the program writes until it has ended. 1, 0 when time ran out (it is killed then), -1. */
 static int attend(int pidfd, struct output *out, struct output *err, uint32_t timeout_ms) {
   uint64_t until = now_ms() + timeout_ms;
   for (;;) {
-    uint64_t now = now_ms();
-    int left = timeout_ms == 0 ? -1 : now >= until ? 0 : until - now > INT_MAX ? INT_MAX : (int)(until - now);
+    int left = timeout_ms == 0 ? -1 : left_ms(until);
     struct pollfd pollers[3] = {
         {.fd = pidfd, .events = POLLIN}, {.fd = out->fd, .events = POLLIN}, {.fd = err->fd, .events = POLLIN}};
     int ready = poll(pollers, 3, left);
@@ -129,8 +128,7 @@ static int judge(struct executor *ex, const struct program *program, int status,
   return fail_msg(&ex->fail, 0, program->path, "exit status %d%s%s", WEXITSTATUS(status), colon, line);
 }
 
-static int run_process(struct executor *ex, struct child *child, struct output *out,
-                            struct output *err, int report) {
+static int run_process(struct executor *ex, struct child *child, struct output *out, struct output *err, int report) {
   const struct program *program = child->program;
   pid_t pid = fork();
   if (pid < 0) return fail_sys(&ex->fail, "fork", program->path);

@@ -16,6 +16,12 @@ uint64_t now_ms(void) {
   return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
 }
 
+int left_ms(uint64_t until) {
+  uint64_t now = now_ms();
+  if (now >= until) return 0;
+  return until - now > INT_MAX ? INT_MAX : (int)(until - now);
+}
+
 int run_clock(struct executor *ex, const struct op_clock *op, struct buf *result) {
   (void)op;
   struct timespec now;
