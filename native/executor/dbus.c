@@ -4,9 +4,9 @@
 #include <poll.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <sys/un.h>
 #include <unistd.h>
 
+#include "../common/address.h"
 #include "../common/fd.h"
 #include "dbus_message.h"
 #include "paths.h"
@@ -30,18 +30,10 @@ static int broken(struct bus *bus, const char *what) {
   return fail_msg(&bus->ex->fail, EPROTO, bus->op->subject, "%s: %s", bus->socket, what);
 }
 
-/* 0 with time left in *ms, -1 (fail set) without. */
-static int left_ms(struct bus *bus, int *ms) {
-  uint64_t now = now_ms();
-  if (now >= bus->until) return late(bus);
-  *ms = (int)(bus->until - now > INT_MAX ? INT_MAX : bus->until - now);
-  return 0;
-}
-
 /* What follows blocks no longer than there is time left: a peer that is stopped takes connections and bytes only until its queues are full. */
 static int limit_send(struct bus *bus) {
-  int ms = 0;
-  if (left_ms(bus, &ms) != 0) return -1;
+  int ms = left_ms(bus->until);
+  if (ms == 0) return late(bus);
   struct timeval limit = {.tv_sec = ms / 1000, .tv_usec = ms % 1000 * 1000 + 1};
   if (setsockopt(bus->fd, SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof limit) == 0) return 0;
   return fail_sys(&bus->ex->fail, "setsockopt", bus->op->subject);
@@ -65,8 +57,8 @@ static int send_all(struct bus *bus, const void *data, size_t len) {
 static int receive(struct bus *bus) {
   uint8_t chunk[4096];
   for (;;) {
-    int ms = 0;
-    if (left_ms(bus, &ms) != 0) return -1;
+    int ms = left_ms(bus->until);
+    if (ms == 0) return late(bus);
     struct pollfd poller = {.fd = bus->fd, .events = POLLIN};
     int ready = poll(&poller, 1, ms);
     if (ready < 0 && errno != EINTR) return fail_sys(&bus->ex->fail, "poll", bus->op->subject);
@@ -103,12 +95,12 @@ static int authenticate(struct bus *bus) {
 
 /* 0 connected and let in; -1 (fail set). */
 static int open_one(struct bus *bus, const char *path) {
-  struct sockaddr_un address = {.sun_family = AF_UNIX};
+  struct sockaddr_un address;
+  _cleanup_fd_ int dir = -1;
   bus->socket = path;
   bus->in.len = 0;
-  if (strlen(path) >= sizeof address.sun_path) return broken(bus, "too long for the path of a socket");
-  (void)memccpy(address.sun_path, path, '\0', sizeof address.sun_path);
   fd_close(&bus->fd);
+  if (unix_address(path, &address, &dir) != 0) return fail_msg(&bus->ex->fail, errno, bus->op->subject, "connecting to %s", path);
   bus->fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
   if (bus->fd < 0) return fail_sys(&bus->ex->fail, "socket", bus->op->subject);
   if (limit_send(bus) != 0) return -1;

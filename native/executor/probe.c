@@ -9,10 +9,10 @@
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
-#include <sys/un.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "../common/address.h"
 #include "../common/fd.h"
 #include "../common/sys.h"
 #include "paths.h"
@@ -96,15 +96,18 @@ static int probe_pidfd_signal(void) {
 static int probe_device_filter(void) {
   /* r0 = 1; exit */
   struct bpf_insn program[] = {{.code = BPF_ALU64 | BPF_MOV | BPF_K, .imm = 1}, {.code = BPF_JMP | BPF_EXIT}};
-  union bpf_attr attr = {.prog_type = BPF_PROG_TYPE_CGROUP_DEVICE};
+  union bpf_attr attr;
+  memset(&attr, 0, sizeof attr); /* all of the union, which an initializer of one member need not clear */
+  attr.prog_type = BPF_PROG_TYPE_CGROUP_DEVICE;
   attr.insns = (uint64_t)(uintptr_t)program;
   attr.insn_cnt = 2;
   attr.license = (uint64_t)(uintptr_t)"";
   return (int)syscall(SYS_bpf, BPF_PROG_LOAD, &attr, sizeof attr);
 }
 
+/* EAGAIN: whoever listens there takes no more. Not waited for, as it might never. */
 static int probe_connect(const struct sockaddr_un *to) {
-  int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+  int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
   return fd < 0 ? -1 : connect(fd, (const struct sockaddr *)to, sizeof *to);
 }
 
@@ -146,9 +149,9 @@ static int say(struct executor *ex, const struct answer *answer, struct buf *res
 
 int run_probe(struct executor *ex, const struct op_probe *op, struct buf *result) {
   /* Copied: a child does not have the plan's memory. */
-  struct sockaddr_un to = {.sun_family = AF_UNIX};
-  if (strlen(op->path) >= sizeof to.sun_path) return say(ex, &(struct answer){.error = ENAMETOOLONG}, result);
-  strcpy(to.sun_path, op->path);
+  struct sockaddr_un to;
+  _cleanup_fd_ int dir = -1;
+  if (unix_address(op->path, &to, &dir) != 0) return say(ex, &(struct answer){.error = (uint32_t)errno}, result);
   int ends[2];
   if (pipe2(ends, O_CLOEXEC) != 0) return fail_sys(&ex->fail, "pipe2", "probe");
   _cleanup_fd_ int reader = ends[0], writer = ends[1];
