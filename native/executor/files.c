@@ -128,7 +128,7 @@ int run_readlink(struct executor *ex, const struct op_readlink *op, struct buf *
 int run_stat(struct executor *ex, const struct op_stat *op, struct buf *result) {
   /* One descriptor, so that both calls speak of the same file. */
   _cleanup_fd_ int fd = open(op->path, O_PATH | O_CLOEXEC);
-  if (fd < 0) return missing(op->flags) ? 0 : fail_sys(&ex->fail, "openat2", op->path);
+  if (fd < 0) return missing(op->flags) ? 0 : fail_sys(&ex->fail, "open", op->path);
   struct stat st;
   struct statfs fs;
   if (fstat(fd, &st) != 0) return fail_sys(&ex->fail, "fstat", op->path);
@@ -147,7 +147,7 @@ int run_access(struct executor *ex, const struct op_access *op, struct buf *resu
 int run_open(struct executor *ex, const struct op_open *op, struct buf *result) {
   (void)result;
   int fd = open(op->path, (int)op->oflags | ALWAYS, (mode_t)op->mode);
-  return fd < 0 ? fail_sys(&ex->fail, "openat2", op->path) : slot_put(ex, op->slot, fd);
+  return fd < 0 ? fail_sys(&ex->fail, "open", op->path) : slot_put(ex, op->slot, fd);
 }
 
 int run_chown(struct executor *ex, const struct op_chown *op, struct buf *result) {

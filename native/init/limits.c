@@ -53,7 +53,7 @@ int run_scheduler(struct executor *ex, const struct op_scheduler *op, struct buf
   };
   if (syscall(SYS_sched_setattr, 0, &attr, 0) == 0) return 0;
   (void)fail_sys(&ex->fail, "sched_setattr", "scheduler");
-  if (errno == EPERM && (op->policy == SCHED_FIFO || op->policy == SCHED_RR))
+  if (ex->fail.error == EPERM && (op->policy == SCHED_FIFO || op->policy == SCHED_RR))
     fail_copy(ex->fail.detail, sizeof ex->fail.detail, "it takes CAP_SYS_NICE and, where cgroups have one, a real-time budget (cpu.rt_runtime_us)");
   return -1;
 }
