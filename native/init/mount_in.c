@@ -115,6 +115,7 @@ static int bind_source(struct executor *ex, const struct op_mount_in *op) {
 static int remount(struct executor *ex, const struct op_mount_in *op) {
   _cleanup_fd_ int mount = root_open(ex, op->target, O_PATH, 0);
   if (mount < 0) return fail_path(ex, "openat2", op->target);
+  if (check_target(ex, op, mount) != 0) return -1;
   bool writable = (op->attr_clear & MOUNT_ATTR_RDONLY) != 0;
   if (strcmp(op->type, "bind") != 0 && mount_reconfigure(ex, mount, op->type, op->options, op->sb_flags, writable, op->target) != 0)
     return -1;

@@ -93,12 +93,15 @@ const mayFallBack = (type: string, namespaces: Namespaces): boolean =>
   (type === 'mqueue' && !namespaces.has('ipc')) ||
   type === 'cgroup2'
 
+/** A symlink of the image may lead a destination elsewhere: into /proc only what names it. */
+const onProc = (target: string): number =>
+  target === '/proc' || target.startsWith('/proc/') ? 0 : MOUNT_FLAGS.notOnProc
+
 const mountFlags = (type: string, target: string, options: ParsedOptions, namespaces: Namespaces): number => {
-  let flags = MOUNT_FLAGS.makeTarget as number
+  let flags = MOUNT_FLAGS.makeTarget | onProc(target)
   if (options.recursive) flags |= MOUNT_FLAGS.recursive
   if (options.copyUp && type === 'tmpfs') flags |= MOUNT_FLAGS.copyUp
   if (type === 'proc' || type === 'sysfs' || target === '/proc' || target === '/sys') flags |= MOUNT_FLAGS.noSymlink
-  if (target !== '/proc' && !target.startsWith('/proc/')) flags |= MOUNT_FLAGS.notOnProc
   if (mayFallBack(type, namespaces)) flags |= MOUNT_FLAGS.bindFallback
   return flags
 }
@@ -116,7 +119,7 @@ const remount = (mount: Mount, options: ParsedOptions, bind: boolean, target: st
   recAttrSet: options.recAttrSet,
   recAttrClear: options.recAttrClear,
   propagation: options.propagation,
-  flags: MOUNT_FLAGS.remount,
+  flags: MOUNT_FLAGS.remount | onProc(target),
   from: NO_SLOT,
   userns: NO_SLOT,
   pointer,

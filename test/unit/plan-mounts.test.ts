@@ -80,11 +80,16 @@ test('options: shown again', () => {
 
 test('remount: what is there is changed, its file system only without bind', () => {
   const options = ['remount', 'ro', 'nosuid', 'size=2m']
+  const changes = MOUNT_FLAGS.remount
   const whole = mountOf({ destination: '/dev', type: 'tmpfs', source: 'tmpfs', options })
-  assert.deepEqual([whole.flags, whole.type, whole.options], [MOUNT_FLAGS.remount, 'tmpfs', 'size=2m'])
+  assert.deepEqual([whole.flags, whole.type, whole.options], [changes | MOUNT_FLAGS.notOnProc, 'tmpfs', 'size=2m'])
   assert.deepEqual([whole.sbFlags, whole.attrSet], [1n, 3n])
   const bind = mountOf({ destination: '/dev', options: ['bind', ...options] })
-  assert.deepEqual([bind.flags, bind.type, bind.options, bind.attrSet], [MOUNT_FLAGS.remount, 'bind', '', 3n])
+  assert.equal(mountOf({ destination: '/proc', options: ['bind', 'remount', 'ro'] }).flags, changes)
+  assert.deepEqual(
+    [bind.flags, bind.type, bind.options, bind.attrSet],
+    [changes | MOUNT_FLAGS.notOnProc, 'bind', '', 3n],
+  )
 })
 
 test('bind: by type or by option, source relative to the bundle', () => {
