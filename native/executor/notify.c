@@ -19,6 +19,7 @@
 
 #define READY "READY=1"
 #define MESSAGE_MAX 4096
+#define MESSAGES_AT_ONCE 1024 /* more than such a socket queues: who sends without end does not keep us from all else */
 #define BARRIER_MS 5000 /* how long the caller may take to read what we said, before we are gone and can't be asked who we were */
 
 /* 0 or -1 with errno. */
@@ -41,7 +42,11 @@ static int connect_caller(const char *path, int *caller) {
   _cleanup_fd_ int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
   if (fd < 0 || unix_address(path, &address, &dir) != 0) return -1;
   socklen_t len = sizeof address;
-  if (path[0] == '@') { /* one that is in no file system */
+  if (path[0] == '@') { /* one that is in no file system, and so not reached through a directory */
+    if (dir >= 0) {
+      errno = ENAMETOOLONG;
+      return -1;
+    }
     address.sun_path[0] = '\0';
     len = (socklen_t)(offsetof(struct sockaddr_un, sun_path) + strlen(path));
   }
@@ -66,11 +71,12 @@ static bool says_ready(const char *text, size_t len) {
 /* Reads what the container has said so far; what else that was is not passed on, nor are descriptors. */
 static bool heard_ready(int own) {
   char text[MESSAGE_MAX];
-  ssize_t got;
-  bool ready = false;
-  while ((got = recv(own, text, sizeof text, MSG_DONTWAIT)) >= 0 || errno == EINTR)
-    if (got > 0 && says_ready(text, (size_t)got)) ready = true;
-  return ready;
+  for (int i = 0; i < MESSAGES_AT_ONCE; i++) {
+    ssize_t got = recv(own, text, sizeof text, MSG_DONTWAIT);
+    if (got < 0 && errno != EINTR) return false;
+    if (got > 0 && says_ready(text, (size_t)got)) return true;
+  }
+  return false;
 }
 
 /* The caller closes the pipe when it has read all that was sent before. One that knows no barriers lets us wait in vain. */
