@@ -1,6 +1,7 @@
 /** Update: new limits for a container's cgroup. */
 
 import { basename } from 'node:path'
+import { applyUpdate } from '../../src/container/apply-update.ts'
 import type { RunStep } from '../../src/controller/types.ts'
 import type { Plan } from '../../src/plan/ops.ts'
 import type { UpdateInput } from '../../src/plan/update.ts'
@@ -20,7 +21,7 @@ export const update: Method<containerd.task.UpdateRequest> = async (env, { id, r
   if (!resources?.value?.length) throw new RpcError(Code.invalidArgument, `update ${id}: no resources given`)
   const unit = options.systemdCgroup ? await unitOf(env, cgroups, step) : undefined
   const plan = updatePlan(env, cgroups, unit, new TextDecoder().decode(resources.value))
-  if (plan.length > 0) await step('update', plan)
+  await applyUpdate(step, plan)
   return () => ({ answer: new Uint8Array(0) })
 }
 

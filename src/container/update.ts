@@ -5,12 +5,13 @@ import type { CgroupLayout } from '../cgroup/layout.ts'
 import type { RunStep } from '../controller/types.ts'
 import { BerthError } from '../errors.ts'
 import type { HostFacts } from '../plan/facts.ts'
-import { OP_FLAGS, type Plan, WRITE_FLAGS } from '../plan/ops.ts'
+import { WRITE_FLAGS } from '../plan/ops.ts'
 import { managerOf } from '../plan/systemd.ts'
 import { controllerDir, planUpdate } from '../plan/update.ts'
 import { stringifyJson } from '../spec/json.ts'
 import { loadSpec } from '../spec/load.ts'
 import type { Resources, Spec } from '../spec/types.ts'
+import { applyUpdate } from './apply-update.ts'
 import { type Container, readOp } from './inspect.ts'
 import { recompile } from './recompile.ts'
 import type { ContainerState } from './state.ts'
@@ -38,25 +39,7 @@ export const updateContainer = async (
   const { plan, warnings } = planFor(spec)
   if (spec.linux?.resources?.memory?.checkBeforeUpdate) await checkUsage(step, facts.cgroup, state, spec)
 
-  const writes = plan.filter((op) => op.op === 'write')
-  const before = await step(
-    'before',
-    writes.map(({ path }) => readOp(path, MAX_FILE, OP_FLAGS.tolerate)),
-  )
-  try {
-    await step('update', plan)
-  } catch (error) {
-    await step('restore', [
-      ...planFor(old).plan.flatMap((op): Plan => (op.op === 'dbus' ? [{ ...op, opFlags: OP_FLAGS.tolerate }] : [])),
-      ...writes.flatMap((op, index): Plan => {
-        const value = before.text(index)?.trimEnd()
-        // files of more than a line take a line at a time, and what was not in them can't be written back
-        if (value === undefined || value.includes('\n')) return []
-        return [{ ...op, data: [value], opFlags: OP_FLAGS.tolerate }]
-      }),
-    ])
-    throw error
-  }
+  await applyUpdate(step, plan, () => planFor(old).plan.filter(({ op }) => op === 'dbus'))
   await step('record', [
     { op: 'write', path: paths.config, data: [text], flags: WRITE_FLAGS.create | WRITE_FLAGS.atomic, mode: 0o600 },
   ])

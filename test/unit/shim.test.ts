@@ -369,7 +369,7 @@ describe('cgroups', () => {
     h.world.log.length = 0
     const value = Buffer.from('{"memory":{"limit":1000000000000000001,"swap":1000000000000000002},"pids":{"limit":7}}')
     await h.call('Update', task.UpdateRequest, { ...C1, resources: { typeUrl: 'LinuxResources', value } })
-    const writes = h.world.log.map((op) => (op.op === 'write' ? [op.path, op.data[0]] : []))
+    const writes = h.world.log.flatMap((op) => (op.op === 'write' ? [[op.path, op.data[0]]] : []))
     const limit = ['/cg/memory/c1/memory.limit_in_bytes', '1000000000000000001']
     const swap = ['/cg/memory/c1/memory.memsw.limit_in_bytes', '1000000000000000002']
     assert.deepEqual(writes, [limit, swap, limit, swap, ['/cg/pids/c1/pids.max', '7']])
