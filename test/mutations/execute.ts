@@ -2,7 +2,9 @@
  * Executes mutated configurations on the kernel: for a machine that may be lost, never for a host. Whatever a case asks for, no command hangs, each says in
  * one line why it failed, and nothing is left. Arguments: the number of the first case, how many.
  */
+import { spawnSync } from 'node:child_process'
 import { writeFileSync } from 'node:fs'
+import { dirname, join } from 'node:path'
 import { Bundle } from '../harness/bundle.ts'
 import { nothingLeft, snapshot } from '../harness/host.ts'
 import { berth } from '../harness/run.ts'
@@ -13,6 +15,16 @@ const [first = 0, count = 100] = process.argv.slice(2).map(Number)
 /** Cases between two looks at what is left; a failure is then pinned down by running them one by one. */
 const BATCH = 20
 const LIMIT = 60_000
+
+/** The cgroups above the one that a configuration names: whoever names them keeps them. Deepest first. */
+const parentsOf = (text: string): string[] => {
+  const path: unknown = JSON.parse(text).linux?.cgroupsPath
+  if (typeof path !== 'string') return []
+  const full = join('/sys/fs/cgroup', path.startsWith('/') ? '' : 'berth', path)
+  const parents: string[] = []
+  for (let dir = dirname(full); dir.startsWith('/sys/fs/cgroup/'); dir = dirname(dir)) parents.push(dir)
+  return parents
+}
 
 const command = async (number: number, ...args: string[]) => {
   const done = await berth(args, { timeout: LIMIT, killSignal: 'SIGKILL' })
@@ -42,6 +54,7 @@ for (let at = 0; at < numbers.length; at += BATCH) {
   const batch = numbers.slice(at, at + BATCH)
   using bundle = new Bundle()
   for (const number of batch) await execute(number, bundle)
+  for (const dir of batch.flatMap((number) => parentsOf(mutation(number).text))) spawnSync('rmdir', [dir])
   created += batch.length
   await nothingLeft(before).catch((error) => {
     throw new Error(`cases ${batch[0]} to ${batch.at(-1)}: ${error.message}`)
