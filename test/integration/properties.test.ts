@@ -22,10 +22,15 @@ const allCaps = (config: Config) => {
     config.process.capabilities[set] = ['CAP_SYS_NICE', 'CAP_SYS_PTRACE', 'CAP_SYS_ADMIN']
 }
 
-/** cgroup v1 gives groups no real-time budget unless they are told. */
+/** cgroup v1 gives groups no real-time budget unless they are told, and none where the group above has none. */
 const budget = '/sys/fs/cgroup/cpu/cpu.rt_runtime_us'
 const noRealTime =
   existsSync(budget) && readFileSync(budget, 'utf8').trim() === '0' && 'no real-time budget in this cgroup'
+const giveRealTime = (config: Config) => {
+  if (!existsSync(budget)) return
+  config.linux.cgroupsPath = `/props-${process.pid}`
+  config.linux.resources.cpu = { realtimeRuntime: 10_000 }
+}
 
 interface Case {
   readonly skip?: string | false
@@ -40,6 +45,7 @@ const statCase = (scheduler: Config, expected: ReturnType<typeof scheduling>): C
   args: ['/bin/cat', '/proc/self/stat'],
   change: (config) => {
     config.process.scheduler = scheduler
+    if (scheduler.priority !== undefined) giveRealTime(config)
   },
   check: (out) => assert.deepEqual(scheduling(out), expected),
   skip: scheduler.priority !== undefined && noRealTime,
