@@ -49,12 +49,13 @@ static int make_dir(const char *path) {
   return 0;
 }
 
-/* One controller for callers of one build, installation, user, user namespace and mount namespace (trap 14). */
+/* One controller for callers of one build, installation (its directory: one made anew in its place is another, whose files the
+ * controller of the old one cannot read), user, user namespace and mount namespace (trap 14). */
 static int find_place(struct place *p, const struct install *in) {
   char run[PATH_MAX], text[PATH_MAX + 256], key[65];
   if (run_dir(run) < 0) return -1;
-  int n = snprintf(text, sizeof text, "%s\n%s\n%u\n%llu\n%llu\n", BUILD_ID, in->dist, (unsigned)geteuid(), inode_of("/proc/self/ns/user"),
-                   inode_of("/proc/self/ns/mnt"));
+  int n = snprintf(text, sizeof text, "%s\n%s\n%llu\n%u\n%llu\n%llu\n", BUILD_ID, in->dist, inode_of(in->dist), (unsigned)geteuid(),
+                   inode_of("/proc/self/ns/user"), inode_of("/proc/self/ns/mnt"));
   sha256_hex(text, (size_t)n, key);
   if (make_dir(run) < 0) return -1;
   if (snprintf(p->dir, sizeof p->dir, "%s/.controller", run) >= (int)sizeof p->dir) {

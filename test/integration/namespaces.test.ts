@@ -1,11 +1,11 @@
 /** Namespaces of every type, new, joined and the host's, alone and together, on the real kernel. */
 import assert from 'node:assert/strict'
 import { type ChildProcess, execFileSync, spawn } from 'node:child_process'
-import { chmodSync, existsSync, readdirSync, readFileSync, readlinkSync, writeFileSync } from 'node:fs'
+import { chmodSync, readFileSync, readlinkSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { afterEach, beforeEach, describe, it } from 'node:test'
 import { Bundle, type Config, notHere } from '../harness/bundle.ts'
-import { leftOver, snapshot, until } from '../harness/host.ts'
+import { leftOver, ourProcesses, snapshot, until } from '../harness/host.ts'
 import { berth } from '../harness/run.ts'
 
 const id = `ns-${process.pid}`
@@ -149,12 +149,7 @@ describe('namespaces', { skip: notHere }, () => {
       user,
     ])
     assert.equal((await berth(['run', '--detach', '--bundle', bundle.dir, id])).code, 0)
-    const zombies = readdirSync('/proc').filter(
-      (pid) =>
-        /^\d+$/.test(pid) &&
-        existsSync(`/proc/${pid}/stat`) &&
-        /\(berth.*\) Z /.test(readFileSync(`/proc/${pid}/stat`, 'utf8')),
-    )
+    const zombies = ourProcesses().filter(({ state }) => state === 'zombie')
     assert.deepEqual(zombies, [])
     const done = await berth(['exec', id, '/bin/sh', '-c', 'id -u; readlink /proc/self/ns/user'])
     assert.deepEqual(done, { code: 0, signal: null, stdout: `0\n${readlinkSync(holder.path('user'))}\n`, stderr: '' })
