@@ -39,6 +39,13 @@ export function run(file: string, args: readonly string[], options: RunOptions =
   })
 }
 
+/** The same with a terminal that stays open until the program's end. */
+export const terminal = (words: readonly string[], options: RunOptions = {}): Promise<Finished> =>
+  run('/usr/bin/script', ['-qec', words.map((word) => `'${word}'`).join(' '), '/dev/null'], {
+    ...options,
+    endWhen: () => false,
+  })
+
 /**
  * Runs berth with its output in files: a container that it leaves behind has the same descriptors, so that pipes would not
  * reach EOF before the container's end.
