@@ -1,12 +1,12 @@
-/** What containerd's own client does with a container, over the shim, on the versions that Debian has. */
+/** What containerd's own client does with a container, over the shim, on each version. */
 import assert from 'node:assert/strict'
 import { after, afterEach, before, beforeEach, describe, it } from 'node:test'
-import { Containerd, image, noContainerd, runtime } from '../harness/containerd.ts'
+import { Containerd, image, noVersion, runtime, versions } from '../harness/containerd.ts'
 import { nothingLeft, snapshot, until } from '../harness/host.ts'
 import { run } from '../harness/run.ts'
 
-for (const version of ['1.6', '1.7', '2.1'])
-  describe(`ctr with containerd ${version}`, { skip: noContainerd }, () => {
+for (const version of versions)
+  describe(`ctr with containerd ${version}`, { skip: noVersion(version) }, () => {
     let containerd: Containerd
     let pristine: Set<string>
     const id = `ctr-${process.pid}`

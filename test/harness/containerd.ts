@@ -1,6 +1,6 @@
 /** A real containerd with root, state and socket of its own in a temporary directory. */
 import { execFile } from 'node:child_process'
-import { existsSync, mkdtempSync, rmSync } from 'node:fs'
+import { existsSync, mkdtempSync, readdirSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
@@ -12,6 +12,9 @@ const exec = promisify(execFile)
 export const runtime = 'io.containerd.berth.v2'
 export const image = 'docker.io/library/bb:bb'
 
+/** From 2.2 on, ctr warns of this host's cgroup v1 on each call. */
+const quiet = { ...process.env, CONTAINERD_SUPPRESS_DEPRECATION_WARNINGS: '1' }
+
 /** Why tests with containerd can't run here, or false. */
 export const noContainerd: string | false =
   process.getuid?.() !== 0
@@ -22,14 +25,27 @@ export const noContainerd: string | false =
         ? "needs Debian's containerd packages"
         : false
 
+/** The versions of the matrix. */
+export const versions = ['1.6', '1.7', '2.1', '2.3'] as const
+export type Version = (typeof versions)[number]
+
+/** Why tests with this version can't run here, or false. */
+export function noVersion(version: Version): string | false {
+  if (noContainerd || version !== '2.3') return noContainerd
+  const cache = process.env.MATRIX_CACHE ?? '/var/tmp/berth-matrix'
+  const built = existsSync(cache) && readdirSync(cache).some((name) => /^go-v2\.3\.\d+$/.test(name))
+  if (built || process.env.PATH?.split(':').some((dir) => existsSync(join(dir, 'go')))) return false
+  return 'containerd 2.3 is built from source: needs Go'
+}
+
 export class Containerd implements AsyncDisposable {
   readonly dir: string
   private constructor(dir: string) {
     this.dir = dir
   }
 
-  /** Debian's containerd of this version (1.6, 1.7 or 2.1), started, with a busybox image. */
-  static async start(version: string): Promise<Containerd> {
+  /** The containerd of this version, started, with a busybox image. */
+  static async start(version: Version): Promise<Containerd> {
     const dir = mkdtempSync(join(tmpdir(), `berth-containerd-${version}-`))
     await exec(matrix, ['start', version, dir], {
       env: { ...process.env, SHIM_PATH: join(root, 'bin'), NOCRI: '1' },
@@ -43,7 +59,7 @@ export class Containerd implements AsyncDisposable {
   }
 
   ctr(args: readonly string[], options: RunOptions = {}): Promise<Finished> {
-    return run(join(this.dir, 'pkg/usr/bin/ctr'), ['-a', this.socket, ...args], options)
+    return run(join(this.dir, 'pkg/usr/bin/ctr'), ['-a', this.socket, ...args], { env: quiet, ...options })
   }
 
   /** The same as a line for a shell; arguments have to be quoted by the caller. */
