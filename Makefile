@@ -34,12 +34,13 @@ build/gen/ops.gen.h: src/plan/ops.ts scripts/gen-native.ts node_modules/.done
 	$(NODE) scripts/gen-native.ts
 	@touch build/gen/ops.gen.h build/gen/ops.gen.c
 build/gen/ops.gen.c: build/gen/ops.gen.h
-src/spec/validate.gen.js: spec-schemas/config.schema.json spec-schemas/process.schema.json scripts/gen-validate.ts node_modules/.done
+src/spec/validate.gen.js: $(wildcard spec-schemas/*.schema.json) scripts/gen-validate.ts node_modules/.done
 	$(NODE) scripts/gen-validate.ts
+src/policy/validate.gen.js: src/spec/validate.gen.js
 shim/proto/messages.gen.js: $(wildcard spec-schemas/*.proto) scripts/gen-proto.ts node_modules/.done
 	@mkdir -p $(@D)
 	$(NODE) scripts/gen-proto.ts
-GENERATED := build/gen/ops.gen.h src/spec/validate.gen.js shim/proto/messages.gen.js
+GENERATED := build/gen/ops.gen.h src/spec/validate.gen.js src/policy/validate.gen.js shim/proto/messages.gen.js
 
 # One id for launcher, monitor, init and controller: the hash of everything they are made from.
 build/build-id: $(C_SOURCES) $(C_HEADERS) $(TS_SOURCES) $(SCHEMAS) $(GENERATED) package-lock.json
@@ -120,7 +121,7 @@ sanitized: build/san/bin/berth
 	rm -f /tmp/berth-sanitizer.*
 	BERTH_BIN=$(CURDIR)/build/san/bin $(NODE) --test --test-timeout=120000 --test-concurrency=1 \
 	  test/integration/lifecycle.test.ts test/integration/hooks.test.ts test/integration/mounts.test.ts test/integration/idmap.test.ts \
-	  test/integration/namespaces.test.ts test/integration/properties.test.ts test/integration/seccomp-notify.test.ts \
+	  test/integration/namespaces.test.ts test/integration/policy.test.ts test/integration/properties.test.ts test/integration/seccomp-notify.test.ts \
 	  test/containerd/shim.test.ts test/security/parked.test.ts test/security/S25-pod-mates.test.ts
 	@! ls /tmp/berth-sanitizer.* 2>/dev/null || { cat /tmp/berth-sanitizer.*; exit 1; }
 conformance: all
@@ -142,4 +143,4 @@ soak: all
 bench: all
 	$(NODE) test/bench/bench.ts
 clean:
-	rm -rf build dist bin src/spec/validate.gen.* shim/proto/messages.gen.*
+	rm -rf build dist bin src/spec/validate.gen.* src/policy/validate.gen.* shim/proto/messages.gen.*

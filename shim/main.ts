@@ -7,6 +7,8 @@ import { factsPlan, readFacts } from '../src/plan/facts.ts'
 import { fillHoles, startPlan } from '../src/plan/lifecycle.ts'
 import { managerOf } from '../src/plan/systemd.ts'
 import { planUpdate } from '../src/plan/update.ts'
+import { checkLimits, limitProcess, limitSpec } from '../src/policy/limits.ts'
+import { confinementOf, nodeOp } from '../src/policy/source.ts'
 import { loadProcess, loadSpec } from '../src/spec/load.ts'
 import { shimWith } from './shim.ts'
 import type { Compiler } from './task/compile.ts'
@@ -18,6 +20,11 @@ const compiler: Compiler = {
   loadProcess,
   compileCreate,
   compileExec,
+  nodeOp,
+  confinementOf,
+  limitSpec,
+  limitProcess,
+  checkLimits,
   planUpdate,
   managerOf,
   startPlan,

@@ -82,6 +82,7 @@ struct executor {
   bool joined_user; /* a user namespace: others may be in it */
   bool unshare_cgroup; /* after the first `g`: the root of that namespace is the cgroup joined by then (trap 8) */
   bool of_user; /* made by a process without privilege */
+  bool confined; /* in a Landlock domain */
   struct cloned *self;
 };
 

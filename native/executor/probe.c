@@ -18,9 +18,6 @@
 #include "paths.h"
 #include "process.h"
 
-#ifndef SYS_landlock_create_ruleset
-#define SYS_landlock_create_ruleset 444
-#endif
 #define LANDLOCK_VERSION 1u
 #ifndef MOUNT_ATTR_IDMAP
 #define MOUNT_ATTR_IDMAP 0x00100000

@@ -184,11 +184,23 @@ static int not_executable(struct executor *ex, const char *name, int error) {
   return fail_sys(&ex->fail, error == EACCES || error == EPERM ? "access" : "stat", name);
 }
 
+/* What Landlock has against the program, before it is too late to say so here: execve would tell only at `start`. Kernels before 6.14 do
+ * not know the question. */
+static int check_confined(struct executor *ex, const char *path) {
+  char *const argv[] = {(char *)(uintptr_t)path, NULL}, *const env[] = {NULL};
+  if (!ex->confined || sys_execveat(AT_FDCWD, path, argv, env, AT_EXECVE_CHECK) == 0 || errno != EACCES) return 0;
+  return fail_msg(&ex->fail, EACCES, path, "the policy's files.execute does not allow it");
+}
+
+static int take(struct executor *ex, const char *path) {
+  return check_confined(ex, path) != 0 ? -1 : found(ex, path);
+}
+
 int run_find_exec(struct executor *ex, const struct op_find_exec *op, struct buf *result) {
   (void)result;
   if (strchr(op->name, '/') != NULL) {
     int error = executable(op->name);
-    return error == 0 ? found(ex, op->name) : not_executable(ex, op->name, error);
+    return error == 0 ? take(ex, op->name) : not_executable(ex, op->name, error);
   }
   int refused = 0; /* what execvp reports when nothing better comes: a file that is there and may not be executed */
   for (const char *at = op->path, *end; *op->name != '\0' && *op->path != '\0'; at = end + 1) {
@@ -198,7 +210,7 @@ int run_find_exec(struct executor *ex, const struct op_find_exec *op, struct buf
                         : snprintf(path, sizeof path, "%.*s/%s", (int)(end - at), at, op->name);
     if (len > 0 && (size_t)len < sizeof path) {
       int error = executable(path);
-      if (error == 0) return found(ex, path);
+      if (error == 0) return take(ex, path);
       if (error == EACCES || error == EPERM) refused = error;
     }
     if (*end == '\0') break;

@@ -11,7 +11,7 @@
 
 /* Flags whose value may be the next argument, where it matters which argument is the first without a dash: before the verb, and
  * behind `exec`, where what follows the container's id is another program's (src/cli/main.ts, src/cli/exec.ts). */
-static const char *const global_values[] = {"log", "log-format", "root", "criu", "rootless", NULL};
+static const char *const global_values[] = {"log", "log-format", "root", "config", "criu", "rootless", NULL};
 static const char *const exec_values[] = {"console-socket", "cwd",   "env", "user",         "additional-gids", "process", "pid-file", "pidfd-socket",
                                           "process-label",  "apparmor", "cap", "preserve-fds", "cgroup",          NULL};
 #define EXEC_LETTERS "eugpc"

@@ -7,6 +7,8 @@ import type { fillHoles, startPlan } from '../../src/plan/lifecycle.ts'
 import type { Plan } from '../../src/plan/ops.ts'
 import type { managerOf } from '../../src/plan/systemd.ts'
 import type { planUpdate } from '../../src/plan/update.ts'
+import type { checkLimits, limitProcess, limitSpec } from '../../src/policy/limits.ts'
+import type { confinementOf, nodeOp } from '../../src/policy/source.ts'
 import type { loadProcess, loadSpec } from '../../src/spec/load.ts'
 import type { CgroupDirs } from './record.ts'
 
@@ -18,6 +20,11 @@ export interface Compiler {
   readonly loadProcess: typeof loadProcess
   readonly compileCreate: typeof compileCreate
   readonly compileExec: typeof compileExec
+  readonly nodeOp: typeof nodeOp
+  readonly confinementOf: typeof confinementOf
+  readonly limitSpec: typeof limitSpec
+  readonly limitProcess: typeof limitProcess
+  readonly checkLimits: typeof checkLimits
   readonly planUpdate: typeof planUpdate
   readonly managerOf: typeof managerOf
   readonly startPlan: typeof startPlan

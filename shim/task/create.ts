@@ -8,6 +8,7 @@ import { encodePlan } from '../../src/plan/encode.ts'
 import type { HostFacts } from '../../src/plan/facts.ts'
 import { DIR_FLAGS, OP_FLAGS, type Op, type Plan, READ_FLAGS, WRITE_FLAGS } from '../../src/plan/ops.ts'
 import { TERMINAL_SLOT } from '../../src/plan/terminal.ts'
+import { NODE_CONFIG, type NodeFile } from '../../src/policy/source.ts'
 import { checkId } from '../../src/spec/id.ts'
 import type { Spec } from '../../src/spec/types.ts'
 import { rootfsPlan, umountOp } from '../mounts.ts'
@@ -17,6 +18,7 @@ import { Code, RpcError } from '../ttrpc/status.ts'
 import { type Env, type Method, timedStep } from './call.ts'
 import { cgroupDirs } from './compile.ts'
 import { taskOptions } from './options.ts'
+import { keepPolicies } from './policy.ts'
 import { findTask, keyOf, putTask, type Stdio, type Task } from './record.ts'
 import { createFailed } from './status.ts'
 
@@ -44,7 +46,9 @@ const build = async (env: Env, request: Request, step: RunStep) => {
   if (checkpoint !== '') throw new BerthError('unsupported', 'restoring from a checkpoint is not supported')
   if (findTask(env.record(), id) !== undefined) throw taken(id)
 
-  const { spec, facts, arch } = await readConfig(env, bundle, terminal, step)
+  const { spec: written, facts, arch, node } = await readConfig(env, bundle, terminal, step)
+  const confinement = await env.compiler.confinementOf(step, written, node)
+  const spec = env.compiler.limitSpec(written, confinement)
   const stdio: Stdio = { stdin, stdout, stderr, terminal }
   const options = taskOptions(request.options)
   const io = stdioPlan({ key: id, stdio, direct: mayHoldFifos(spec), terminalSlot: TERMINAL_SLOT })
@@ -63,9 +67,11 @@ const build = async (env: Env, request: Request, step: RunStep) => {
     ...(options.ioUid === undefined ? {} : { ownerUid: options.ioUid }),
     stdio: io.slots,
     afterTerminal: io.afterTerminal,
+    confinement,
   })
   if (compiled.inspect) compiled.inspect.judge(await step('inspect', compiled.inspect.plan))
-  const { process, time } = await run(env, request, compiled, io, step)
+  const keep = keepPolicies(env, id, confinement)
+  const { process, time } = await run(env, request, compiled, io, keep, step)
 
   const task: Task = {
     bundle,
@@ -76,6 +82,7 @@ const build = async (env: Env, request: Request, step: RunStep) => {
     cgroups: cgroupDirs(facts, compiled.cgroupPaths),
     execs: {},
     ...(io.pumped ? { pumped: true } : {}),
+    ...(confinement ? { confined: true } : {}),
     ...(hasOwnPid(spec) ? {} : { sharedPid: true }),
     ...(compiled.start.every(({ op }) => op === 'resume') ? {} : { hooks: true }),
   }
@@ -101,22 +108,28 @@ export const readConfig = async (
   bundle: string,
   terminal: boolean,
   step: RunStep,
-): Promise<{ readonly spec: Spec; readonly facts: HostFacts; readonly arch: Arch }> => {
-  const { factsPlan, loadSpec, readFacts } = env.compiler
+): Promise<{ readonly spec: Spec; readonly facts: HostFacts; readonly arch: Arch; readonly node: NodeFile }> => {
+  const { factsPlan, loadSpec, nodeOp, readFacts } = env.compiler
   const path = join(bundle, 'config.json')
-  const results = await step('config', [...factsPlan, { op: 'read', path, max: CONFIG_MAX, flags: 0 }])
+  const config: Op = { op: 'read', path, max: CONFIG_MAX, flags: 0 }
+  const results = await step('config', [...factsPlan, config, nodeOp(NODE_CONFIG)])
   const bytes = results.bytes(factsPlan.length)
   if (bytes === undefined) throw new BerthError('internal', `no result for ${path}`)
   const { spec } = loadSpec(bytes, 'config.json', { runnable: true })
   // Client and configuration agree but for a mistake; then the FIFOs are the client's, so its word counts.
   const own = spec.process === undefined ? {} : { process: { ...spec.process, terminal } }
-  return { spec: { ...spec, ...own }, facts: readFacts(results), arch: process.arch === 'arm64' ? 'aarch64' : 'x86_64' }
+  return {
+    spec: { ...spec, ...own },
+    facts: readFacts(results),
+    arch: process.arch === 'arm64' ? 'aarch64' : 'x86_64',
+    node: { path: NODE_CONFIG, bytes: results.bytes(factsPlan.length + 1) },
+  }
 }
 
 /** Runs the plan, once more where a dead shim left its state under this id, and takes back what was done where it fails. */
-const run = async (env: Env, request: Request, compiled: Compiled, io: StdioPlan, step: RunStep) => {
+const run = async (env: Env, request: Request, compiled: Compiled, io: StdioPlan, keep: Plan, step: RunStep) => {
   const { id } = request
-  const plan = createPlan(env, request, compiled, io)
+  const plan = createPlan(env, request, compiled, io, keep)
   const clone = plan.findIndex((op) => op.op === 'clone' && op.key === id)
   const attempt = async (name: string) => {
     const { results, time } = await timedStep(step, name, plan)
@@ -146,7 +159,7 @@ const isStale = (error: unknown, env: Env, id: string): boolean =>
   (error.op === 'vacant' || (error.op === 'write' && error.errno === EEXIST && error.subject === undoFile(env, id)))
 
 /** The undo plan is on disk before the first thing that the host can see (trap 10). */
-const createPlan = (env: Env, { id, bundle, rootfs }: Request, compiled: Compiled, io: StdioPlan): Plan => {
+const createPlan = (env: Env, { id, bundle, rootfs }: Request, compiled: Compiled, io: StdioPlan, keep: Plan): Plan => {
   const root = join(bundle, 'rootfs')
   const dir = taskDir(env, id)
   const undo: Op[] = [
@@ -164,6 +177,7 @@ const createPlan = (env: Env, { id, bundle, rootfs }: Request, compiled: Compile
       flags: WRITE_FLAGS.create | WRITE_FLAGS.excl | WRITE_FLAGS.atomic,
       mode: 0o600,
     },
+    ...keep,
     ...rootfsPlan(rootfs, root),
     ...io.open,
     ...compiled.create,

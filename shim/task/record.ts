@@ -76,6 +76,8 @@ export interface Task extends ProcessState {
   readonly execs: Readonly<Record<string, Exec>>
   /** It has no pid namespace of its own: its other processes outlive init unless they are killed. */
   readonly sharedPid?: boolean
+  /** It has policies (policy.ts). */
+  readonly confined?: boolean
   /** poststart hooks have to run: the plan of Start is compiled again. */
   readonly hooks?: boolean
   /** Init has ended, processes of execs have not yet: their exits are published first. */

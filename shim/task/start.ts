@@ -8,6 +8,7 @@ import { containerd } from '../proto/messages.gen.js'
 import { stdioPlan } from '../stdio.ts'
 import { type Commit, type Env, type Method, timedStep } from './call.ts'
 import { dropOp, readConfig } from './create.ts'
+import { keptPolicies } from './policy.ts'
 import {
   type Exec,
   findExec,
@@ -101,6 +102,7 @@ const runExec = async (env: Env, id: string, execId: string, task: Task, exec: E
   const { spec, facts, arch } = await readConfig(env, task.bundle, task.stdio.terminal, step)
   const key = keyOf(id, execId)
   const { stdio, stdinClosed, size } = exec
+  const confinement = await keptPolicies(env, id, task, step)
   const loaded = env.compiler.loadProcess(exec.spec ?? '').process
   const io = stdioPlan({
     key,
@@ -115,7 +117,8 @@ const runExec = async (env: Env, id: string, execId: string, task: Task, exec: E
       id,
       bundle: task.bundle,
       key,
-      process: { ...loaded, terminal: stdio.terminal },
+      process: env.compiler.limitProcess({ ...loaded, terminal: stdio.terminal }, confinement),
+      confinement,
       initPid: task.process.pid,
       initStart: BigInt(task.process.start),
       spec,

@@ -44,6 +44,7 @@ export const create = (context: Context, detach: boolean) =>
     consoleSocket: context.path('console-socket'),
     detach,
     flags: createFlags(context),
+    nodeConfig: context.globals.nodeConfig,
   })
 
 export const verb: Verb = {

@@ -8,6 +8,7 @@ import { CLONE_FLAGS } from '../plan/namespaces.ts'
 import { KEEP_GROUPS } from '../plan/process.ts'
 import { MEMORY_POLICY_FLAGS, MEMORY_POLICY_MODES } from '../plan/scheduling.ts'
 import { SECCOMP_ACTIONS, SECCOMP_ARCHES, SECCOMP_FLAGS, SECCOMP_OPERATORS } from '../plan/seccomp.ts'
+import { ANNOTATIONS as POLICY_ANNOTATIONS } from '../policy/annotations.ts'
 import { CAPABILITY_NAMES } from '../spec/capabilities.ts'
 import { OCI_VERSION } from '../spec/default.ts'
 import type { Verb } from './verb.ts'
@@ -39,7 +40,8 @@ export const describeFeatures = () => ({
     mountExtensions: { idmap: { enabled: true } },
     netDevices: { enabled: true },
   },
-  annotations: { 'org.berth.version': packageJson.version },
+  /** Those for policies can only narrow what the node allows. */
+  annotations: { 'org.berth.version': packageJson.version, 'io.berth.annotations': POLICY_ANNOTATIONS.join(' ') },
   /** A prefix: properties of the unit that --systemd-cgroup makes. And groups that are not the image's. */
   potentiallyUnsafeConfigAnnotations: [ANNOTATION, KEEP_GROUPS],
 })

@@ -3,6 +3,7 @@
 import packageJson from '../../package.json' with { type: 'json' }
 import type { CommandAnswer, CommandRequest, RunCommand, RunStep } from '../controller/types.ts'
 import { BerthError } from '../errors.ts'
+import { NODE_CONFIG } from '../policy/source.ts'
 import { OCI_VERSION } from '../spec/default.ts'
 import { exitCodeOf } from './exit.ts'
 import { type Log, type LogEntry, writeLog } from './log.ts'
@@ -14,6 +15,7 @@ export const GLOBAL_FLAGS: Flags = {
   log: { type: 'string', describe: 'append errors to this file' },
   'log-format': { type: 'string', describe: 'text (default) or json' },
   root: { type: 'string', describe: 'directory of the containers (default: /run/berth, or $XDG_RUNTIME_DIR/berth)' },
+  config: { type: 'string', describe: `the node's own file (default: ${NODE_CONFIG})` },
   criu: { type: 'string', describe: 'accepted for compatibility' },
   'systemd-cgroup': { type: 'boolean', describe: 'cgroupsPath is of the form slice:prefix:name' },
   rootless: { type: 'string', describe: 'accepted for compatibility: true, false or auto' },
@@ -46,6 +48,7 @@ export const VERBS: Readonly<Record<string, VerbEntry>> = {
   spec: { describe: 'write a config.json to start from', load: () => import('./spec.ts') },
   features: { describe: 'print what this runtime supports', load: () => import('./features.ts') },
   doctor: { describe: 'tell what this host can enforce', load: () => import('./doctor.ts') },
+  policy: { describe: 'tell what a policy comes to on this host', load: () => import('./policy.ts') },
   plan: { describe: 'show what create would do', load: () => import('./plan.ts') },
 }
 
@@ -66,7 +69,7 @@ const dispatch = async (request: CommandRequest, step: RunStep, reporter: Report
     commands: Object.fromEntries(Object.entries(VERBS).map(([name, { describe }]) => [name, describe])),
   })
   // Before anything can go wrong: where to say that it did.
-  const globals = new Context(request, step, { root: '', systemdCgroup: false }, [], global.values)
+  const globals = new Context(request, step, { root: '', systemdCgroup: false, nodeConfig: '' }, [], global.values)
   const json = globals.choice('log-format', ['text', 'json'], 'text') === 'json'
   const path = globals.path('log')
   if (path !== undefined) reporter.log = { path, json }
@@ -89,7 +92,7 @@ const dispatch = async (request: CommandRequest, step: RunStep, reporter: Report
   const context = new Context(
     request,
     step,
-    { root, systemdCgroup: globals.flag('systemd-cgroup') },
+    { root, systemdCgroup: globals.flag('systemd-cgroup'), nodeConfig: globals.path('config') ?? NODE_CONFIG },
     parsed.args,
     parsed.values,
   )

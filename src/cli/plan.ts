@@ -6,6 +6,8 @@ import { readBundle } from '../container/create.ts'
 import { containerPaths } from '../container/layout.ts'
 import { afterTerminal } from '../container/terminal.ts'
 import { describePolicy, explainPlan, planJson } from '../plan/explain.ts'
+import { confinementOf } from '../policy/source.ts'
+import type { Confinement } from '../policy/types.ts'
 import { checkId } from '../spec/id.ts'
 import { loadSpec } from '../spec/load.ts'
 import type { Verb } from './verb.ts'
@@ -25,9 +27,14 @@ export const verb: Verb = {
   run: async (context) => {
     const { step, globals, request, args } = context
     const bundle = args[0] === undefined ? (context.path('bundle') ?? request.cwd) : context.resolve(args[0])
-    const { config, facts } = await readBundle(step, bundle, globals.systemdCgroup)
+    const { config, facts, node } = await readBundle(
+      step,
+      { bundle, nodeConfig: globals.nodeConfig },
+      globals.systemdCgroup,
+    )
     const { spec, warnings } = loadSpec(config, posix.join(bundle, 'config.json'), { runnable: true })
     const id = checkId(context.text('id') ?? EXAMPLE_ID)
+    const confinement = await confinementOf(step, spec, node)
     const compiled = compile({
       id,
       bundle,
@@ -41,6 +48,7 @@ export const verb: Verb = {
         detach: false,
         consoleSocket: undefined,
       }),
+      confinement,
     })
     context.notes.push(...warnings, ...compiled.warnings)
     const { create, start, undo, poststop } = compiled
@@ -49,10 +57,15 @@ export const verb: Verb = {
       const members = plans.map(([name, plan]) => `  "${name}": ${planJson(plan).replaceAll('\n', '\n  ')}`)
       return { stdout: `{\n${members.join(',\n')}\n}\n` }
     }
-    const words = describePolicy(spec, compiled)
+    const words = [...describePolicy(spec, compiled), ...(confinement ? await rulesOf(confinement) : [])]
     if (context.flag('policy')) return { stdout: words.map((line) => `${line}\n`).join('') }
     const policy = words.map((line) => `  ${line}\n`)
     const parts = plans.filter(([, plan]) => plan.length > 0).map(([name, plan]) => `${name}:\n${explainPlan(plan)}`)
     return { stdout: [`policy:\n${policy.join('')}`, ...parts].join('\n') }
   },
+}
+
+const rulesOf = async (confinement: Confinement): Promise<string[]> => {
+  const { listRules } = await import('../policy/rules.ts')
+  return listRules(confinement).map(({ rule, value, enforced, from }) => `${rule} ${value}: ${enforced} (${from})`)
 }

@@ -30,6 +30,8 @@ export interface Globals {
   /** Absolute. */
   readonly root: string
   readonly systemdCgroup: boolean
+  /** The node's own file, absolute. */
+  readonly nodeConfig: string
 }
 
 /** One invocation of a verb. */

@@ -5,6 +5,8 @@ import { BerthError } from '../errors.ts'
 import { type Arch, type Compiled, compileCreate } from '../plan/create.ts'
 import type { HostFacts } from '../plan/facts.ts'
 import type { Plan } from '../plan/ops.ts'
+import { limitSpec } from '../policy/limits.ts'
+import type { Confinement } from '../policy/types.ts'
 import type { Spec } from '../spec/types.ts'
 import { INIT_KEY } from './layout.ts'
 import type { CreateFlags, ProcessId } from './state.ts'
@@ -28,13 +30,16 @@ export interface CompileInput {
   readonly stateDir: string
   readonly flags: CreateFlags
   readonly afterTerminal?: Plan
+  readonly confinement?: Confinement | undefined
 }
 
-export const compile = ({ id, bundle, spec, facts, stateDir, flags, afterTerminal = [] }: CompileInput): Compiled =>
-  compileCreate({
+export const compile = ({ afterTerminal = [], ...input }: CompileInput): Compiled => {
+  const { id, bundle, facts, stateDir, flags, confinement } = input
+  return compileCreate({
     id,
     bundle,
-    spec,
+    spec: limitSpec(input.spec, confinement),
+    confinement,
     facts,
     stateDir,
     key: INIT_KEY,
@@ -46,6 +51,7 @@ export const compile = ({ id, bundle, spec, facts, stateDir, flags, afterTermina
     afterTerminal,
     arch: hostArch(),
   })
+}
 
 /** The process that a plan clones under a key: which operation's result tells its pid. */
 export const cloneIndex = (plan: Plan, key: string): number => {

@@ -10,6 +10,8 @@ import { encodePlan } from '../plan/encode.ts'
 import { factsPlan, type HostFacts, isRootless, readFacts } from '../plan/facts.ts'
 import { Namespaces } from '../plan/namespaces.ts'
 import { DIR_FLAGS, type Op, type Plan, READ_FLAGS, WRITE_FLAGS } from '../plan/ops.ts'
+import { confinementOf, ENFORCED, type NodeFile, nodeOp } from '../policy/source.ts'
+import type { Confinement } from '../policy/types.ts'
 import { checkId } from '../spec/id.ts'
 import { loadSpec } from '../spec/load.ts'
 import type { Spec } from '../spec/types.ts'
@@ -40,6 +42,8 @@ export interface CreateOptions {
   /** The command ends before the container does. */
   readonly detach: boolean
   readonly flags: CreateFlags
+  /** The node's own file. */
+  readonly nodeConfig: string
 }
 
 export interface Created {
@@ -60,11 +64,12 @@ export const createContainer = async (
   const paths = containerPaths(root, id)
 
   // Everything that can be told beforehand is told before the host sees anything.
-  const { config, facts } = await readBundle(step, bundle, flags.systemdCgroup)
+  const { config, facts, node } = await readBundle(step, options, flags.systemdCgroup)
   const { spec: written, warnings } = loadSpec(config, posix.join(bundle, 'config.json'), { runnable: true })
   const spec = withNotify(forCaller(written, request), request, paths)
   const { terminal = false } = spec.process ?? {}
   const { detach, consoleSocket } = options
+  const confinement = await confinementOf(step, spec, node)
   const compiled = compile({
     id,
     bundle,
@@ -73,6 +78,7 @@ export const createContainer = async (
     stateDir: paths.dir,
     flags,
     afterTerminal: afterTerminal({ terminal, detach, consoleSocket }),
+    confinement,
   })
   await checkHost(step, compiled, paths, { id, root, self: request.uid })
   const undo = encodePlan(compiled.undo)
@@ -95,11 +101,12 @@ export const createContainer = async (
       bootId,
       sharedPid: !new Namespaces(spec).isNew('pid'),
       created,
-      annotations: spec.annotations ?? {},
+      annotations: { ...spec.annotations, ...(await enforced(confinement)) },
       rootfs: compiled.rootfs,
       cgroupPaths: compiled.cgroupPaths,
       uid: request.uid,
       options: flags,
+      ...(confinement ? { confinement } : {}),
     }
     await step('record', [
       {
@@ -120,16 +127,28 @@ export const createContainer = async (
   }
 }
 
-/** config.json of a bundle, and what compiling it needs to know of the host. */
-export const readBundle = async (step: RunStep, bundle: string, systemd: boolean) => {
+const enforced = async (confinement: Confinement | undefined): Promise<Readonly<Record<string, string>>> => {
+  if (confinement === undefined) return {}
+  const { enforcedText } = await import('../policy/protections.ts')
+  return { [ENFORCED]: enforcedText(confinement) }
+}
+
+/** config.json of a bundle, the node's own file, and what compiling needs to know of the host. */
+export const readBundle = async (
+  step: RunStep,
+  { bundle, nodeConfig }: Pick<CreateOptions, 'bundle' | 'nodeConfig'>,
+  systemd: boolean,
+) => {
   const at = factsPlan.length
-  const results = await step('config', [...factsPlan, readOp(posix.join(bundle, 'config.json'), MAX_CONFIG)])
+  const file = posix.join(bundle, 'config.json')
+  const results = await step('config', [...factsPlan, readOp(file, MAX_CONFIG), nodeOp(nodeConfig)])
+  const node: NodeFile = { path: nodeConfig, bytes: results.bytes(at + 1) }
   const config = results.bytes(at)
   if (config === undefined)
     throw new BerthError('not-found', `bundle "${bundle}" has no config.json`, { subject: bundle })
   const facts = readFacts(results)
   // A user's own systemd has been given its cgroups, and gives them on.
-  return { config, facts: systemd ? facts : await withDelegation(step, facts) }
+  return { config, node, facts: systemd ? facts : await withDelegation(step, facts) }
 }
 
 const alreadyExists = (id: string): BerthError =>

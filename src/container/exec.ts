@@ -5,6 +5,7 @@ import { BerthError } from '../errors.ts'
 import { compileExec } from '../plan/exec.ts'
 import type { HostFacts } from '../plan/facts.ts'
 import type { Plan } from '../plan/ops.ts'
+import { limitProcess } from '../policy/limits.ts'
 import type { Capabilities, Process, Spec } from '../spec/types.ts'
 import { clonedProcess, cloneIndex, hostArch, STDIO } from './compile.ts'
 import { inUndivided } from './divided.ts'
@@ -88,7 +89,8 @@ export const execInContainer = async (step: RunStep, options: ExecOptions): Prom
       id: state.id,
       bundle: state.bundle,
       key: EXEC_KEY,
-      process,
+      process: limitProcess(process, state.confinement),
+      confinement: state.confinement,
       initPid: state.init.pid,
       initStart: state.init.startTime,
       spec,

@@ -23,6 +23,7 @@ export const recompile = async (step: RunStep, paths: ContainerPaths, state: Con
   if (config === undefined) throw new BerthError('not-found', `container "${state.id}" has lost its config.json`)
   const { spec } = loadSpec(config, paths.config)
   const facts = readFacts(results)
-  const { id, bundle, options } = state
-  return { spec, facts, compiled: compile({ id, bundle, spec, facts, stateDir: paths.dir, flags: options }) }
+  const { id, bundle, options, confinement } = state
+  const compiled = compile({ id, bundle, spec, facts, stateDir: paths.dir, flags: options, confinement })
+  return { spec, facts, compiled }
 }

@@ -1,6 +1,7 @@
 /** state.json: what TypeScript remembers of a container of the command line. */
 
 import { BerthError } from '../errors.ts'
+import type { Confinement } from '../policy/types.ts'
 import { parseJson, stringifyJson } from '../spec/json.ts'
 
 const VERSION = 1
@@ -31,6 +32,8 @@ export interface ContainerState {
   readonly uid: number
   /** How it was created, for compiling its plans again from config.json. */
   readonly options: CreateFlags
+  /** Its policies, as they were when it was created. */
+  readonly confinement?: Confinement
 }
 
 export interface CreateFlags {
@@ -69,6 +72,7 @@ export const decodeState = (bytes: Uint8Array, file: string): ContainerState => 
       systemdCgroup: options.flag('systemdCgroup'),
       preserveFds: options.number('preserveFds'),
     },
+    ...(Object.hasOwn(document, 'confinement') ? { confinement: at.object('confinement').confinement() } : {}),
   }
 }
 
@@ -118,6 +122,16 @@ class Fields {
   process(): ProcessId {
     const start = this.#need('startTime', 'an integer', (value) => typeof value === 'bigint' || Number.isInteger(value))
     return { pid: this.number('pid'), startTime: BigInt(start as number | bigint) }
+  }
+
+  /** Policies are taken as they were written: they had been checked by then. */
+  confinement(): Confinement {
+    const policies = this.#need(
+      'policies',
+      'a list of objects',
+      (value) => Array.isArray(value) && value.every(isObject),
+    )
+    return { landlock: this.number('landlock'), policies: policies as Confinement['policies'] }
   }
 
   #need(name: string, what: string, is: (value: unknown) => boolean): unknown {

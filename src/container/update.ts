@@ -8,6 +8,7 @@ import type { HostFacts } from '../plan/facts.ts'
 import { WRITE_FLAGS } from '../plan/ops.ts'
 import { managerOf } from '../plan/systemd.ts'
 import { controllerDir, planUpdate } from '../plan/update.ts'
+import { checkLimits } from '../policy/limits.ts'
 import { stringifyJson } from '../spec/json.ts'
 import { loadSpec } from '../spec/load.ts'
 import type { Resources, Spec } from '../spec/types.ts'
@@ -28,6 +29,7 @@ export const updateContainer = async (
   const { spec: old, facts } = await recompile(step, paths, state)
   const text = stringifyJson(merge(old, changes))
   const { spec } = loadSpec(text, 'update')
+  checkLimits(changed(spec, changes), state.confinement)
   const planFor = (target: Spec) =>
     planUpdate({
       resources: changed(target, changes),

@@ -14,6 +14,9 @@ const ACTIONS: Readonly<Record<string, string>> = {
   'open-namespace': 'open namespace',
   'open-root': 'open root',
   'enter-root': 'enter root',
+  deny: 'hide',
+  landlock: 'make Landlock domain',
+  'landlock-enter': 'enter Landlock domain',
   'mount-cgroups': 'mount cgroups',
   'device-filter': 'set device rules',
   'subtree-control': 'enable cgroup controllers',
@@ -66,7 +69,7 @@ const execText = (name: string, errno: number, detail: string): string => {
     return name.includes('/')
       ? `${what}: stat ${name}: no such file or directory`
       : `${what}: executable file not found in $PATH`
-  if (errno === ERRNO.EACCES) return `${what}: permission denied`
+  if (errno === ERRNO.EACCES) return `${what}: permission denied${detail === '' ? '' : `: ${detail}`}`
   return `${what}: ${errno === 0 ? detail : errnoText(errno)}`
 }
 

@@ -217,7 +217,7 @@ const security = (findings: Findings): Draft[] => {
     tried(findings, 'seccompWaitKillable', 'SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV', ['linux.seccomp.flags'], {
       fix: 'Linux 5.19',
     }),
-    tried(findings, 'landlock', 'Landlock', ["berth's own policy: files"], {
+    tried(findings, 'landlock', 'Landlock', ['policies: files, tcp, scopes'], {
       ...(probes.landlock.errno === 0 ? { found: `ABI ${probes.landlock.value}` } : {}),
       fix: 'Linux 5.13 with CONFIG_SECURITY_LANDLOCK, and landlock in the boot option lsm=',
     }),

@@ -15,6 +15,8 @@ export interface KernelFeature {
 }
 
 const refused = 'refused by name'
+const POLICIES = 'policies: files; TCP ports since 6.7, scopes since 6.12'
+const BEST_EFFORT = `${refused}, or left out where the policy says bestEffort`
 const MOUNT_API = 'file systems and binds, each by descriptor'
 
 /** By the name of the system call, as errors have it. */
@@ -39,7 +41,9 @@ export const CALLS: Readonly<Record<string, KernelFeature>> = {
   close_range: { since: '5.11', use: 'descriptors that a process must not have', without: refused },
   bpf: { since: '4.15', use: 'device rules (v2)', without: refused },
   execveat: { since: '3.19', use: 'its own binary from the clone', without: refused },
-  landlock_create_ruleset: { since: '5.13', use: 'what doctor tells', without: 'told' },
+  landlock_create_ruleset: { since: '5.13', use: POLICIES, without: BEST_EFFORT },
+  landlock_add_rule: { since: '5.13', use: POLICIES, without: BEST_EFFORT },
+  landlock_restrict_self: { since: '5.13', use: POLICIES, without: BEST_EFFORT },
   memfd_create: {
     since: '3.17',
     use: 'input of hooks; its own binary where it can not be cloned',
@@ -59,6 +63,11 @@ export const PARTS: Readonly<Record<string, KernelFeature>> = {
     without: 'its processes are killed one by one, until none is left',
   },
   'MFD_EXEC of memfd_create': { since: '6.3', use: 'the copy of its own binary', without: 'left out' },
+  'AT_EXECVE_CHECK of execveat': {
+    since: '6.14',
+    use: "a program that a policy's files.execute does not allow is refused by create",
+    without: 'it is refused by start',
+  },
   'PIDFD_SIGNAL_PROCESS_GROUP of pidfd_send_signal': {
     since: '6.9',
     use: 'signals to a process group',

@@ -2,11 +2,13 @@
 
 import { posix } from 'node:path'
 import { BerthError } from '../errors.ts'
+import type { Confinement } from '../policy/types.ts'
 import type { Process, Spec } from '../spec/types.ts'
 import { planCgroups } from './cgroups.ts'
 import { planDevices } from './devices.ts'
 import type { HostFacts } from './facts.ts'
 import { planHooks } from './hooks.ts'
+import { deniedPaths } from './landlock.ts'
 import { poststopPlan, startPlan } from './lifecycle.ts'
 import { handOverListener } from './listener.ts'
 import { type MountPlan, planMounts } from './mounts.ts'
@@ -44,6 +46,8 @@ export interface CreateInput {
   readonly arch: Arch
   /** Owner of the stdio descriptors, where that is not the process's user. */
   readonly ownerUid?: number
+  /** Policies beyond the configuration, under whose limits it is already (`limitSpec`). */
+  readonly confinement?: Confinement | undefined
 }
 
 export interface Compiled {
@@ -121,13 +125,24 @@ const planFileSystem = (context: InitContext): Op[] => {
   ]
 }
 
-const planPaths = (spec: Spec, lateReadonly: readonly string[]): Op[] => {
+/** Denied paths come last: nothing may be mounted over them, and they stay hidden where they are read-only too. */
+const planPaths = (
+  spec: Spec,
+  namespaces: Namespaces,
+  lateReadonly: readonly string[],
+  denied: readonly string[],
+): Op[] => {
   const { linux } = spec
   const ops: Op[] = []
   if (lateReadonly.length > 0) ops.push({ op: 'readonly', paths: lateReadonly, pointer: '/mounts' })
   if (linux?.readonlyPaths?.length)
     ops.push({ op: 'readonly', paths: linux.readonlyPaths, pointer: '/linux/readonlyPaths' })
   if (linux?.maskedPaths?.length) ops.push({ op: 'mask', paths: linux.maskedPaths, pointer: '/linux/maskedPaths' })
+  if (denied.length > 0 && !namespaces.has('mount'))
+    throw new BerthError('invalid', "policy: files.deny needs a mount namespace that is not the host's", {
+      pointer: '/linux/namespaces',
+    })
+  if (denied.length > 0) ops.push({ op: 'deny', paths: denied, pointer: '/annotations' })
   return ops
 }
 
@@ -148,6 +163,7 @@ const planInit = (context: InitContext): { plan: Plan; notifies: boolean; warnin
     arch: input.arch,
     preserveFds: input.preserveFds,
     ownerUid: input.ownerUid,
+    confinement: input.confinement,
   })
   const plan: Op[] = [
     { op: 'session', pointer: '/process' },
@@ -161,7 +177,9 @@ const planInit = (context: InitContext): { plan: Plan; notifies: boolean; warnin
     ...planOomScore(process),
     ...planPaths(
       spec,
+      namespaces,
       context.mounts.lateReadonly.map(({ path }) => path),
+      deniedPaths(input.confinement),
     ),
     ...context.root.finish,
     ...(input.noNewKeyring ? [] : [{ op: 'keyring', name: `_ses.${id}`, pointer: '/process' } as const]),

@@ -1,5 +1,6 @@
 /** A further process in a running container. */
 
+import type { Confinement } from '../policy/types.ts'
 import type { Process, Spec } from '../spec/types.ts'
 import type { HostFacts } from './facts.ts'
 import { handOverListener } from './listener.ts'
@@ -34,6 +35,8 @@ export interface ExecInput {
   readonly arch: Arch
   /** Owner of the stdio descriptors, where that is not the process's user. */
   readonly ownerUid?: number
+  /** That of the container. */
+  readonly confinement?: Confinement | undefined
 }
 
 const O_PATH_DIRECTORY = 0o10200000

@@ -52,6 +52,15 @@ const mappersText = ({ uidMapper, gidMapper }: { readonly uidMapper: string; rea
   return mappers.length === 0 ? '' : `, ids mapped by ${mappers.join(' and ')}`
 }
 
+const hex = (bits: number | bigint): string => `0x${bits.toString(16)}`
+
+const landlockText = (op: Extract<Op, { op: 'landlock' }>): string => {
+  const paths = op.paths.map((path, index) => `${path}=${hex(op.rights[index] ?? 0)}`)
+  const ports = op.ports.map((port, index) => `tcp:${port}=${hex(op.portRights[index] ?? 0)}`)
+  const handled = `fs ${hex(op.fs)}, net ${hex(op.net)}, scopes ${hex(op.scoped)}`
+  return [`Landlock domain of ${handled}:`, ...paths, ...ports].join(' ')
+}
+
 /** What an operation does, in one line. */
 const opText = (op: Op): string => {
   switch (op.op) {
@@ -114,6 +123,12 @@ const opText = (op: Op): string => {
       return `chdir ${op.path}${op.flags === 0 ? '' : ' (made where missing)'}`
     case 'mask':
       return `mask ${op.paths.join(' ')}`
+    case 'deny':
+      return `hide ${op.paths.join(' ')}`
+    case 'landlock':
+      return landlockText(op)
+    case 'landlock-enter':
+      return 'enter the Landlock domain'
     case 'readonly':
       return `read-only ${op.paths.join(' ')}`
     case 'remount-root':

@@ -402,6 +402,24 @@ export const OPS = {
   'open-root': op(104, { path: 'str' }),
   /** Makes the directory in the slot the process's root. */
   'enter-root': op(105, { slot: 'slot' }),
+  /**
+   * Makes a Landlock ruleset: `fs`, `net`, `scoped` are what it handles (LANDLOCK_*), `rights[i]` what it allows beneath `paths[i]`, where that
+   * is there and no symlink leads to it; `portRights[i]` what of `ports[i]`.
+   */
+  landlock: op(106, {
+    slot: 'slot',
+    fs: 'u64',
+    net: 'u64',
+    scoped: 'u64',
+    paths: 'strs',
+    rights: 'u32s',
+    ports: 'u32s',
+    portRights: 'u32s',
+  }),
+  /** Restricts this process by the ruleset, for good. */
+  'landlock-enter': op(107, { slot: 'slot' }),
+  /** Hides what is at these paths: a file can't be opened (EACCES), a directory is empty. One that is not there is an error. */
+  deny: op(108, { paths: 'strs' }),
   /** NUMA memory policy of this process: mode and flags of set_mempolicy(2), and the mask of nodes (little endian). */
   'memory-policy': op(112, { mode: 'u32', nodes: 'bytes' }),
   /** Fails with ESRCH where the process of this pidfd has ended. */

@@ -1,9 +1,11 @@
 /** What the process of a container is: limits, labels, identity, and at last the program. The same for an init and an exec. */
 
 import { BerthError } from '../errors.ts'
+import type { Confinement } from '../policy/types.ts'
 import type { Process, Seccomp, Spec } from '../spec/types.ts'
 import { capabilitySets } from './capabilities.ts'
 import { type HostFacts, kernelAtLeast } from './facts.ts'
+import { planLandlock } from './landlock.ts'
 import type { Namespaces } from './namespaces.ts'
 import { CHDIR_FLAGS, type Op } from './ops.ts'
 import { DEFAULT_PATH } from './path.ts'
@@ -16,6 +18,8 @@ export type Arch = 'x86_64' | 'aarch64'
 
 /** What podman asks crun with for the caller's supplementary groups (`--group-add keep-groups`). */
 export const KEEP_GROUPS = 'run.oci.keep_original_groups'
+/** One for each policy and one more, in a process that has all its other descriptors in their places by then. */
+const LANDLOCK_SLOTS = 50
 const DEFAULT_UMASK = 0o022
 
 export interface ProcessContext {
@@ -27,6 +31,7 @@ export interface ProcessContext {
   readonly arch: Arch
   readonly preserveFds: number
   readonly ownerUid?: number | undefined
+  readonly confinement?: Confinement | undefined
 }
 
 /** Written through a procfs that shows the process; an exec does it before it joins a user namespace (trap 2). */
@@ -99,6 +104,8 @@ export interface Identity {
  * - the bounding set before the user, who may lack CAP_SETPCAP;
  * - the working directory before the user too: it may be one that only root can enter, and its check comes with it;
  * - the program as the user, who must be allowed to execute it; after `close-fds` nothing needs a descriptor;
+ * - rules of a policy while every path can be reached, its domain when nothing but the program is to be looked at: it has a say in
+ *   whether that may be executed, and forbids mounts (trap 20);
  * - the filter as the very last; without no_new_privs it takes CAP_SYS_ADMIN, so then before the capabilities (the change of user
  *   keeps them permitted), and nothing else comes behind it: old profiles know few of the system calls of today.
  */
@@ -125,7 +132,9 @@ export const planIdentity = (context: ProcessContext): Identity => {
         pointer: '/process/user/additionalGids',
       },
     )
+  const domains = planLandlock(context.confinement, LANDLOCK_SLOTS)
   const program: readonly Op[] = [
+    ...domains.enter,
     ...(name === undefined
       ? []
       : [{ op: 'find-exec', name, path: pathOf(process), pointer: '/process/args' } as const]),
@@ -140,6 +149,7 @@ export const planIdentity = (context: ProcessContext): Identity => {
     { op: 'chown-stdio', uid: stdioOwner(context), pointer: '/process/user' },
     { op: 'chdir', path: process.cwd, flags: 0, pointer: '/process/cwd' },
     ...planRlimits(process.rlimits),
+    ...domains.make,
     { op: 'caps-bounding', bounding: sets.bounding, pointer: '/process/capabilities' },
     {
       op: 'user',

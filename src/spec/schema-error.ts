@@ -23,6 +23,8 @@ const RANGES: Readonly<Record<string, string>> = {
 
 const TYPES: Readonly<Record<string, string>> = {
   string: 'a string',
+  integer: 'a whole number',
+  number: 'a number',
   boolean: 'true or false',
   array: 'an array',
   object: 'an object',
@@ -40,7 +42,10 @@ export const explain = (document: unknown, { instancePath, keyword, params }: Va
 const demand = (keyword: string, params: ValidationError['params']): string => {
   switch (keyword) {
     case 'type':
-      return `must be ${TYPES[String(params.type)] ?? params.type}`
+      return `must be ${[params.type]
+        .flat()
+        .map((type) => TYPES[String(type)] ?? type)
+        .join(' or ')}`
     case 'integer':
       return `must be an integer from ${RANGES[String(params.range)]}`
     case 'enum':

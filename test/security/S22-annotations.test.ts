@@ -1,10 +1,15 @@
-/** S22: no annotation loosens a container unless `features` names it as one that may. */
+/** S22: no annotation loosens a container unless `features` names it as one that may; those for policies can only narrow. */
 import assert from 'node:assert/strict'
-import { globSync, readFileSync } from 'node:fs'
+import { globSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { test } from 'node:test'
 import { describeFeatures } from '../../src/cli/features.ts'
-import { root } from '../harness/host.ts'
+import { ANNOTATIONS } from '../../src/policy/annotations.ts'
+import { PREFIX } from '../../src/policy/source.ts'
+import { Bundle, notHere } from '../harness/bundle.ts'
+import { nothingLeft, root, snapshot } from '../harness/host.ts'
+import { berth } from '../harness/run.ts'
 
 const sources = ['src', 'shim'].flatMap((dir) => globSync(`${dir}/**/*.ts`, { cwd: root }))
 
@@ -22,10 +27,62 @@ test('S22: annotations that could loosen what a container may do are in the list
       ].map((match) => match[1] ?? ''),
     ),
   )
-  keys.delete('org.berth.version') // of features itself
+  for (const own of ['org.berth.version', 'io.berth.annotations']) keys.delete(own) // of features itself
+  keys.delete(PREFIX) // see below
   for (const key of keys)
     assert.ok(
       unsafe.some((each) => key === each || key.startsWith(each)),
       key,
     )
+})
+
+/** A node that allows something of everything, and for each annotation a value that is beyond it. */
+const CEILING = {
+  files: { read: ['/etc'], write: ['/tmp'], execute: ['/bin'] },
+  tcp: { connect: [443], bind: [443] },
+  scopes: { abstractSockets: true, signals: true },
+  limits: { memory: 2 ** 30, processes: 100, openFiles: 100, cpus: 1 },
+}
+const WIDER: Readonly<Record<string, string>> = {
+  policy: 'missing',
+  'policy.inline': '{"files":{"write":["/"]}}',
+  'files.read': '/etc;/root',
+  'files.write': '/etc',
+  'files.execute': '/',
+  'tcp.connect': '443;80',
+  'tcp.bind': '0',
+  'scopes.abstractSockets': 'false',
+  'scopes.signals': 'false',
+  'limits.memory': '2G',
+  'limits.processes': '101',
+  'limits.openFiles': '101',
+  'limits.cpus': '1.01',
+}
+/** Adds to what is denied. */
+const NARROWS_ONLY = ['files.deny']
+
+test('S22: an annotation that would widen what the node allows is refused', { skip: notHere }, async () => {
+  const known = [...Object.keys(WIDER), ...NARROWS_ONLY].map((name) => PREFIX + name)
+  assert.deepEqual(known.sort(), [...ANNOTATIONS].sort())
+  const before = snapshot()
+  const dir = mkdtempSync(join(tmpdir(), 'berth-node-'))
+  const file = join(dir, 'config.json')
+  writeFileSync(file, JSON.stringify({ policy: CEILING }))
+  try {
+    for (const [name, value] of Object.entries(WIDER)) {
+      using bundle = new Bundle(['/bin/true'], (config) => {
+        config.annotations = { [PREFIX + name]: value }
+      })
+      const { code, stderr } = await berth(['--config', file, 'create', '--bundle', bundle.dir, 's22'])
+      assert.equal(code, 1, name)
+      assert.match(
+        stderr,
+        name === 'policy' ? /there is no policy "missing"/ : /an annotation can only narrow it/,
+        name,
+      )
+    }
+  } finally {
+    rmSync(dir, { recursive: true })
+    await nothingLeft(before)
+  }
 })

@@ -13,6 +13,8 @@ import { fillHoles, startPlan } from '../../src/plan/lifecycle.ts'
 import type { Op, Plan } from '../../src/plan/ops.ts'
 import { managerOf } from '../../src/plan/systemd.ts'
 import { planUpdate } from '../../src/plan/update.ts'
+import { checkLimits, limitProcess, limitSpec } from '../../src/policy/limits.ts'
+import { confinementOf, nodeOp } from '../../src/policy/source.ts'
 import { loadProcess, loadSpec } from '../../src/spec/load.ts'
 
 const hierarchy = (controllers: string[]) => ({
@@ -38,6 +40,11 @@ const fakeCompiler = (compiled: unknown[]): Compiler => ({
   readFacts: () => FACTS,
   loadSpec,
   loadProcess,
+  nodeOp,
+  confinementOf,
+  limitSpec,
+  limitProcess,
+  checkLimits,
   planUpdate,
   managerOf,
   startPlan,

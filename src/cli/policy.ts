@@ -1,0 +1,61 @@
+/** `berth policy check`: what a policy comes to on this host. */
+
+import { posix } from 'node:path'
+import { readBundle } from '../container/create.ts'
+import { readOp } from '../container/inspect.ts'
+import { BerthError } from '../errors.ts'
+import { READ_FLAGS } from '../plan/ops.ts'
+import { loadPolicy } from '../policy/document.ts'
+import { unenforceable } from '../policy/protections.ts'
+import { askLandlock, LANDLOCK, resolvePolicies } from '../policy/resolve.ts'
+import { listGaps, listRules } from '../policy/rules.ts'
+import { MAX_POLICY } from '../policy/source.ts'
+import type { Confinement } from '../policy/types.ts'
+import { loadSpec } from '../spec/load.ts'
+import { table } from './table.ts'
+import type { Context, Verb } from './verb.ts'
+
+const S_IFMT = 0o170000
+const S_IFDIR = 0o040000
+
+export const verb: Verb = {
+  usage: 'check FILE|BUNDLE',
+  flags: { json: { type: 'boolean', describe: 'for programs' } },
+  args: [2, 2],
+  run: async (context) => {
+    const { step, first, args } = context
+    if (first !== 'check')
+      throw new BerthError('usage', `policy: unknown command ${JSON.stringify(first)}: expected check`)
+    const path = context.resolve(args[1] ?? '')
+    const found = await step('look', [{ op: 'stat', path, flags: READ_FLAGS.missingOk }])
+    if (found.bytes(0) === undefined) throw new BerthError('not-found', `"${path}" does not exist`, { subject: path })
+    const isBundle = (found.u32(0) & S_IFMT) === S_IFDIR
+    const confinement = isBundle ? await ofBundle(context, path) : await ofFile(context, path)
+    const { landlock } = confinement
+    const [rules, missing, problems] = [listRules(confinement), listGaps(confinement), unenforceable(confinement)]
+    const stdout = context.flag('json')
+      ? `${JSON.stringify({ landlock, rules, missing, problems }, null, 2)}\n`
+      : render(rules, [...missing, ...problems])
+    return { stdout, exitCode: problems.length === 0 ? 0 : 1 }
+  },
+}
+
+/** What `create` would make of it: with the node's own file and its profiles. */
+const ofBundle = async (context: Context, bundle: string): Promise<Confinement> => {
+  const { step, globals } = context
+  const { config, node } = await readBundle(step, { bundle, nodeConfig: globals.nodeConfig }, globals.systemdCgroup)
+  const { spec } = loadSpec(config, posix.join(bundle, 'config.json'))
+  return (await resolvePolicies(step, spec.annotations ?? {}, node)) ?? { policies: [], landlock: 0 }
+}
+
+const ofFile = async ({ step }: Context, path: string): Promise<Confinement> => {
+  const results = await step('policy', [LANDLOCK, readOp(path, MAX_POLICY)])
+  const policy = loadPolicy(results.bytes(1) ?? '', path)
+  return { policies: [{ ...policy, from: path }], landlock: askLandlock(results, 0) }
+}
+
+const render = (rules: ReturnType<typeof listRules>, gaps: readonly string[]): string => {
+  if (rules.length === 0) return 'no policy beyond the configuration\n'
+  const rows = rules.map(({ rule, value, enforced, from }) => [rule, value, enforced, from])
+  return table([['RULE', 'VALUE', 'ENFORCED BY', 'FROM'], ...rows]) + gaps.map((gap) => `${gap}\n`).join('')
+}

@@ -1,0 +1,41 @@
+/** What a container asks for may only narrow what the node's administrator allows (S22). */
+
+import { BerthError } from '../errors.ts'
+import { FILE_KINDS, type FileRules, hasFileLists, type Policy } from './types.ts'
+
+const below = (path: string, directory: string): boolean =>
+  path === directory || directory === '/' || path.startsWith(`${directory}/`)
+
+/** What a ceiling lets be read, written, executed: both of the others let read too. */
+const allowed = (files: FileRules, kind: (typeof FILE_KINDS)[number]): readonly string[] =>
+  kind === 'read' ? [...(files.read ?? []), ...(files.write ?? []), ...(files.execute ?? [])] : (files[kind] ?? [])
+
+/** What of the wish is beyond the ceiling, in words. */
+function* widenings(ceiling: Policy, wish: Policy): Iterable<string> {
+  if (hasFileLists(ceiling))
+    for (const kind of FILE_KINDS)
+      for (const path of wish.files?.[kind] ?? [])
+        if (!allowed(ceiling.files ?? {}, kind).some((directory) => below(path, directory)))
+          yield `files.${kind}: "${path}"`
+  for (const kind of ['connect', 'bind'] as const)
+    for (const port of wish.tcp?.[kind] ?? [])
+      if (ceiling.tcp?.[kind]?.includes(port) === false) yield `tcp.${kind}: ${port}`
+  for (const scope of ['abstractSockets', 'signals'] as const)
+    if (ceiling.scopes?.[scope] === true && wish.scopes?.[scope] === false) yield `scopes.${scope}: false`
+  for (const limit of ['memory', 'processes', 'openFiles', 'cpus'] as const) {
+    const [most, asked] = [ceiling.limits?.[limit], wish.limits?.[limit]]
+    if (most !== undefined && asked !== undefined && asked > most) yield `limits.${limit}: ${asked}`
+  }
+}
+
+/** Throws where the wish would widen the ceiling; `whose` is what that is called, `pointer` who asks. */
+export const checkNarrower = (ceiling: Policy, wish: Policy, whose: string, pointer: string): void => {
+  for (const widening of widenings(ceiling, wish))
+    throw new BerthError(
+      'invalid',
+      `annotations: ${widening} is more than ${whose} allows: an annotation can only narrow it`,
+      {
+        pointer,
+      },
+    )
+}

@@ -1,0 +1,91 @@
+/** Loads policies and the node's own file: what they do not know is an error, as a rule that is misspelt would protect nothing. */
+
+import { BerthError } from '../errors.ts'
+import { describe, type Finding, point, show } from '../spec/finding.ts'
+import { type Json, parseJson } from '../spec/json.ts'
+import { explain } from '../spec/schema-error.ts'
+import { parseBytes } from './bytes.ts'
+import { didYouMean } from './nearest.ts'
+import type { NodeConfig, Policy } from './types.ts'
+import {
+  NODE_PROPERTIES,
+  POLICY_PROPERTIES,
+  type ValidationError,
+  validateNode,
+  validatePolicy,
+} from './validate.gen.js'
+
+type Properties = Readonly<Record<string, readonly string[]>>
+
+const NAMES_OF_ROOT = '/'
+
+/** Throws BerthError `invalid` with the pointer of what is wrong. */
+export const loadPolicy = (bytes: Uint8Array | string, file: string): Policy =>
+  settled(validated(bytes, file, validatePolicy, POLICY_PROPERTIES) as Policy, file, '')
+
+/** The same for the node's file. */
+export const loadNode = (bytes: Uint8Array | string, file: string): NodeConfig => {
+  const node = validated(bytes, file, validateNode, NODE_PROPERTIES) as NodeConfig
+  return node.policy === undefined ? node : { ...node, policy: settled(node.policy, file, '/policy') }
+}
+
+const validated = (
+  bytes: Uint8Array | string,
+  file: string,
+  validate: typeof validatePolicy,
+  properties: Properties,
+): unknown => {
+  const document = parseJson(bytes, { file, refuseNul: true })
+  const error = validate(document) ? undefined : validate.errors?.[0]
+  if (error) throw invalid(file, finding(document, error, properties))
+  return document
+}
+
+const finding = (document: Json, error: ValidationError, properties: Properties): Finding => {
+  if (error.keyword !== 'additionalProperties') return explain(document, error)
+  const name = String(error.params.additionalProperty)
+  const candidates = properties[error.instancePath] ?? []
+  return {
+    pointer: error.instancePath,
+    message: `unknown property ${JSON.stringify(name)}${didYouMean(name, candidates)}`,
+  }
+}
+
+const invalid = (file: string, what: Finding): BerthError =>
+  new BerthError('invalid', describe(file, what), { pointer: what.pointer })
+
+/** What the schema can't say: sizes become bytes, paths lose what is redundant in them. */
+const settled = (policy: Policy, file: string, at: string): Policy => {
+  const { files, limits } = policy
+  const memory = limits?.memory === undefined ? undefined : parseBytes(limits.memory)
+  if (limits?.memory !== undefined && memory === undefined)
+    throw invalid(file, {
+      pointer: point(at, 'limits', 'memory'),
+      message: `must be a number of bytes, by itself or with K, M, G or T (is ${show(limits.memory)})`,
+    })
+  return {
+    ...policy,
+    ...(files
+      ? { files: mapLists({ ...files }, (path, name, index) => normal(path, file, point(at, 'files', name, index))) }
+      : {}),
+    ...(limits ? { limits: { ...limits, ...(memory === undefined ? {} : { memory }) } } : {}),
+  }
+}
+
+const mapLists = (
+  lists: Readonly<Record<string, readonly string[]>>,
+  map: (path: string, name: string, index: number) => string,
+) =>
+  Object.fromEntries(
+    Object.entries(lists).map(([name, paths]) => [name, paths.map((path, index) => map(path, name, index))]),
+  )
+
+/** Without `//`, `.` and a slash at its end. A `..` may lead elsewhere than it reads, and a pattern would be taken as a name. */
+export const normal = (path: string, file: string, pointer: string): string => {
+  const refuse = (why: string) => invalid(file, { pointer, message: `${why} (is ${show(path)})` })
+  if (!path.startsWith('/')) throw refuse('must be an absolute path')
+  const names = path.split('/').filter((name) => name !== '' && name !== '.')
+  if (names.includes('..')) throw refuse('must not contain ".."')
+  if (names.some((name) => /[*?[]/.test(name))) throw refuse('must be a path: patterns are not known')
+  return NAMES_OF_ROOT + names.join('/')
+}

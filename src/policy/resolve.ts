@@ -1,0 +1,66 @@
+/** Which policies hold for a container: the node's own, the profile's that it names, and what its annotations say. */
+
+import { posix } from 'node:path'
+import type { Results, RunStep } from '../controller/types.ts'
+import { BerthError } from '../errors.ts'
+import { type Op, PROBES, READ_FLAGS } from '../plan/ops.ts'
+import { point } from '../spec/finding.ts'
+import { readWish } from './annotations.ts'
+import { checkNarrower } from './ceiling.ts'
+import { loadNode, loadPolicy } from './document.ts'
+import { checkEnforceable } from './protections.ts'
+import { MAX_POLICY, type NodeFile, PREFIX } from './source.ts'
+import type { Confinement, NodeConfig, Policy } from './types.ts'
+
+/** Result: what `askLandlock` reads. */
+export const LANDLOCK: Op = { op: 'probe', what: PROBES.landlock, argument: 0n, path: '' }
+/** The kernel's ABI of Landlock, 0 where it has none. */
+export const askLandlock = (results: Results, at: number): number =>
+  results.u32(at) === 0 ? Number(results.u64(at, 4)) : 0
+
+const PROFILES = 'policies'
+
+/** Throws BerthError for a policy that can't be read, that would widen another, or that the host can't enforce. */
+export const resolvePolicies = async (
+  step: RunStep,
+  annotations: Readonly<Record<string, string>>,
+  source: NodeFile,
+): Promise<Confinement | undefined> => {
+  const node: NodeConfig = source.bytes === undefined ? {} : loadNode(source.bytes, source.path)
+  const { profile: name, policies: wishes } = readWish(annotations)
+  if (name === undefined && wishes.length === 0 && node.policy === undefined) return undefined
+  const directory = node.policies ?? posix.join(posix.dirname(source.path), PROFILES)
+  const file = posix.join(directory, `${name}.json`)
+  const results = await step('policy', [
+    LANDLOCK,
+    ...(name === undefined ? [] : [{ op: 'read', path: file, max: MAX_POLICY, flags: READ_FLAGS.missingOk } as const]),
+  ])
+  const landlock = askLandlock(results, 0)
+  const profile = name === undefined ? undefined : readProfile(name, file, results.bytes(1))
+  for (const { policy, pointer } of wishes) {
+    if (node.policy) checkNarrower(node.policy, policy, source.path, pointer)
+    if (profile) checkNarrower(profile, policy, `the policy "${name}"`, pointer)
+  }
+  const policies = [
+    ...named(node.policy, source.path),
+    ...named(profile, `policy "${name}"`),
+    ...wishes.flatMap(({ policy }) => named(policy, 'annotations')),
+  ]
+  const confinement = { policies, landlock }
+  checkEnforceable(confinement)
+  return confinement
+}
+
+const named = (policy: Policy | undefined, from: string): Policy[] =>
+  policy === undefined || Object.keys(policy).length === 0 ? [] : [{ ...policy, from }]
+
+const readProfile = (name: string, file: string, bytes: Uint8Array | undefined): Policy => {
+  if (bytes !== undefined) return loadPolicy(bytes, file)
+  throw new BerthError(
+    'not-found',
+    `annotations: ${PREFIX}policy: there is no policy "${name}" on this node (${file})`,
+    {
+      pointer: point('/annotations', `${PREFIX}policy`),
+    },
+  )
+}

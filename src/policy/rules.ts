@@ -1,0 +1,46 @@
+/** Policies rule by rule: what `berth policy check` tells. */
+
+import { enforcedBy, type Protection } from './protections.ts'
+import { type Confinement, FILE_KINDS, type Policy } from './types.ts'
+
+export interface Rule {
+  /** Where it comes from. */
+  readonly from: string
+  readonly rule: string
+  readonly value: string
+  /** What enforces it on this host, or why nothing does. */
+  readonly enforced: string
+}
+
+type Draft = readonly [rule: string, values: readonly (string | number)[] | undefined, by: Protection | string]
+
+const drafts = ({ files, tcp, scopes, limits }: Policy): readonly Draft[] => [
+  ...FILE_KINDS.map((kind): Draft => [`files.${kind}`, files?.[kind], 'files']),
+  ['files.deny', files?.deny, 'mounts'],
+  ['tcp.connect', tcp?.connect, 'tcp'],
+  ['tcp.bind', tcp?.bind, 'tcp'],
+  ['scopes.abstractSockets', scopes?.abstractSockets ? ['true'] : undefined, 'abstractSockets'],
+  ['scopes.signals', scopes?.signals ? ['true'] : undefined, 'signals'],
+  ['limits.memory', limits?.memory === undefined ? undefined : [limits.memory], 'the memory cgroup'],
+  ['limits.processes', limits?.processes === undefined ? undefined : [limits.processes], 'the pids cgroup'],
+  ['limits.openFiles', limits?.openFiles === undefined ? undefined : [limits.openFiles], 'RLIMIT_NOFILE'],
+  ['limits.cpus', limits?.cpus === undefined ? undefined : [limits.cpus], 'the cpu cgroup'],
+]
+
+/** Every rule of every policy; an empty list, which allows nothing, is a rule too. */
+export const listRules = (confinement: Confinement): readonly Rule[] => {
+  const by = enforcedBy(confinement)
+  return confinement.policies.flatMap((policy) =>
+    drafts(policy).flatMap(([rule, values, how]) => {
+      const enforced = by[how as Protection] ?? how
+      const texts = values?.length === 0 ? ['nothing'] : (values ?? []).map(String)
+      return texts.map((value) => ({ from: policy.from ?? '', rule, value, enforced }))
+    }),
+  )
+}
+
+/** What of files is not everywhere: told once, not for each path. */
+export const listGaps = (confinement: Confinement): readonly string[] =>
+  Object.entries(enforcedBy(confinement))
+    .filter(([, how]) => how.startsWith('not enforced'))
+    .map(([name, how]) => `${name}: ${how}`)

@@ -1,0 +1,50 @@
+/** Policy documents: spec-schemas/policy.schema.json and node.schema.json. */
+
+import type { Protection } from './protections.ts'
+
+/** Where one of the first three is given, nothing that none of them names can be opened. */
+export interface FileRules {
+  readonly read?: readonly string[]
+  readonly write?: readonly string[]
+  readonly execute?: readonly string[]
+  readonly deny?: readonly string[]
+}
+
+export interface Limits {
+  /** Bytes. */
+  readonly memory?: number
+  readonly processes?: number
+  readonly openFiles?: number
+  /** Of one CPU's time. */
+  readonly cpus?: number
+}
+
+export interface Policy {
+  /** Where it comes from, once that is known; no part of the document. */
+  readonly from?: string
+  readonly description?: string
+  readonly bestEffort?: readonly Protection[]
+  readonly files?: FileRules
+  readonly tcp?: { readonly connect?: readonly number[]; readonly bind?: readonly number[] }
+  readonly scopes?: { readonly abstractSockets?: boolean; readonly signals?: boolean }
+  readonly limits?: Limits
+}
+
+/** The node's own file. */
+export interface NodeConfig {
+  readonly policy?: Policy
+  /** Absolute. */
+  readonly policies?: string
+}
+
+/** What holds for a container: each of its policies by itself, and what the host's kernel has for them. */
+export interface Confinement {
+  /** The node's, the profile's, the annotations'; those that say nothing are not among them. */
+  readonly policies: readonly Policy[]
+  /** ABI of Landlock, 0 where it is not there. */
+  readonly landlock: number
+}
+
+/** The lists that let something be opened. */
+export const FILE_KINDS = ['read', 'write', 'execute'] as const
+export const hasFileLists = ({ files }: Policy): boolean => FILE_KINDS.some((kind) => files?.[kind] !== undefined)

@@ -1,0 +1,53 @@
+/** The policies of test/integration/policy.test.ts through containerd: the annotations come with the container, and hold for its execs. */
+import assert from 'node:assert/strict'
+import { after, before, describe, it } from 'node:test'
+import { Containerd, image, noContainerd, runtime } from '../harness/containerd.ts'
+import { nothingLeft, snapshot } from '../harness/host.ts'
+
+describe('policies with containerd', { skip: noContainerd }, () => {
+  let containerd: Containerd
+  const id = `policy-${process.pid}`
+  const ctr = (...args: string[]) => containerd.ctr(args)
+  const annotated = (...annotations: string[]) => [
+    'run',
+    '--runtime',
+    runtime,
+    ...annotations.flatMap((annotation) => ['--annotation', annotation]),
+  ]
+
+  before(async () => {
+    containerd = await Containerd.start('1.7')
+  })
+  after(async () => {
+    await containerd?.[Symbol.asyncDispose]()
+  })
+
+  it('hold for the container, its execs and an update, and are gone with it', async () => {
+    const pristine = snapshot()
+    const policy = JSON.stringify({
+      files: { execute: ['/bin'], read: ['/etc'], write: ['/tmp'] },
+      limits: { processes: 30 },
+    })
+    const flags = annotated(`io.berth.policy.inline=${policy}`, 'io.berth.limits.processes=20')
+    const made = await ctr(...flags, '--detach', image, id, '/bin/sleep', '1000')
+    assert.equal(made.code, 0, made.stderr)
+    const exec = (...args: string[]) => ctr('task', 'exec', '--exec-id', 'x', id, ...args)
+    assert.equal((await exec('/bin/cat', '/etc/passwd')).code, 0)
+    const denied = await exec('/bin/touch', '/new')
+    assert.equal(denied.code, 1)
+    assert.match(denied.stderr, /Permission denied/)
+    assert.equal((await ctr('task', 'kill', '-s', 'KILL', id)).code, 0)
+    await ctr('task', 'rm', '-f', id)
+    await ctr('container', 'rm', id)
+    await nothingLeft(pristine)
+  })
+
+  it('that are malformed are an error of create, and leave nothing', async () => {
+    const pristine = snapshot()
+    const { code, stderr } = await ctr(...annotated('io.berth.file.read=/'), '--rm', image, id, '/bin/true')
+    assert.notEqual(code, 0)
+    assert.match(stderr, /unknown annotation "io\.berth\.file\.read"; did you mean "io\.berth\.files\.read"\?/)
+    await ctr('container', 'rm', id)
+    await nothingLeft(pristine)
+  })
+})
