@@ -7,6 +7,7 @@ export const root = resolve(import.meta.dirname, '../..')
 const bin = process.env.BERTH_BIN ?? join(root, 'bin')
 export const binary = join(bin, 'berth')
 export const shimBinary = join(bin, 'containerd-shim-berth-v2')
+export const dist = resolve(bin, '../dist')
 
 /** Processes that run our binary (or the controller), by pid. Zombies that process 1 has yet to reap are none of ours any more. */
 export function ourProcesses(): { pid: number; name: string; state: string }[] {
@@ -119,7 +120,7 @@ export function controllerPids(): number[] {
     if (!/^\d+$/.test(entry)) continue
     try {
       const args = readFileSync(`/proc/${entry}/cmdline`, 'utf8').split('\0')
-      if (args.includes(resolve(bin, '../dist/controller.js'))) pids.push(Number(entry))
+      if (args.includes(join(dist, 'controller.js'))) pids.push(Number(entry))
     } catch {
       // it has ended while we looked
     }

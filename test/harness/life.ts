@@ -7,6 +7,7 @@ import { join } from 'node:path'
 import { containerd } from '../../shim/proto/messages.gen.js'
 import { Client } from '../../shim/ttrpc/client.ts'
 import { encodeFrame, FRAME, FrameReader } from '../../shim/ttrpc/frame.ts'
+import { decodeRequest } from '../../shim/ttrpc/message.ts'
 import { Bundle, makeRootfs } from './bundle.ts'
 import type { Daemon } from './shim.ts'
 
@@ -28,9 +29,10 @@ export class Image implements Disposable {
   }
 }
 
-/** Takes events as containerd does: answers each, remembers the topics in order. */
-export function eventsSocket(daemon: Daemon): { topics: string[]; close: () => void } {
+/** Takes events as containerd does: answers each, remembers the topics in order, and the Forward requests. */
+export function eventsSocket(daemon: Daemon): { topics: string[]; requests: Uint8Array[]; close: () => void } {
   const topics: string[] = []
+  const requests: Uint8Array[] = []
   const sockets = new Set<Socket>()
   const server = createServer((socket) => {
     sockets.add(socket)
@@ -41,6 +43,7 @@ export function eventsSocket(daemon: Daemon): { topics: string[]; close: () => v
       for (const frame of frames.push(chunk as Uint8Array)) {
         if (frame.type !== FRAME.request || 'oversize' in frame) continue
         topics.push(/\/tasks\/[a-z-]+/.exec(Buffer.from(frame.payload).toString('latin1'))?.[0] ?? '?')
+        requests.push(decodeRequest(frame.payload).payload)
         socket.write(encodeFrame({ stream: frame.stream, type: FRAME.response, flags: 0, payload: new Uint8Array() }))
       }
     })
@@ -50,7 +53,7 @@ export function eventsSocket(daemon: Daemon): { topics: string[]; close: () => v
     server.close()
     for (const socket of sockets) socket.destroy()
   }
-  return { topics, close }
+  return { topics, requests, close }
 }
 
 const clients = new Set<Client>()
