@@ -95,7 +95,8 @@ install: all
 	install -d $(DESTDIR)$(LIBDIR)/bin $(DESTDIR)$(LIBDIR)/dist $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/share/man/man8
 	install -m 0755 bin/berth $(DESTDIR)$(LIBDIR)/bin/berth
 	ln -sfn berth $(DESTDIR)$(LIBDIR)/bin/containerd-shim-berth-v2
-	cp -r dist/*.js dist/*.txt dist/package.json dist/build-id $(DESTDIR)$(LIBDIR)/dist/
+	rm -f $(DESTDIR)$(LIBDIR)/dist/*
+	cd dist && cp $$(cat files) package.json build-id $(abspath $(DESTDIR)$(LIBDIR))/dist/
 	install -m 0755 $(NODE) $(DESTDIR)$(LIBDIR)/dist/node
 	install -m 0644 dist/berth.8 $(DESTDIR)$(PREFIX)/share/man/man8/berth.8
 	ln -sfn $(LIBDIR)/bin/berth $(DESTDIR)$(PREFIX)/bin/berth

@@ -1,9 +1,10 @@
 /** Bundles the controller into dist/: one file per entry, modules that are loaded on demand in files of their own. */
-import { rmSync } from 'node:fs'
+import { readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { basename } from 'node:path'
 import { build } from 'esbuild'
 
-rmSync('dist/chunks', { recursive: true, force: true })
-await build({
+const { metafile } = await build({
+  metafile: true,
   entryPoints: { controller: 'src/controller/main.ts' },
   outdir: 'dist',
   bundle: true,
@@ -20,3 +21,18 @@ await build({
     js: "import{createRequire as berthCreateRequire}from'node:module';const require=berthCreateRequire(import.meta.url);",
   },
 })
+
+/** The names of a build's files, one a line: what `make install` copies. */
+const LIST = 'dist/files'
+/** What the build before this one made: a controller of it may still run, and loads some of its modules only when it needs them. */
+const before = ((): string[] => {
+  try {
+    return readFileSync(LIST, 'utf8').trim().split('\n')
+  } catch {
+    return [] // there was none
+  }
+})()
+const files = Object.keys(metafile.outputs).map((path) => basename(path))
+const kept = new Set([...before, ...files])
+for (const name of readdirSync('dist')) if (/\.js(\.LEGAL\.txt)?$/.test(name) && !kept.has(name)) rmSync(`dist/${name}`)
+writeFileSync(LIST, `${files.sort().join('\n')}\n`)
