@@ -50,7 +50,7 @@ const build = async (env: Env, request: Request, step: RunStep) => {
   const confinement = await env.compiler.confinementOf(step, written, node)
   const spec = env.compiler.limitSpec(written, confinement)
   const stdio: Stdio = { stdin, stdout, stderr, terminal }
-  const options = taskOptions(request.options)
+  const options = taskOptions(request.options, spec.linux?.cgroupsPath)
   const io = stdioPlan({ key: id, stdio, direct: mayHoldFifos(spec), terminalSlot: TERMINAL_SLOT })
   const compiled = env.compiler.compileCreate({
     id,

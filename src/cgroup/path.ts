@@ -13,7 +13,7 @@ export const OWN_PARENT = '/berth'
  */
 export const cgroupPath = (cgroupsPath: string | undefined, id: string): string => {
   if (cgroupsPath === undefined || cgroupsPath === '') return `${OWN_PARENT}/${id}`
-  if (!cgroupsPath.startsWith('/') && /^[^/:]*:[^/:]*:[^/:]+$/.test(cgroupsPath))
+  if (isSystemdPath(cgroupsPath))
     throw new BerthError(
       'unsupported',
       `linux.cgroupsPath: "${cgroupsPath}" is in systemd's form, which needs --systemd-cgroup`,
@@ -26,6 +26,10 @@ export const cgroupPath = (cgroupsPath: string | undefined, id: string): string 
     throw new BerthError('invalid', `linux.cgroupsPath: "${cgroupsPath}" is the root cgroup`, { pointer: POINTER })
   return cgroupsPath.startsWith('/') ? `/${parts.join('/')}` : `${OWN_PARENT}/${parts.join('/')}`
 }
+
+/** `slice:prefix:name`, systemd's form. */
+export const isSystemdPath = (cgroupsPath: string | undefined): boolean =>
+  cgroupsPath !== undefined && /^[^/:]*:[^/:]*:[^/:]+$/.test(cgroupsPath)
 
 export interface CgroupDir {
   readonly hierarchy: Hierarchy

@@ -82,7 +82,7 @@ export class Task {
       JSON.stringify({
         ...config,
         root: { path: 'rootfs' },
-        linux: { ...config.linux, cgroupsPath: `/berth-test-${id}` },
+        linux: { cgroupsPath: `/berth-test-${id}`, ...config.linux },
       }),
     )
     const client = await Client.connect(await daemon.start(id))

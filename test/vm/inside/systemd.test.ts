@@ -4,10 +4,14 @@ import { execFileSync, spawn } from 'node:child_process'
 import { existsSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs'
 import { createServer } from 'node:net'
 import { after, afterEach, test } from 'node:test'
+import { containerd } from '../../../shim/proto/messages.gen.js'
 import { Bundle, type Config } from '../../harness/bundle.ts'
 import { binary, leftOver, snapshot, until } from '../../harness/host.ts'
+import { closeClients, eventsSocket, Image, Task } from '../../harness/life.ts'
 import { berth } from '../../harness/run.ts'
+import { Daemon } from '../../harness/shim.ts'
 
+const v2 = containerd.task
 const unified = existsSync('/sys/fs/cgroup/cgroup.controllers')
 /** The hierarchy by which systemd tracks its units. */
 const TRACKED = unified ? '/sys/fs/cgroup' : '/sys/fs/cgroup/systemd'
@@ -303,4 +307,31 @@ test('a manager that does not answer: an error in time, and nothing is left', { 
       silent.close()
     }
   })
+})
+
+test('the shim, told of no driver: a path in systemd’s form is a unit', async () => {
+  using daemon = new Daemon()
+  using image = new Image()
+  const events = eventsSocket(daemon)
+  const id = 'pod-mate'
+  const unit = `cri-containerd-${id}.scope`
+  const where = `${TRACKED}/kubepods.slice/kubepods-podx.slice/${unit}`
+  const config = image.config(['/bin/sleep', '1000'])
+  config.linux.cgroupsPath = `kubepods-podx.slice:cri-containerd:${id}`
+  config.linux.resources = { ...config.linux.resources, memory: { limit: 64 << 20 } }
+  const task = await Task.start(daemon, id, config)
+  const pid = await task.create(image)
+  assert.equal(read(`${where}/cgroup.procs`), String(pid))
+  assert.equal(show(unit, 'ActiveState'), 'active')
+  const limit = Buffer.from(JSON.stringify({ memory: { limit: 32 << 20 } }))
+  const typeUrl = 'types.containerd.io/opencontainers/runtime-spec/1/LinuxResources'
+  await task.call('Update', v2.UpdateRequest.encode({ id, resources: { typeUrl, value: limit } }).finish())
+  assert.equal(show(unit, unified ? 'MemoryMax' : 'MemoryLimit'), String(32 << 20))
+  await task.call('Kill', v2.KillRequest.encode({ id, signal: 9 }).finish())
+  await task.call('Wait', v2.WaitRequest.encode({ id }).finish())
+  await task.call('Delete', v2.DeleteRequest.encode({ id }).finish())
+  assert.ok(!isThere(unit))
+  await task.call('Shutdown', v2.ShutdownRequest.encode({ id }).finish())
+  closeClients()
+  events.close()
 })
