@@ -103,6 +103,7 @@ ${constants('READ', table.READ_FLAGS)}
 ${constants('WRITE', table.WRITE_FLAGS)}
 ${constants('DIR', table.DIR_FLAGS)}
 ${constants('MOUNT', table.MOUNT_FLAGS)}
+${constants('LOOP', table.LOOP_FLAGS)}
 ${constants('PIVOT', table.PIVOT_FLAGS)}
 ${constants('CHDIR', table.CHDIR_FLAGS)}
 ${constants('KILL', table.KILL_FLAGS)}

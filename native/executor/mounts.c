@@ -1,6 +1,7 @@
 /* Mounts outside of a container: what containerd asks for as a root file system, and taking it down again. */
 #define _GNU_SOURCE
 #include <fcntl.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/wait.h>
@@ -8,9 +9,12 @@
 
 #include "../common/fd.h"
 #include "../common/sys.h"
+#include "../init/mount.h"
+#include "loop_device.h"
 #include "paths.h"
 
 #define PROPAGATION (MS_SHARED | MS_PRIVATE | MS_SLAVE | MS_UNBINDABLE)
+#define PROC_PATH 32 /* "/proc/self/fd/N" */
 #define BUSY_TRIES 50
 #define BUSY_STEP_MS 50u
 /* mount(2) takes one page of options and cuts what is longer. The room left is what the kernel may add. */
@@ -86,32 +90,74 @@ static int mount_from(const char *dir, const char *source, const char *target, c
   return errno == 0 ? 0 : -1;
 }
 
-static int mount_overlay(struct executor *ex, const struct op_mount *op, uint64_t flags) {
+static int mount_overlay(struct executor *ex, const struct op_mount *op, const char *at, uint64_t flags) {
   _cleanup_buf_ struct buf prefix = {.data = NULL}, shorter = {.data = NULL};
-  if (op->target[0] != '/' || shorten(op->data, &prefix, &shorter) != 0 || shorter.len > DATA_MAX)
+  if (at[0] != '/' || shorten(op->data, &prefix, &shorter) != 0 || shorter.len > DATA_MAX)
     return fail_msg(&ex->fail, E2BIG, op->target, "%zu bytes of overlay options, and the kernel takes one page", strlen(op->data));
-  if (mount_from((const char *)prefix.data, op->source, op->target, op->type, flags, shorter.data) == 0) return 0;
+  if (mount_from((const char *)prefix.data, op->source, at, op->type, flags, shorter.data) == 0) return 0;
   return fail_sys(&ex->fail, "mount", op->target);
 }
 
-int run_mount(struct executor *ex, const struct op_mount *op, struct buf *result) {
-  (void)result;
+static int mount_once(struct executor *ex, const struct op_mount *op, const char *source, const char *at, uint64_t flags) {
+  if (strcmp(op->type, "overlay") == 0 && strlen(op->data) >= DATA_MAX) return mount_overlay(ex, op, at, flags);
+  if (sys_mount(source, at, op->type, flags, op->data[0] == '\0' ? NULL : op->data) == 0) return 0;
+  return fail_sys(&ex->fail, "mount", op->target);
+}
+
+static int mount_loop(struct executor *ex, const struct op_mount *op, const char *at, uint64_t flags) {
+  char device[LOOP_PATH];
+  _cleanup_fd_ int loop = loop_open(ex, op->source, (flags & MS_RDONLY) != 0, (op->loop & LOOP_DIRECT) != 0, device);
+  return loop < 0 ? -1 : mount_once(ex, op, device, at, flags);
+}
+
+/* A path of the target, which lies in a root that is somebody's image. `fd` has to be open for as long as it is used. */
+static int target_in(struct executor *ex, const char *root, const char *target, int *fd, char *path, size_t size) {
+  _cleanup_fd_ int dir = open(root, O_PATH | O_DIRECTORY | O_CLOEXEC);
+  if (dir < 0) return fail_sys(&ex->fail, "open", root);
+  *fd = sys_openat2(dir, target, O_PATH, 0, RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS);
+  if (*fd < 0) return fail_sys(&ex->fail, "openat2", target);
+  (void)snprintf(path, size, "/proc/self/fd/%d", *fd);
+  return 0;
+}
+
+static int mount_at(struct executor *ex, const struct op_mount *op, const char *at) {
   uint64_t propagation = op->flags & PROPAGATION, flags = op->flags & ~(uint64_t)PROPAGATION;
-  if (flags != 0 || propagation == 0 || op->type[0] != '\0') {
-    if (strcmp(op->type, "overlay") == 0 && strlen(op->data) >= DATA_MAX) {
-      if (mount_overlay(ex, op, flags) != 0) return -1;
-    } else if (sys_mount(op->source, op->target, op->type, flags, op->data[0] == '\0' ? NULL : op->data) != 0) {
-      return fail_sys(&ex->fail, "mount", op->target);
-    }
+  if (op->loop != 0) {
+    if (mount_loop(ex, op, at, flags) != 0) return -1;
+  } else if (flags != 0 || propagation == 0 || op->type[0] != '\0') {
+    if (mount_once(ex, op, op->source, at, flags) != 0) return -1;
   }
   /* A bind takes no other flags at first: they come with a remount. */
   uint64_t later = flags & ~(uint64_t)(MS_BIND | MS_REC | MS_REMOUNT);
   if ((flags & (MS_BIND | MS_REMOUNT)) == MS_BIND && later != 0 &&
-      sys_mount("none", op->target, "", MS_REMOUNT | MS_BIND | later, NULL) != 0)
+      sys_mount("none", at, "", MS_REMOUNT | MS_BIND | later, NULL) != 0)
     return fail_sys(&ex->fail, "mount", op->target);
-  if (propagation != 0 && sys_mount("none", op->target, "", propagation | (op->flags & MS_REC), NULL) != 0)
+  if (propagation != 0 && sys_mount("none", at, "", propagation | (op->flags & MS_REC), NULL) != 0)
     return fail_sys(&ex->fail, "mount", op->target);
   return 0;
+}
+
+int run_mount(struct executor *ex, const struct op_mount *op, struct buf *result) {
+  (void)result;
+  _cleanup_fd_ int target = -1;
+  char path[PROC_PATH];
+  if (op->root[0] == '\0') return mount_at(ex, op, op->target);
+  return target_in(ex, op->root, op->target, &target, path, sizeof path) == 0 ? mount_at(ex, op, path) : -1;
+}
+
+int run_attach(struct executor *ex, const struct op_attach *op, struct buf *result) {
+  (void)result;
+  _cleanup_fd_ int target = -1;
+  char path[PROC_PATH];
+  int mount = slot_fd(ex, op->slot);
+  if (mount < 0) return -1;
+  if (op->root[0] != '\0') {
+    if (target_in(ex, op->root, op->target, &target, path, sizeof path) != 0) return -1;
+  } else {
+    target = open(op->target, O_PATH | O_CLOEXEC);
+    if (target < 0) return fail_sys(&ex->fail, "open", op->target);
+  }
+  return mount_attach(ex, mount, target, op->target) == 0 ? slot_put(ex, op->slot, -1) : -1;
 }
 
 /* In place: the kernel writes blank, tab, newline and backslash as \ooo. */

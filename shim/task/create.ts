@@ -11,7 +11,7 @@ import { TERMINAL_SLOT } from '../../src/plan/terminal.ts'
 import { NODE_CONFIG, type NodeFile } from '../../src/policy/source.ts'
 import { checkId } from '../../src/spec/id.ts'
 import type { Spec } from '../../src/spec/types.ts'
-import { rootfsPlan, umountOp } from '../mounts.ts'
+import { helperPaths, helpersOf, type RootfsPlan, rootfsPlan } from '../mounts.ts'
 import { containerd } from '../proto/messages.gen.js'
 import { mayHoldFifos, type StdioPlan, stdioPlan } from '../stdio.ts'
 import { Code, RpcError } from '../ttrpc/status.ts'
@@ -70,8 +70,9 @@ const build = async (env: Env, request: Request, step: RunStep) => {
     confinement,
   })
   if (compiled.inspect) compiled.inspect.judge(await step('inspect', compiled.inspect.plan))
+  const rootfs = await planRootfs(env, request, step)
   const keep = keepPolicies(env, id, confinement)
-  const { process, time } = await run(env, request, compiled, io, keep, step)
+  const { process, time } = await run(env, request, { compiled, io, keep, rootfs }, step)
 
   const task: Task = {
     bundle,
@@ -126,10 +127,31 @@ export const readConfig = async (
   }
 }
 
+/** The mounts of the root file system; most need no other program, and then nothing of the host has to be known for them. */
+const planRootfs = async (env: Env, { id, bundle, rootfs: mounts }: Request, step: RunStep): Promise<RootfsPlan> => {
+  const helpers = new Map<string, string>()
+  for (const program of helpersOf(mounts)) {
+    const paths = helperPaths(program)
+    const found = await step(
+      program,
+      paths.map((path): Op => ({ op: 'stat', path, flags: READ_FLAGS.missingOk })),
+    )
+    const path = paths.find((_, index) => found.bytes(index) !== undefined)
+    if (path !== undefined) helpers.set(program, path)
+  }
+  return rootfsPlan({ mounts, rootfs: join(bundle, 'rootfs'), dir: taskDir(env, id), helpers })
+}
+
+interface Parts {
+  readonly compiled: Compiled
+  readonly io: StdioPlan
+  readonly keep: Plan
+  readonly rootfs: RootfsPlan
+}
+
 /** Runs the plan, once more where a dead shim left its state under this id, and takes back what was done where it fails. */
-const run = async (env: Env, request: Request, compiled: Compiled, io: StdioPlan, keep: Plan, step: RunStep) => {
-  const { id } = request
-  const plan = createPlan(env, request, compiled, io, keep)
+const run = async (env: Env, { id }: Request, parts: Parts, step: RunStep) => {
+  const plan = createPlan(env, id, parts)
   const clone = plan.findIndex((op) => op.op === 'clone' && op.key === id)
   const attempt = async (name: string) => {
     const { results, time } = await timedStep(step, name, plan)
@@ -159,13 +181,12 @@ const isStale = (error: unknown, env: Env, id: string): boolean =>
   (error.op === 'vacant' || (error.op === 'write' && error.errno === EEXIST && error.subject === undoFile(env, id)))
 
 /** The undo plan is on disk before the first thing that the host can see (trap 10). */
-const createPlan = (env: Env, { id, bundle, rootfs }: Request, compiled: Compiled, io: StdioPlan, keep: Plan): Plan => {
-  const root = join(bundle, 'rootfs')
+const createPlan = (env: Env, id: string, { compiled, io, keep, rootfs }: Parts): Plan => {
   const dir = taskDir(env, id)
   const undo: Op[] = [
     ...keepGoing(compiled.undo),
     ...keepGoing(compiled.poststop),
-    ...keepGoing([umountOp(root), { op: 'rmtree', path: dir, flags: DIR_FLAGS.missingOk }]),
+    ...keepGoing([...rootfs.undo, { op: 'rmtree', path: dir, flags: DIR_FLAGS.missingOk }]),
   ]
   return [
     ...compiled.check,
@@ -178,7 +199,7 @@ const createPlan = (env: Env, { id, bundle, rootfs }: Request, compiled: Compile
       mode: 0o600,
     },
     ...keep,
-    ...rootfsPlan(rootfs, root),
+    ...rootfs.make,
     ...io.open,
     ...compiled.create,
     {

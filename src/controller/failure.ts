@@ -10,6 +10,7 @@ import { ERRNO, errnoName, errnoText } from './errno.ts'
 const ACTIONS: Readonly<Record<string, string>> = {
   'mount-in': 'mount',
   'mount-source': 'open mount',
+  attach: 'mount',
   'map-ids': 'map ids',
   'open-namespace': 'open namespace',
   'open-root': 'open root',

@@ -56,6 +56,8 @@ export const MOUNT_FLAGS = {
   /** Changes the mount that is at the target, and makes none. */
   remount: 128,
 } as const
+/** `direct`: past the page cache. */
+export const LOOP_FLAGS = { attach: 1, direct: 2 } as const
 export const PIVOT_FLAGS = {
   /** The root is moved over / where it cannot be swapped with it (an initramfs). */
   noPivot: 1,
@@ -144,8 +146,12 @@ export const OPS = {
   'kill-cgroup': op(16, { path: 'str', signal: 'u32', flags: 'u32' }),
   /** Waits until no process is in the cgroup or below it; ETIMEDOUT after `timeoutMs`. */
   'wait-cgroup': op(17, { path: 'str', timeoutMs: 'u32' }),
-  /** mount(2) outside of the container (containerd's rootfs mounts). An `overlay` with long data works by relative layers. */
-  mount: op(18, { source: 'str', target: 'str', type: 'str', flags: 'u64', data: 'str' }),
+  /**
+   * mount(2) outside of the container (containerd's rootfs mounts). An `overlay` with long data works by relative layers. Where `root` is not
+   * empty `target` is resolved in that directory and never leaves it. `loop`: LOOP_FLAGS; the source is an image, and a loop device of it is
+   * mounted that goes with the mount.
+   */
+  mount: op(18, { source: 'str', target: 'str', type: 'str', flags: 'u64', data: 'str', root: 'str', loop: 'u32' }),
   /** Unmounts everything at and below the path; nothing mounted is no error. `flags` of umount2(2). EBUSY is retried. */
   umount: op(19, { path: 'str', flags: 'u32' }),
   /**
@@ -296,6 +302,9 @@ export const OPS = {
    * fails only where nothing can be tried at all.
    */
   probe: op(130, { what: 'u32', argument: 'u64', path: 'str' }),
+
+  /** Attaches the mount in a slot, which `mount-source` has cloned, and empties the slot. `target`, `root`: as in `mount`. */
+  attach: op(144, { slot: 'slot', target: 'str', root: 'str' }),
 
   // ---- In the cloned process: before the pivot -----------------------------------------------------------------
   /** Enters a namespace (`nstype`: CLONE_NEW*); 0 = whatever the descriptor is. A pidfd enters those in `nstype`. */

@@ -73,6 +73,8 @@ const onHost = ({ rootfs, stateDir }: RootInput): Omit<RootPlan, 'propagation' |
         type: '',
         flags: MS_BIND | MS_REC | PROPAGATION.private,
         data: '',
+        root: '',
+        loop: 0,
         pointer,
       },
     ],

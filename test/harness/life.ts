@@ -12,6 +12,7 @@ import { Bundle, makeRootfs } from './bundle.ts'
 import type { Daemon } from './shim.ts'
 
 const v2 = containerd.task
+export type Mount = containerd.task.Mount.$Properties
 const SERVICE = 'containerd.task.v2.Task'
 
 /** A root file system that many tasks share, and the config.json of a program in it. */
@@ -19,6 +20,10 @@ export class Image implements Disposable {
   readonly dir = mkdtempSync(join(tmpdir(), 'berth-image-'))
   constructor() {
     makeRootfs(this.dir)
+  }
+  /** As containerd sends a snapshot that is only read. */
+  get rootfs(): readonly Mount[] {
+    return [{ type: 'bind', source: this.dir, options: ['rbind', 'ro'] }]
   }
   config(args: readonly string[]): Bundle['config'] {
     using bundle = new Bundle(args)
@@ -98,14 +103,13 @@ export class Task {
     return this.client.call(SERVICE, method, payload)
   }
 
-  async create(image: Image): Promise<number> {
-    const rootfs = [{ type: 'bind', source: image.dir, options: ['rbind', 'ro'] }]
-    const request = v2.CreateRequest.encode({ id: this.id, bundle: this.bundle, rootfs }).finish()
+  async create({ rootfs }: { readonly rootfs: readonly Mount[] }): Promise<number> {
+    const request = v2.CreateRequest.encode({ id: this.id, bundle: this.bundle, rootfs: [...rootfs] }).finish()
     return v2.CreateResponse.decode(await this.call('Create', request)).pid
   }
 
   /** Create, Wait and Start, the exit, Delete, Shutdown, the delete call. Returns the exit status. */
-  async live(daemon: Daemon, image: Image): Promise<number> {
+  async live(daemon: Daemon, image: { readonly rootfs: readonly Mount[] }): Promise<number> {
     await this.create(image)
     const wait = this.call('Wait', v2.WaitRequest.encode({ id: this.id }).finish())
     await this.call('Start', v2.StartRequest.encode({ id: this.id }).finish())
