@@ -5,6 +5,7 @@ import { Events } from './events.ts'
 import type { Commit, Effect, Env } from './task/call.ts'
 import type { Compiler } from './task/compile.ts'
 import { disconnected, exited } from './task/exit.ts'
+import { ranOut } from './task/oom.ts'
 import { decodeRecord, encodeRecord, type ShimRecord, splitKey } from './task/record.ts'
 import { type Call, route } from './task/service.ts'
 import { statusOf } from './task/status.ts'
@@ -26,6 +27,8 @@ export const shimWith = (monitor: Monitor, compiler: Compiler): Shim => {
   const turns = new Turns()
   /** Of `turns`, those of execs that are being started. */
   const starts = new Turns()
+  /** Looks at a container's count of OOM kills: one at a time, so that each kill is told once. */
+  const looks = new Turns()
 
   const ttrpc = async ({ id, connection, message }: Ttrpc, step: RunStep, commit: CommitChange): Promise<void> => {
     const answer = (compute: Commit) => commit(() => answered(id, compute, record()))
@@ -47,14 +50,20 @@ export const shimWith = (monitor: Monitor, compiler: Compiler): Shim => {
       const { id, execId } = splitKey(request.key)
       // An exec that is being started may have a process already, and its start and exit come before init's exit.
       if (execId === '') await starts.settled(`${id}/`)
-      const compute = await exited(env, request, step)
-      commit(() => ({ ...changed(compute(record())), acknowledged: [request.serial] }))
+      const tell = async () => report(request.serial, await exited(env, request, step), commit)
+      await (request.oom ? looks.take(id, tell) : tell())
     })
+
+  const report = (serial: bigint, compute: Commit, commit: CommitChange): void =>
+    commit(() => ({ ...changed(compute(record())), acknowledged: [serial] }))
 
   return {
     handle: async (request, step, commit) => {
       if (request.kind === 'ttrpc') await ttrpc(request, step, commit)
       else if (request.kind === 'exit') await exit(request, step, commit)
+      else if (request.kind === 'oom')
+        // No turn of the container's: a Start or an end need not wait for it.
+        await looks.take(request.key, async () => report(request.serial, await ranOut(env, request, step), commit))
       else commit(() => changed(disconnected(String(request.connection))(record())))
     },
   }

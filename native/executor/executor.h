@@ -14,6 +14,8 @@
 #define NO_SLOT 0xffffffffu
 #define SLOTS 512
 
+struct oom_files; /* oom.h */
+
 /* What an executed plan leaves in the process that lasts. A monitor that runs the plan itself applies it at once; a forked
  * executor sends it home over its job socket. Each takes over the descriptors given. 0, or -1 with errno. A member that is NULL
  * is not possible in this process. */
@@ -36,6 +38,8 @@ struct effects {
   int (*take)(void *home, const char *name);
   /* Monitor: blocks until the pumps under `name` have nothing to move. 1, 0 when time ran out, -1. */
   int (*drain)(void *home, const char *name, uint32_t timeout_ms);
+  /* Monitor: tells of OOMs from now on; takes the descriptors over. */
+  int (*watch_oom)(void *home, const char *key, struct oom_files *);
   void *home;
 };
 

@@ -6,54 +6,31 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/eventfd.h>
 #include <sys/timerfd.h>
 #include <unistd.h>
 
 #include "../common/fd.h"
 #include "executor.h"
+#include "oom.h"
 #include "paths.h"
 #include "process.h"
 #include "ops.gen.h"
 
 /* One for the life of this process: it is a command's. */
 static struct {
-  int oom;    /* v1: an eventfd; v2: memory.events; -1: no OOM events here */
-  int memory; /* the cgroup's directory */
+  struct oom_files oom; /* -1: no OOM events here */
   int timer;
   int process; /* a pidfd; -1: has ended */
-  bool v1, running;
+  bool running;
   uint64_t kills; /* v2: counted so far */
-} watch = {-1, -1, -1, -1, false, false, 0};
-
-/* v1: the kernel adds to an eventfd at each OOM (cgroup-v1/memory.rst, "OOM Control"). */
-static int open_v1(int dir) {
-  _cleanup_fd_ int control = openat(dir, "memory.oom_control", O_RDONLY | O_CLOEXEC);
-  _cleanup_fd_ int registrar = control < 0 ? -1 : openat(dir, "cgroup.event_control", O_WRONLY | O_CLOEXEC);
-  _cleanup_fd_ int event = registrar < 0 ? -1 : eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-  if (event < 0) return -1;
-  char line[32];
-  int len = snprintf(line, sizeof line, "%d %d", event, control);
-  return write_whole(registrar, line, (size_t)len) == 0 ? fd_steal(&event) : -1;
-}
-
-/* v2: 0, or -1 where the cgroup has gone. */
-static int count_v2(uint64_t *kills) {
-  char text[512];
-  ssize_t len = pread(watch.oom, text, sizeof text - 1, 0);
-  if (len < 0) return -1;
-  text[len] = '\0';
-  const char *at = strstr(text, "oom_kill ");
-  *kills = at == NULL ? 0 : strtoull(at + strlen("oom_kill "), NULL, 10);
-  return 0;
-}
+} watch = {{-1, -1}, -1, -1, false, 0};
 
 static int open_oom(const char *path) {
-  watch.memory = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-  if (watch.memory < 0) return -1;
-  watch.v1 = faccessat(watch.memory, "memory.oom_control", F_OK, 0) == 0;
-  watch.oom = watch.v1 ? open_v1(watch.memory) : openat(watch.memory, "memory.events", O_RDONLY | O_CLOEXEC);
-  return watch.oom < 0 || (!watch.v1 && count_v2(&watch.kills) != 0) ? -1 : 0;
+  _cleanup_fd_ int memory = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  struct oom_count count;
+  if (memory < 0 || oom_open(memory, &watch.oom) != 0 || oom_read(watch.oom.counter, &count) != 0) return -1;
+  watch.kills = count.kills;
+  return 0;
 }
 
 int run_watch(struct executor *ex, const struct op_watch *op, struct buf *result) {
@@ -73,22 +50,24 @@ int run_watch(struct executor *ex, const struct op_watch *op, struct buf *result
 
 /* Whether there was an OOM since the last look. */
 static bool oom_happened(void) {
-  uint64_t count;
-  if (watch.oom < 0) return false;
-  if (watch.v1) /* the removal of the cgroup counts as well */
-    return read(watch.oom, &count, sizeof count) == (ssize_t)sizeof count && faccessat(watch.memory, "memory.oom_control", F_OK, 0) == 0;
-  if (count_v2(&count) != 0) {
-    fd_close(&watch.oom);
+  uint64_t ticks;
+  struct oom_count count;
+  if (watch.oom.counter < 0) return false;
+  bool told = watch.oom.event >= 0 && read(watch.oom.event, &ticks, sizeof ticks) == (ssize_t)sizeof ticks;
+  if (oom_read(watch.oom.counter, &count) != 0) { /* the cgroup has gone, which v1 tells as well */
+    fd_close(&watch.oom.event);
+    fd_close(&watch.oom.counter);
     return false;
   }
-  bool more = count > watch.kills;
-  watch.kills = count;
-  return more;
+  bool more = count.kills > watch.kills;
+  watch.kills = count.kills;
+  return watch.oom.event >= 0 ? told : more;
 }
 
 static int next_event(uint32_t *event) {
   for (;;) {
-    struct pollfd pollers[3] = {{.fd = watch.oom, .events = watch.v1 ? POLLIN : POLLPRI},
+    bool v1 = watch.oom.event >= 0;
+    struct pollfd pollers[3] = {{.fd = v1 ? watch.oom.event : watch.oom.counter, .events = v1 ? POLLIN : POLLPRI},
                                 {.fd = watch.process, .events = POLLIN},
                                 {.fd = watch.timer, .events = POLLIN}};
     bool ended = watch.process < 0;

@@ -53,6 +53,9 @@ static struct request *find_request(struct agent *a, uint64_t id) {
   return NULL;
 }
 
+/* What a monitor says of its own: no answer is due, the commit is its end, and it is never given up. */
+static bool is_report(const struct request *r) { return r->kind != REQUEST_COMMAND && r->kind != REQUEST_TTRPC; }
+
 static bool wants_controller(const struct request *r) { return !r->parked; }
 
 static void remove_request(struct agent *a, struct request *r) {
@@ -146,7 +149,7 @@ static void link_up(struct link *l, int fd) {
 }
 
 static void give_up(struct agent *a, struct request *r, const char *why) {
-  if (r->kind == REQUEST_EXIT || r->kind == REQUEST_DISCONNECTED) { /* never lost: tried again from the start, later */
+  if (is_report(r)) { /* tried again from the start, later */
     r->strikes = 0;
     arm_retry(a, 1000);
     return;
@@ -293,8 +296,7 @@ static bool on_commit(struct link *l, struct reader *body) {
   r->link = NULL;
   r->parked = true;
   journal_clear(r);
-  /* Exits and disconnections have no answer: their commit is their end. */
-  if (r->kind == REQUEST_EXIT || r->kind == REQUEST_DISCONNECTED) remove_request(a, r);
+  if (is_report(r)) remove_request(a, r);
   for (uint32_t i = 0; i < c.events; i++) {
     struct span e = reader_bytes(&c.event);
     if (a->owner.event) a->owner.event(a->owner.owner, e.data, e.len);

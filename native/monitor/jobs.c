@@ -17,6 +17,7 @@
 #include "exits.h"
 #include "held.h"
 #include "loop.h"
+#include "oom_watch.h"
 #include "pumps.h"
 #include "report.h"
 
@@ -102,6 +103,7 @@ static bool apply(struct job *j, const uint8_t *data, size_t len, int *fds, size
     case REPORT_DROP:
       pump_drop(name);
       held_drop(name);
+      oom_drop(name);
       pump_idle();
       return true;
     case REPORT_PUMP: return pump_start(name, fd_steal(&fds[0]), fd_steal(&fds[1])) == 0;
@@ -112,6 +114,12 @@ static bool apply(struct job *j, const uint8_t *data, size_t len, int *fds, size
     case REPORT_RELEASED: {
       struct held_process *h = held_find(name);
       if (h) held_release(h);
+      return true;
+    }
+    case REPORT_OOM: {
+      if (n_fds != 1 && n_fds != 2) return false;
+      struct oom_files files = {.event = n_fds == 2 ? fd_steal(&fds[0]) : -1, .counter = fd_steal(&fds[n_fds - 1])};
+      (void)oom_watch(name, &files); /* a cgroup that has gone by now: as its end later */
       return true;
     }
     case REPORT_DRAIN: start_drain(j, name, number); return true;

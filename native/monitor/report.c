@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "../common/fd.h"
+#include "../executor/oom.h"
 #include "held.h"
 
 static int send_report(int sock, const void *data, size_t len, const int *fds, size_t n_fds) {
@@ -95,10 +96,18 @@ static int child_drain(void *home, const char *name, uint32_t timeout_ms) {
   return n == 1 ? answer : -1;
 }
 
+static int child_watch_oom(void *home, const char *key, struct oom_files *files) {
+  int fds[2] = {files->event, files->counter}, v2 = files->event < 0;
+  int done = report(home, REPORT_OOM, key, NULL, fds + v2, v2 ? 1 : 2);
+  fd_close(&files->event);
+  fd_close(&files->counter);
+  return done;
+}
+
 struct effects report_effects(int *socket) {
   return (struct effects){.keep = child_keep, .drop = child_drop, .pump = child_pump, .process = child_process,
                           .lookup = child_lookup, .held = child_held, .released = child_released, .drain = child_drain,
-                          .home = socket};
+                          .watch_oom = child_watch_oom, .home = socket};
 }
 
 int report_outcome(int socket, const struct buf *outcome) {

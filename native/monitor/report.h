@@ -15,6 +15,7 @@ enum report {
   REPORT_PROCESS,  /* str key, u32 pid; pidfd, control */
   REPORT_RELEASED, /* str key */
   REPORT_DRAIN,    /* str name, u32 ms: answered by one byte, 0 or 1 */
+  REPORT_OOM,      /* str key; v1: eventfd, counter; v2: counter */
   REPORT_CHUNK,    /* a part of the outcome: the rest of the datagram */
   REPORT_DONE,
 };

@@ -26,10 +26,11 @@
 #include "exits.h"
 #include "jobs.h"
 #include "loop.h"
+#include "oom_watch.h"
 
 #define FLUSH_MS 5000 /* how long the last events may take, as the reference */
 
-/* An exit that the controller has not acknowledged lives in the agent, as a request; this numbers them. */
+/* An exit or an OOM that the controller has not acknowledged lives in the agent, as a request; this numbers them. */
 static uint64_t next_serial;
 static struct agent *agent;
 static struct source agent_source, quit_signals;
@@ -150,6 +151,19 @@ static void agent_source_ready(struct source *s, uint32_t events) {
   quit_if_flushed();
 }
 
+static void acknowledged(void *owner, uint64_t serial) {
+  (void)owner;
+  oom_looked(serial);
+}
+
+static uint64_t ran_out_of_memory(const char *key) {
+  struct buf body = {0};
+  uint64_t serial = ++next_serial;
+  if (buf_u64(&body, serial) < 0 || buf_str(&body, key) < 0 || !agent_request(agent, REQUEST_OOM, body.data, body.len)) serial = 0;
+  buf_free(&body);
+  return serial;
+}
+
 static void exited(const char *key, pid_t pid, int status, uint64_t time) {
   if (!strchr(key, '/') && state_dir) { /* a container's init: on disk before anyone is told */
     char path[4096];
@@ -158,7 +172,7 @@ static void exited(const char *key, pid_t pid, int status, uint64_t time) {
   }
   struct buf body = {0};
   if (buf_u64(&body, ++next_serial) == 0 && buf_str(&body, key) == 0 && buf_u32(&body, (uint32_t)pid) == 0 &&
-      buf_u32(&body, (uint32_t)status) == 0 && buf_u64(&body, time) == 0)
+      buf_u32(&body, (uint32_t)status) == 0 && buf_u64(&body, time) == 0 && buf_u32(&body, oom_suspected(key)) == 0)
     (void)agent_request(agent, REQUEST_EXIT, body.data, body.len);
   buf_free(&body);
 }
@@ -184,7 +198,8 @@ int shim_monitor(int listener, const char *const *context) {
   run_dir_is(run);
   confine_idle_is(idle);
   const struct agent_owner owner = {.connect = start_connect, .run_step = run_step, .answer = answer, .give_up = give_up,
-                                    .record = save_record, .event = add_event, .leave = leave};
+                                    .record = save_record, .acknowledged = acknowledged, .event = add_event,
+                                    .leave = leave};
   /* The controller is told this process's pid, which the launcher could not know. */
   size_t n = 0;
   while (context[n]) n++;
@@ -202,6 +217,7 @@ int shim_monitor(int listener, const char *const *context) {
   agent_source = (struct source){agent_fd(agent), agent_source_ready};
   if (loop_watch(&agent_source, EPOLLIN) < 0 || clients_listen(listener, agent) < 0) return 1;
   events_on_empty(quit_if_flushed);
+  oom_on_seen(ran_out_of_memory);
   loop_run();
   return 0;
 }

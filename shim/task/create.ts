@@ -17,6 +17,7 @@ import { mayHoldFifos, type StdioPlan, stdioPlan } from '../stdio.ts'
 import { Code, RpcError } from '../ttrpc/status.ts'
 import { type Env, type Method, timedStep } from './call.ts'
 import { cgroupDirs } from './compile.ts'
+import { watchOomOp } from './oom.ts'
 import { taskOptions } from './options.ts'
 import { keepPolicies } from './policy.ts'
 import { findTask, keyOf, putTask, type Stdio, type Task } from './record.ts'
@@ -70,9 +71,11 @@ const build = async (env: Env, request: Request, step: RunStep) => {
     confinement,
   })
   if (compiled.inspect) compiled.inspect.judge(await step('inspect', compiled.inspect.plan))
+  const cgroups = cgroupDirs(facts, compiled.cgroupPaths)
+  const watched = { ...compiled, create: [...compiled.create, ...watchOomOp(id, cgroups)] }
   const rootfs = await planRootfs(env, request, step)
   const keep = keepPolicies(env, id, confinement)
-  const { process, time } = await run(env, request, { compiled, io, keep, rootfs }, step)
+  const { process, time, oomKills } = await run(env, request, { compiled: watched, io, keep, rootfs }, step)
 
   const task: Task = {
     bundle,
@@ -80,7 +83,8 @@ const build = async (env: Env, request: Request, step: RunStep) => {
     process,
     stdio,
     options,
-    cgroups: cgroupDirs(facts, compiled.cgroupPaths),
+    cgroups,
+    ...(oomKills > 0n ? { oomKills: Number(oomKills) } : {}),
     execs: {},
     ...(io.pumped ? { pumped: true } : {}),
     ...(confinement ? { confined: true } : {}),
@@ -153,9 +157,11 @@ interface Parts {
 const run = async (env: Env, { id }: Request, parts: Parts, step: RunStep) => {
   const plan = createPlan(env, id, parts)
   const clone = plan.findIndex((op) => op.op === 'clone' && op.key === id)
+  const watch = plan.findIndex((op) => op.op === 'watch-oom')
   const attempt = async (name: string) => {
     const { results, time } = await timedStep(step, name, plan)
-    return { process: { pid: results.u32(clone), start: String(results.u64(clone, 4)) }, time }
+    const oomKills = results.bytes(watch) === undefined ? 0n : results.u64(watch)
+    return { process: { pid: results.u32(clone), start: String(results.u64(clone, 4)) }, time, oomKills }
   }
   const undo = (name: string) => step(name, [undoOp(env, id), dropOp(id)])
   try {

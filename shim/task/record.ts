@@ -84,6 +84,8 @@ export interface Task extends ProcessState {
   readonly pending?: Exit
   /** OOM kills counted in its cgroup so far. */
   readonly oomKills?: number
+  /** How often its own limit had been hit by then. */
+  readonly oomHits?: number
 }
 
 export interface ShimRecord {

@@ -64,7 +64,11 @@ export type MonitorRequest =
       readonly pid: number
       readonly waitStatus: number
       readonly time: bigint
+      /** Its cgroup may have run out of memory: the counters are to be read before the end is told. */
+      readonly oom: boolean
     }
+  /** The cgroup of the container `key` may have run out of memory. */
+  | { readonly kind: 'oom'; readonly id: bigint; readonly serial: bigint; readonly key: string }
   | { readonly kind: 'disconnected'; readonly id: bigint; readonly connection: bigint }
 
 /** What a commit changes, applied whole or not at all. */

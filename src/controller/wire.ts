@@ -7,7 +7,7 @@ export const PROTOCOL = 1
 export const MAX_FRAME = 64 * 1024 * 1024
 
 export const ROLES = { launcher: 1, monitor: 2 } as const
-export const REQUEST_KINDS = { command: 1, ttrpc: 2, exit: 3, disconnected: 4 } as const
+export const REQUEST_KINDS = { command: 1, ttrpc: 2, exit: 3, disconnected: 4, oom: 5 } as const
 
 const FROM_AGENT = { hello: 1, request: 2, outcome: 3, refused: 4 } as const
 const FROM_CONTROLLER = { welcome: 1, step: 2, commit: 3 } as const
@@ -294,9 +294,12 @@ const readMonitorRequest = (id: bigint, kind: number, reader: ByteReader): Monit
         pid: reader.u32(),
         waitStatus: reader.u32(),
         time: reader.u64(),
+        oom: reader.u32() !== 0,
       }
     case REQUEST_KINDS.disconnected:
       return { kind: 'disconnected', id, connection: reader.u64() }
+    case REQUEST_KINDS.oom:
+      return { kind: 'oom', id, serial: reader.u64(), key: reader.str() }
     default:
       throw new MalformedError(`a request of the unknown kind ${kind}`)
   }

@@ -302,6 +302,13 @@ export const OPS = {
    * fails only where nothing can be tried at all.
    */
   probe: op(130, { what: 'u32', argument: 'u64', path: 'str' }),
+  /**
+   * Monitor: from here on it reports when the memory cgroup at `path` may have run out of memory, under `name`. Ended by `drop name`, and by
+   * the end of the cgroup. Result: u64 processes killed there so far.
+   */
+  'watch-oom': op(138, { name: 'str', path: 'str' }),
+  /** Writes a line to the log of containerd, the FIFO at `path`. Not read, or not there: nothing is written. */
+  log: op(139, { path: 'str', message: 'str' }),
 
   /** Attaches the mount in a slot, which `mount-source` has cloned, and empties the slot. `target`, `root`: as in `mount`. */
   attach: op(144, { slot: 'slot', target: 'str', root: 'str' }),

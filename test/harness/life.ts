@@ -34,9 +34,15 @@ export class Image implements Disposable {
   }
 }
 
-/** Takes events as containerd does: answers each, remembers the topics in order, and the Forward requests. */
-export function eventsSocket(daemon: Daemon): { topics: string[]; requests: Uint8Array[]; close: () => void } {
+/** Takes events as containerd does: answers each, remembers the topics in order, also those of a container, and the Forward requests. */
+export function eventsSocket(daemon: Daemon): {
+  topics: string[]
+  of: (id: string) => string[]
+  requests: Uint8Array[]
+  close: () => void
+} {
   const topics: string[] = []
+  const ids: string[] = []
   const requests: Uint8Array[] = []
   const sockets = new Set<Socket>()
   const server = createServer((socket) => {
@@ -47,8 +53,12 @@ export function eventsSocket(daemon: Daemon): { topics: string[]; requests: Uint
     socket.on('data', (chunk) => {
       for (const frame of frames.push(chunk as Uint8Array)) {
         if (frame.type !== FRAME.request || 'oversize' in frame) continue
-        topics.push(/\/tasks\/[a-z-]+/.exec(Buffer.from(frame.payload).toString('latin1'))?.[0] ?? '?')
-        requests.push(decodeRequest(frame.payload).payload)
+        const request = decodeRequest(frame.payload).payload
+        const { envelope } = containerd.events.ForwardRequest.decode(request)
+        requests.push(request)
+        topics.push(envelope?.topic ?? '?')
+        // Every event of a task begins with its id.
+        ids.push(containerd.events.TaskOOM.decode(envelope?.event?.value ?? new Uint8Array()).containerId)
         socket.write(encodeFrame({ stream: frame.stream, type: FRAME.response, flags: 0, payload: new Uint8Array() }))
       }
     })
@@ -58,7 +68,7 @@ export function eventsSocket(daemon: Daemon): { topics: string[]; requests: Uint
     server.close()
     for (const socket of sockets) socket.destroy()
   }
-  return { topics, requests, close }
+  return { topics, of: (id) => topics.filter((_, index) => ids[index] === id), requests, close }
 }
 
 const clients = new Set<Client>()

@@ -211,10 +211,14 @@ export class Harness {
     return payloadOf(decodeResponse(answer))
   }
 
-  exit(key: string, pid: number, waitStatus: number): Promise<void> {
+  exit(key: string, pid: number, waitStatus: number, oom = false): Promise<void> {
     const serial = this.#serial++
     const time = this.world.now++
-    return this.deliver({ kind: 'exit', id: this.#nextId++, serial, key, pid, waitStatus, time })
+    return this.deliver({ kind: 'exit', id: this.#nextId++, serial, key, pid, waitStatus, time, oom })
+  }
+
+  oom(key: string): Promise<void> {
+    return this.deliver({ kind: 'oom', id: this.#nextId++, serial: this.#serial++, key })
   }
 
   disconnect(connection: bigint): Promise<void> {

@@ -404,9 +404,69 @@ describe('cgroups', () => {
     await exec(h, 'e')
     await start(h, 'e')
     h.world.files.set('/cg/memory/c1/memory.oom_control', 'oom_kill_disable 0\nunder_oom 0\noom_kill 1\n')
-    await h.exit('c1/e', 101, 9)
-    await h.exit('c1', 100, 9)
+    await h.exit('c1/e', 101, 9, true)
+    await h.exit('c1', 100, 9, true)
     assert.deepEqual(h.topics.slice(-3), ['/tasks/oom', '/tasks/exit', '/tasks/exit'])
+  })
+
+  describe('a notification', () => {
+    const counts = (kills: number, stuck = 0) => `oom_kill_disable ${stuck}\nunder_oom ${stuck}\noom_kill ${kills}\n`
+    const memory = '/cg/memory/c1'
+    const ooms = (h: Harness) => h.topics.filter((topic) => topic === '/tasks/oom').length
+    const logged = (h: Harness) => h.world.log.flatMap((op) => (op.op === 'log' ? [op] : []))
+
+    test('is an event where the counter has grown, with the level in the log', async () => {
+      const h = new Harness()
+      await running(h)
+      assert.ok(h.world.log.some((op) => op.op === 'watch-oom' && op.name === 'c1' && op.path === memory))
+      h.world.files.set(`${memory}/memory.oom_control`, counts(0))
+      await h.oom('c1')
+      assert.deepEqual([ooms(h), logged(h).length], [0, 0])
+      h.world.files.set(`${memory}/memory.oom_control`, counts(2))
+      h.world.files.set(`${memory}/memory.failcnt`, '3\n')
+      h.world.files.set(`${memory}/memory.limit_in_bytes`, '4096\n')
+      await h.oom('c1')
+      await h.oom('c1')
+      await h.exit('c1', 100, 9, true)
+      assert.equal(ooms(h), 1)
+      const message = 'berth: c1 lost 2 to the OOM killer: the limit of /cg/memory/c1 (4096 bytes) was reached'
+      assert.deepEqual(logged(h), [{ op: 'log', path: '/bundle/c1/log', message }])
+      assert.equal(h.acknowledged.length, 4)
+    })
+
+    test('names the level above whose limit it was, or the host', async () => {
+      const h = new Harness()
+      await running(h)
+      h.world.files.set(`${memory}/memory.oom_control`, counts(1))
+      await h.oom('c1')
+      assert.match(logged(h)[0]?.message ?? '', /no limit above was reached: the host$/)
+      h.world.files.set(`${memory}/memory.oom_control`, counts(2))
+      h.world.files.set('/cg/memory/memory.failcnt', '1\n')
+      h.world.files.set('/cg/memory/memory.limit_in_bytes', '8192\n')
+      await h.oom('c1')
+      assert.match(logged(h)[1]?.message ?? '', /the limit of \/cg\/memory \(8192 bytes\) was reached$/)
+      assert.equal(ooms(h), 2)
+    })
+
+    test('counts what was killed in groups below, which v1 does not add up', async () => {
+      const h = new Harness()
+      await running(h)
+      h.world.files.set(`${memory}/memory.oom_control`, counts(0))
+      h.world.files.set(`${memory}/`, 'cgroup.procs\0inner\0memory.stat\0')
+      h.world.files.set(`${memory}/inner/memory.oom_control`, counts(1))
+      await h.oom('c1')
+      assert.equal(ooms(h), 1)
+    })
+
+    test('is an event, too, where all wait because the killer is off; of a container that is gone it is none', async () => {
+      const h = new Harness()
+      await h.oom('c1')
+      await running(h)
+      h.world.files.set(`${memory}/memory.oom_control`, counts(0, 1))
+      await h.oom('c1')
+      assert.equal(ooms(h), 1)
+      assert.match(logged(h)[0]?.message ?? '', /switched off/)
+    })
   })
 })
 

@@ -124,7 +124,7 @@ test('requests of monitors', () => {
     connection: 5n,
     message: bytes(9),
   })
-  const exit = bytes(...u64(5n), ...u32(1), 0x78, 0, ...u32(7), ...u32(256), ...u64(10n))
+  const exit = bytes(...u64(5n), ...u32(1), 0x78, 0, ...u32(7), ...u32(256), ...u64(10n), ...u32(1))
   assert.deepEqual(decodeMonitorRequest(2n, 3, exit), {
     kind: 'exit',
     id: 2n,
@@ -133,7 +133,10 @@ test('requests of monitors', () => {
     pid: 7,
     waitStatus: 256,
     time: 10n,
+    oom: true,
   })
   assert.deepEqual(decodeMonitorRequest(3n, 4, bytes(...u64(5n))), { kind: 'disconnected', id: 3n, connection: 5n })
+  const oom = bytes(...u64(6n), ...u32(1), 0x78, 0)
+  assert.deepEqual(decodeMonitorRequest(4n, 5, oom), { kind: 'oom', id: 4n, serial: 6n, key: 'x' })
   assert.throws(() => decodeMonitorRequest(3n, 1, bytes()), MalformedError)
 })

@@ -33,6 +33,24 @@ describe('the shim on cgroup v2', () => {
     await until('nothing left', () => leftOver(before).length === 0).catch(() => assert.deepEqual(leftOver(before), []))
   })
 
+  it('tells of a process that the OOM killer ends while the container lives, and of each one', async () => {
+    const config = image.config(['/bin/sh', '-c', 'tail /dev/zero; tail /dev/zero; sleep 1000'])
+    config.linux.resources = { ...config.linux.resources, memory: { limit: 16 * MiB, swap: 16 * MiB } }
+    const task = await Task.start(daemon, id, config)
+    await task.create(image)
+    await task.call('Start', v2.StartRequest.encode({ id }).finish())
+    const ooms = () => events.topics.filter((topic) => topic === '/tasks/oom').length
+    await until('both', () => ooms() === 2, 30_000)
+    assert.equal(events.topics.includes('/tasks/exit'), false)
+    await task.call('Kill', v2.KillRequest.encode({ id, signal: 9 }).finish())
+    await task.call('Wait', v2.WaitRequest.encode({ id }).finish())
+    await task.call('Delete', v2.DeleteRequest.encode({ id }).finish())
+    await task.call('Shutdown', v2.ShutdownRequest.encode({ id }).finish())
+    task.client.close()
+    await daemon.delete(id)
+    assert.equal(ooms(), 2)
+  })
+
   it('lives, counts, is limited anew, runs out of memory, and leaves nothing', async () => {
     const config = image.config(['/bin/sh', '-c', 'read x; head -c 64m /dev/zero | tail >/dev/null; exit 5'])
     config.linux.resources = {
