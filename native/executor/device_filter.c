@@ -2,36 +2,25 @@
 #define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>
-#include <linux/bpf.h>
 #include <string.h>
-#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "../common/fd.h"
+#include "bpf.h"
 #include "executor.h"
 #include "ops.gen.h"
 
 #define PROGRAM_NAME "berth_devices" /* how an update finds what it replaces; others (systemd) may have attached theirs */
 #define ATTACHED_MAX 64              /* the kernel's own limit of programs on a cgroup */
 
-static int bpf(enum bpf_cmd command, union bpf_attr *attr) {
-  return (int)syscall(SYS_bpf, command, attr, sizeof *attr);
-}
-
-/* All of it: the kernel refuses what is set behind the fields of a command, and an initializer of one member of a union need not clear
- * the rest. */
-static void clear(union bpf_attr *attr) {
-  memset(attr, 0, sizeof *attr);
-}
-
 static int load(struct span program) {
   union bpf_attr attr;
-  clear(&attr);
+  bpf_clear(&attr);
   attr.prog_type = BPF_PROG_TYPE_CGROUP_DEVICE;
   attr.expected_attach_type = BPF_CGROUP_DEVICE;
   attr.insns = (uint64_t)(uintptr_t)program.data;
   attr.insn_cnt = (uint32_t)(program.len / sizeof(struct bpf_insn));
-  attr.license = (uint64_t)(uintptr_t)"Apache-2.0";
+  attr.license = (uint64_t)(uintptr_t)BPF_LICENSE;
   memcpy(attr.prog_name, PROGRAM_NAME, sizeof PROGRAM_NAME);
   return bpf(BPF_PROG_LOAD, &attr);
 }
@@ -39,13 +28,13 @@ static int load(struct span program) {
 /* The attached program of this id if it is one of ours, or -1; errno is ENOENT where it is somebody else's or gone. */
 static int open_ours(uint32_t id) {
   union bpf_attr attr;
-  clear(&attr);
+  bpf_clear(&attr);
   attr.prog_id = id;
   _cleanup_fd_ int fd = bpf(BPF_PROG_GET_FD_BY_ID, &attr);
   if (fd < 0) return -1;
   (void)fcntl(fd, F_SETFD, FD_CLOEXEC); /* the kernel's default already */
   struct bpf_prog_info info = {0};
-  clear(&attr);
+  bpf_clear(&attr);
   attr.info.bpf_fd = (uint32_t)fd;
   attr.info.info_len = sizeof info;
   attr.info.info = (uint64_t)(uintptr_t)&info;
@@ -59,7 +48,7 @@ static int open_ours(uint32_t id) {
 static int find_attached(int dir, int *fd) {
   uint32_t ids[ATTACHED_MAX];
   union bpf_attr attr;
-  clear(&attr);
+  bpf_clear(&attr);
   attr.query.target_fd = (uint32_t)dir;
   attr.query.attach_type = BPF_CGROUP_DEVICE;
   attr.query.prog_ids = (uint64_t)(uintptr_t)ids;
@@ -95,7 +84,7 @@ int run_device_filter(struct executor *ex, const struct op_device_filter *op, st
   if (find_attached(dir, &attached) != 0) return refused(ex, op->path);
   /* In one step, so that there is no moment without a filter. */
   union bpf_attr attr;
-  clear(&attr);
+  bpf_clear(&attr);
   attr.target_fd = (uint32_t)dir;
   attr.attach_bpf_fd = (uint32_t)program;
   attr.attach_type = BPF_CGROUP_DEVICE;

@@ -4,6 +4,7 @@
  * changes nothing, and an access is allowed if all of it is.
  */
 
+import { assemble, type Instruction, OPCODE } from '../bpf/assemble.ts'
 import type { AccessRule } from './devices.ts'
 
 /** struct bpf_cgroup_dev_ctx: `access_type` has the type in its low half and the access in its high one. */
@@ -12,29 +13,8 @@ const TYPES = { b: 1, c: 2 } as const
 const ACCESS = { m: 1, r: 2, w: 4 } as const
 const ALL_ACCESS = 7
 
-/** linux/bpf.h: class, operation and source of an instruction in one byte. */
-const OPCODE = {
-  load32: 0x61, // dst = *(u32 *)(src + off)
-  move64: 0xb7, // dst = imm
-  move32From: 0xbc, // dst = src
-  and32: 0x54,
-  shiftRight64: 0x77,
-  jump: 0x05,
-  jumpIfNot32: 0x56, // != imm
-  jumpIfSet32: 0x46, // & imm
-  exit: 0x95,
-} as const
-
 /** r1 is the context. What is asked for and not decided yet is in `wanted`. */
 const REGISTER = { answer: 0, context: 1, wanted: 2, type: 3, major: 4, minor: 5 } as const
-
-interface Instruction {
-  readonly code: number
-  readonly dst?: number
-  readonly src?: number
-  readonly off?: number
-  readonly imm?: number
-}
 
 const load = (dst: number, off: number): Instruction => ({ code: OPCODE.load32, dst, src: REGISTER.context, off })
 const answer = (allow: boolean): Instruction[] => [
@@ -104,17 +84,5 @@ export const compileDeviceFilter = (rules: readonly AccessRule[]): Uint8Array =>
     if (complete) break
   }
   if (!complete) program.push(...answer(false))
-  return encode(program)
-}
-
-const encode = (program: readonly Instruction[]): Uint8Array => {
-  const bytes = new Uint8Array(program.length * 8)
-  const view = new DataView(bytes.buffer)
-  for (const [index, { code, dst = 0, src = 0, off = 0, imm = 0 }] of program.entries()) {
-    view.setUint8(index * 8, code)
-    view.setUint8(index * 8 + 1, (src << 4) | dst)
-    view.setInt16(index * 8 + 2, off, true)
-    view.setInt32(index * 8 + 4, imm | 0, true)
-  }
-  return bytes
+  return assemble(program)
 }
