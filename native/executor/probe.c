@@ -1,7 +1,6 @@
 /* What this host lets us do, found out by doing it: each probe in a process of its own, with which everything that it made goes. */
 #define _GNU_SOURCE
 #include <errno.h>
-#include <linux/bpf.h>
 #include <linux/filter.h>
 #include <linux/seccomp.h>
 #include <sched.h>
@@ -15,6 +14,7 @@
 #include "../common/address.h"
 #include "../common/fd.h"
 #include "../common/sys.h"
+#include "bpf.h"
 #include "paths.h"
 #include "process.h"
 
@@ -90,16 +90,17 @@ static int probe_pidfd_signal(void) {
   return expect(sys_pidfd_send_signal(NO_FD, 0), EBADF);
 }
 
-static int probe_device_filter(void) {
+static int probe_program(uint32_t type, uint32_t attach) {
   /* r0 = 1; exit */
   struct bpf_insn program[] = {{.code = BPF_ALU64 | BPF_MOV | BPF_K, .imm = 1}, {.code = BPF_JMP | BPF_EXIT}};
   union bpf_attr attr;
-  memset(&attr, 0, sizeof attr); /* all of the union, which an initializer of one member need not clear */
-  attr.prog_type = BPF_PROG_TYPE_CGROUP_DEVICE;
+  bpf_clear(&attr);
+  attr.prog_type = type;
+  attr.expected_attach_type = attach;
   attr.insns = (uint64_t)(uintptr_t)program;
   attr.insn_cnt = 2;
   attr.license = (uint64_t)(uintptr_t)"";
-  return (int)syscall(SYS_bpf, BPF_PROG_LOAD, &attr, sizeof attr);
+  return bpf(BPF_PROG_LOAD, &attr);
 }
 
 /* EAGAIN: whoever listens there takes no more. Not waited for, as it might never. */
@@ -133,7 +134,8 @@ static long probe(const struct op_probe *op, const struct sockaddr_un *to) {
     case PROBE_SECCOMP_ACTION: return syscall(SYS_seccomp, SECCOMP_GET_ACTION_AVAIL, 0, &action);
     case PROBE_SECCOMP_FLAGS: return expect(syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, (unsigned)op->argument, NULL), EFAULT);
     case PROBE_LANDLOCK: return syscall(SYS_landlock_create_ruleset, NULL, 0, LANDLOCK_VERSION);
-    case PROBE_DEVICE_FILTER: return probe_device_filter();
+    case PROBE_DEVICE_FILTER: return probe_program(BPF_PROG_TYPE_CGROUP_DEVICE, BPF_CGROUP_DEVICE);
+    case PROBE_NETWORK_FILTER: return probe_program(BPF_PROG_TYPE_CGROUP_SOCK_ADDR, BPF_CGROUP_INET4_CONNECT);
     case PROBE_MEMORY_POLICY: return syscall(SYS_get_mempolicy, NULL, NULL, 0, NULL, 0);
     case PROBE_CONNECT: return probe_connect(to);
     default: errno = EINVAL; return -1;

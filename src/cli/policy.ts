@@ -7,7 +7,7 @@ import { BerthError } from '../errors.ts'
 import { READ_FLAGS } from '../plan/ops.ts'
 import { loadPolicy } from '../policy/document.ts'
 import { unenforceable } from '../policy/protections.ts'
-import { askLandlock, LANDLOCK, resolvePolicies } from '../policy/resolve.ts'
+import { askLandlock, askNetwork, LANDLOCK, NETWORK, resolvePolicies } from '../policy/resolve.ts'
 import { listGaps, listRules } from '../policy/rules.ts'
 import { MAX_POLICY } from '../policy/source.ts'
 import type { Confinement } from '../policy/types.ts'
@@ -49,9 +49,9 @@ const ofBundle = async (context: Context, bundle: string): Promise<Confinement> 
 }
 
 const ofFile = async ({ step }: Context, path: string): Promise<Confinement> => {
-  const results = await step('policy', [LANDLOCK, readOp(path, MAX_POLICY)])
-  const policy = loadPolicy(results.bytes(1) ?? '', path)
-  return { policies: [{ ...policy, from: path }], landlock: askLandlock(results, 0) }
+  const results = await step('policy', [LANDLOCK, ...NETWORK, readOp(path, MAX_POLICY)])
+  const policy = loadPolicy(results.bytes(1 + NETWORK.length) ?? '', path)
+  return { policies: [{ ...policy, from: path }], landlock: askLandlock(results, 0), network: askNetwork(results, 1) }
 }
 
 const render = (rules: ReturnType<typeof listRules>, gaps: readonly string[]): string => {

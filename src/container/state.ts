@@ -131,7 +131,11 @@ class Fields {
       'a list of objects',
       (value) => Array.isArray(value) && value.every(isObject),
     )
-    return { landlock: this.number('landlock'), policies: policies as Confinement['policies'] }
+    return {
+      landlock: this.number('landlock'),
+      ...(Object.hasOwn(this.#object, 'network') ? { network: this.text('network') } : {}),
+      policies: policies as Confinement['policies'],
+    }
   }
 
   #need(name: string, what: string, is: (value: unknown) => boolean): unknown {

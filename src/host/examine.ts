@@ -221,6 +221,9 @@ const security = (findings: Findings): Draft[] => {
       ...(probes.landlock.errno === 0 ? { found: `ABI ${probes.landlock.value}` } : {}),
       fix: 'Linux 5.13 with CONFIG_SECURITY_LANDLOCK, and landlock in the boot option lsm=',
     }),
+    tried(findings, 'networkFilter', 'network rules (BPF)', ['policies: network'], {
+      fix: 'a kernel with CONFIG_CGROUP_BPF, a cgroup2 mount, and CAP_BPF and CAP_NET_ADMIN',
+    }),
     {
       name: 'AppArmor',
       ok: facts.apparmor,

@@ -53,6 +53,7 @@ const PROBE_OPS = {
   seccompWaitKillable: at('seccompFlags', SECCOMP_NEW_LISTENER | SECCOMP_WAIT_KILLABLE),
   landlock: at('landlock'),
   deviceFilter: at('deviceFilter'),
+  networkFilter: at('networkFilter'),
   memoryPolicy: at('memoryPolicy'),
 } as const
 

@@ -39,7 +39,7 @@ export const CALLS: Readonly<Record<string, KernelFeature>> = {
     without: `${refused}; of the binary a sealed copy in memory`,
   },
   close_range: { since: '5.11', use: 'descriptors that a process must not have', without: refused },
-  bpf: { since: '4.15', use: 'device rules (v2)', without: refused },
+  bpf: { since: '4.15', use: 'device rules (v2), network rules of policies', without: refused },
   execveat: { since: '3.19', use: 'its own binary from the clone', without: refused },
   landlock_create_ruleset: { since: '5.13', use: POLICIES, without: BEST_EFFORT },
   landlock_add_rule: { since: '5.13', use: POLICIES, without: BEST_EFFORT },

@@ -8,10 +8,12 @@ import { unitOf } from '../cgroup/systemd/unit.ts'
 import { v1Settings } from '../cgroup/v1.ts'
 import { v2Settings } from '../cgroup/v2.ts'
 import { BerthError } from '../errors.ts'
+import type { Confinement } from '../policy/types.ts'
 import type { Spec } from '../spec/types.ts'
 import { makeCgroup, missingController, POINTER, settingOp, write } from './cgroup-ops.ts'
 import { canFilter, noFilter, planV2 } from './cgroup-v2.ts'
 import type { HostFacts } from './facts.ts'
+import { planNetwork } from './network.ts'
 import { DIR_FLAGS, KILL_FLAGS, OP_FLAGS, type Op, type Plan } from './ops.ts'
 import { managerOf, startUnit, stopUnit } from './systemd.ts'
 
@@ -91,15 +93,19 @@ export const planCgroups = (input: {
   readonly spec: Spec
   readonly facts: HostFacts
   readonly systemd: boolean
+  readonly confinement?: Confinement | undefined
 }): CgroupPlan => {
-  const { spec, facts } = input
+  const { spec, facts, confinement } = input
   const layout = facts.cgroup
   const systemd = input.systemd ? unitOfContainer(input) : undefined
   const dirs = cgroupDirs(layout, systemd?.path ?? cgroupPath(spec.linux?.cgroupsPath, input.id))
   const first = dirs[0]
+  const network = planNetwork(confinement, dirs)
   if (!first) return withoutCgroups(spec, facts)
   if (spec.linux?.cgroupsPath && layout.refused?.length) throw notDelegated(layout, undefined, POINTER)
-  const { create, warnings } = layout.mode === 'unified' ? planV2(spec, facts, first) : planV1(spec, facts, dirs)
+  const limits = layout.mode === 'unified' ? planV2(spec, facts, first) : planV1(spec, facts, dirs)
+  const create = [...limits.create, ...network]
+  const { warnings } = limits
   // Removing the container kills whatever is in its cgroups, and a frozen one would hold its init for ever.
   const check = dirs.map(({ dir }): Op => ({ op: 'vacant', path: dir, pointer: POINTER }))
   const paths = dirs.map(({ dir }) => dir)

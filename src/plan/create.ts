@@ -201,7 +201,13 @@ export const compileCreate = (input: CreateInput): Compiled => {
   const mappers = namespaces.isNew('user') ? idMappers(spec, facts) : { uidMapper: '', gidMapper: '' }
   const namespacePlan = planNamespaces(spec, namespaces, facts)
   checkIdentity(spec, namespaces, facts)
-  const cgroups = planCgroups({ id, spec, facts, systemd: input.systemdCgroup })
+  const cgroups = planCgroups({
+    id,
+    spec,
+    facts,
+    systemd: input.systemdCgroup,
+    confinement: input.confinement,
+  })
   const root = planRoot({ spec, namespaces, rootfs, stateDir: input.stateDir, noPivot: input.noPivot })
   const { propagation } = root
   const mounts = planMounts({ bundle, spec, cgroups: cgroups.dirs, namespaces, facts, propagation })

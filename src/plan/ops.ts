@@ -105,6 +105,8 @@ export const PROBES = {
   memoryPolicy: 18,
   /** The socket at `path`. */
   connect: 19,
+  /** Loads a BPF program of the type cgroup/connect4. */
+  networkFilter: 20,
 } as const
 
 /** What `watched` tells: an interval is over, a process was killed for want of memory, the process has ended. */
@@ -312,6 +314,33 @@ export const OPS = {
 
   /** Attaches the mount in a slot, which `mount-source` has cloned, and empties the slot. `target`, `root`: as in `mount`. */
   attach: op(144, { slot: 'slot', target: 'str', root: 'str' }),
+
+  /**
+   * Makes a BPF map (`type`: BPF_MAP_TYPE_*) for `room` entries, with those of `keys` and `values`, each of its size, one behind the other.
+   */
+  'bpf-map': op(190, {
+    name: 'str',
+    type: 'u32',
+    keySize: 'u32',
+    valueSize: 'u32',
+    room: 'u32',
+    flags: 'u32',
+    keys: 'bytes',
+    values: 'bytes',
+    slot: 'slot',
+  }),
+  /**
+   * v2: loads a BPF program (struct bpf_insn[], `type`: BPF_PROG_TYPE_*) and attaches it (`attach`: enum bpf_attach_type) to the cgroup
+   * directory for as long as that exists, beside others. The maps that it reads are in `maps`, and known to it by their number there.
+   */
+  'bpf-attach': op(191, {
+    path: 'str',
+    name: 'str',
+    type: 'u32',
+    attach: 'u32',
+    program: 'bytes',
+    maps: 'u32s',
+  }),
 
   // ---- In the cloned process: before the pivot -----------------------------------------------------------------
   /** Enters a namespace (`nstype`: CLONE_NEW*); 0 = whatever the descriptor is. A pidfd enters those in `nstype`. */

@@ -7,6 +7,7 @@ import { capabilitySets } from './capabilities.ts'
 import { type HostFacts, kernelAtLeast } from './facts.ts'
 import { planLandlock } from './landlock.ts'
 import type { Namespaces } from './namespaces.ts'
+import { planFamilies } from './network.ts'
 import { CHDIR_FLAGS, type Op } from './ops.ts'
 import { DEFAULT_PATH } from './path.ts'
 import { planRlimits } from './rlimits.ts'
@@ -133,6 +134,7 @@ export const planIdentity = (context: ProcessContext): Identity => {
       },
     )
   const domains = planLandlock(context.confinement, LANDLOCK_SLOTS)
+  const families = planFamilies(context.confinement, context.arch)
   const program: readonly Op[] = [
     ...domains.enter,
     ...(name === undefined
@@ -165,9 +167,10 @@ export const planIdentity = (context: ProcessContext): Identity => {
           { op: 'caps', ...sets, pointer: '/process/capabilities' },
           { op: 'no-new-privs', pointer: '/process/noNewPrivileges' },
           ...program,
+          ...families,
           ...filter.ops,
         ] as const)
-      : ([...program, ...filter.ops, { op: 'caps', ...sets, pointer: '/process/capabilities' }] as const)),
+      : ([...program, ...families, ...filter.ops, { op: 'caps', ...sets, pointer: '/process/capabilities' }] as const)),
   ]
   return { ops, notifies: filter.notifies, warnings: [...warnings, ...filter.warnings] }
 }

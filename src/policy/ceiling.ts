@@ -1,6 +1,7 @@
 /** What a container asks for may only narrow what the node's administrator allows (S22). */
 
 import { BerthError } from '../errors.ts'
+import { isWithin, parseDestination, parseRange } from './network.ts'
 import { FILE_KINDS, type FileRules, hasFileLists, type Policy } from './types.ts'
 
 const below = (path: string, directory: string): boolean =>
@@ -20,6 +21,15 @@ function* widenings(ceiling: Policy, wish: Policy): Iterable<string> {
   for (const kind of ['connect', 'bind'] as const)
     for (const port of wish.tcp?.[kind] ?? [])
       if (ceiling.tcp?.[kind]?.includes(port) === false) yield `tcp.${kind}: ${port}`
+  for (const text of wish.network?.allow ?? [])
+    if (ceiling.network?.allow && !isWithin(parseDestination(text), ceiling.network.allow.map(parseDestination)))
+      yield `network.allow: "${text}"`
+  for (const text of wish.network?.allowBind ?? []) {
+    const { first, last } = parseRange(text)
+    const outers = ceiling.network?.allowBind?.map(parseRange)
+    if (outers && !outers.some((outer) => outer.first <= first && last <= outer.last))
+      yield `network.allowBind: "${text}"`
+  }
   for (const scope of ['abstractSockets', 'signals'] as const)
     if (ceiling.scopes?.[scope] === true && wish.scopes?.[scope] === false) yield `scopes.${scope}: false`
   for (const limit of ['memory', 'processes', 'openFiles', 'cpus'] as const) {

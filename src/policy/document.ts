@@ -6,7 +6,8 @@ import { type Json, parseJson } from '../spec/json.ts'
 import { explain } from '../spec/schema-error.ts'
 import { parseBytes } from './bytes.ts'
 import { didYouMean } from './nearest.ts'
-import type { NodeConfig, Policy } from './types.ts'
+import { parseDestination, parseRange, RuleError } from './network.ts'
+import type { NetworkRules, NodeConfig, Policy } from './types.ts'
 import {
   NODE_PROPERTIES,
   POLICY_PROPERTIES,
@@ -56,7 +57,8 @@ const invalid = (file: string, what: Finding): BerthError =>
 
 /** What the schema can't say: sizes become bytes, paths lose what is redundant in them. */
 const settled = (policy: Policy, file: string, at: string): Policy => {
-  const { files, limits } = policy
+  const { files, limits, network } = policy
+  if (network) checkNetwork(network, file, point(at, 'network'))
   const memory = limits?.memory === undefined ? undefined : parseBytes(limits.memory)
   if (limits?.memory !== undefined && memory === undefined)
     throw invalid(file, {
@@ -70,6 +72,30 @@ const settled = (policy: Policy, file: string, at: string): Policy => {
       : {}),
     ...(limits ? { limits: { ...limits, ...(memory === undefined ? {} : { memory }) } } : {}),
   }
+}
+
+const PARSERS = {
+  allow: parseDestination,
+  deny: parseDestination,
+  allowBind: parseRange,
+  denyBind: parseRange,
+} as const satisfies Record<keyof NetworkRules, (text: string) => unknown>
+
+const checkNetwork = (network: NetworkRules, file: string, at: string): void => {
+  for (const name of Object.keys(PARSERS) as (keyof NetworkRules)[])
+    for (const [index, text] of network[name]?.entries() ?? [])
+      try {
+        PARSERS[name](text)
+      } catch (error) {
+        if (!(error instanceof RuleError)) throw error
+        throw invalid(file, { pointer: point(at, name, index), message: `${show(text)}: ${error.message}` })
+      }
+  for (const [allow, deny] of [
+    ['allow', 'deny'],
+    ['allowBind', 'denyBind'],
+  ] as const)
+    if (network[allow] && network[deny])
+      throw invalid(file, { pointer: at, message: `"${allow}" and "${deny}" exclude each other` })
 }
 
 const mapLists = (

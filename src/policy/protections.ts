@@ -19,17 +19,18 @@ export const PROTECTIONS = {
   signals: { abi: 6, since: '6.12' },
 } as const satisfies Record<string, Requirement>
 
-export type Protection = keyof typeof PROTECTIONS
+/** Those of Landlock, and network rules, which BPF programs enforce. */
+export type Protection = keyof typeof PROTECTIONS | 'network'
 
-const NAMES = Object.keys(PROTECTIONS) as readonly Protection[]
+const NAMES: readonly Protection[] = [...(Object.keys(PROTECTIONS) as (keyof typeof PROTECTIONS)[]), 'network']
 
 /** Whether the kernel has what a protection takes. */
-export const enforceable = (protection: Protection, landlock: number): boolean =>
+export const enforceable = (protection: keyof typeof PROTECTIONS, landlock: number): boolean =>
   landlock >= PROTECTIONS[protection].abi
 
 /** What a policy asks for. A deny is made of mounts, which only Landlock keeps in their place. */
 export const wanted = (policy: Policy): readonly Protection[] => {
-  const { files, tcp, scopes } = policy
+  const { files, tcp, network, scopes } = policy
   const asked: Readonly<Record<Protection, boolean>> = {
     files: hasFileLists(policy) || (files?.deny?.length ?? 0) > 0,
     'files.truncate': hasFileLists(policy),
@@ -37,25 +38,30 @@ export const wanted = (policy: Policy): readonly Protection[] => {
     tcp: tcp?.connect !== undefined || tcp?.bind !== undefined,
     abstractSockets: scopes?.abstractSockets === true,
     signals: scopes?.signals === true,
+    network: network !== undefined,
   }
   return NAMES.filter((name) => asked[name])
 }
 
-const lack = (protection: Protection, landlock: number): string => {
+/** What the host lacks for a protection; undefined where that is nothing. */
+const lack = (protection: Protection, { landlock, network }: Omit<Confinement, 'policies'>): string | undefined => {
+  if (protection === 'network') return network || undefined
+  if (enforceable(protection, landlock)) return undefined
   const { abi, since } = PROTECTIONS[protection]
   const has = landlock === 0 ? 'this host has no Landlock' : `this host has ABI ${landlock}`
   return `needs Landlock ABI ${abi} (Linux ${since}), ${has}`
 }
 
 /** What is required and can't be enforced here. */
-export const unenforceable = ({ policies, landlock }: Confinement): readonly string[] =>
+export const unenforceable = ({ policies, ...host }: Confinement): readonly string[] =>
   policies.flatMap((policy) =>
     wanted(policy)
-      .filter((protection) => !enforceable(protection, landlock) && !policy.bestEffort?.includes(protection))
-      .map(
-        (protection) =>
-          `"${protection}" can not be enforced: it ${lack(protection, landlock)}; where the policy names it in bestEffort it is left out`,
-      ),
+      .filter((protection) => !policy.bestEffort?.includes(protection))
+      .flatMap((protection) => {
+        const lacking = lack(protection, host)
+        if (lacking === undefined) return []
+        return `"${protection}" can not be enforced: it ${lacking}; where the policy names it in bestEffort it is left out`
+      }),
   )
 
 /** Refuses such a policy: nothing is silently weaker. */
@@ -64,13 +70,14 @@ export const checkEnforceable = (confinement: Confinement): void => {
 }
 
 /** What enforces each protection that is asked for, or why nothing does. */
-export const enforcedBy = ({ policies, landlock }: Confinement): Readonly<Partial<Record<Protection, string>>> => {
+export const enforcedBy = ({ policies, ...host }: Confinement): Readonly<Partial<Record<Protection, string>>> => {
   const asked = new Set(policies.flatMap(wanted))
   return Object.fromEntries(
-    NAMES.filter((name) => asked.has(name)).map((name) => [
-      name,
-      enforceable(name, landlock) ? `Landlock ABI ${landlock}` : `not enforced: ${lack(name, landlock)}`,
-    ]),
+    NAMES.filter((name) => asked.has(name)).map((name) => {
+      const lacking = lack(name, host)
+      const how = name === 'network' ? 'BPF programs of the cgroup' : `Landlock ABI ${host.landlock}`
+      return [name, lacking === undefined ? how : `not enforced: ${lacking}`]
+    }),
   )
 }
 

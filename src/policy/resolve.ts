@@ -1,9 +1,11 @@
 /** Which policies hold for a container: the node's own, the profile's that it names, and what its annotations say. */
 
 import { posix } from 'node:path'
+import { parseMountinfo } from '../cgroup/mountinfo.ts'
+import { errnoName } from '../controller/errno.ts'
 import type { Results, RunStep } from '../controller/types.ts'
 import { BerthError } from '../errors.ts'
-import { type Op, PROBES, READ_FLAGS } from '../plan/ops.ts'
+import { type Op, type Plan, PROBES, READ_FLAGS } from '../plan/ops.ts'
 import { point } from '../spec/finding.ts'
 import { readWish } from './annotations.ts'
 import { checkNarrower } from './ceiling.ts'
@@ -17,6 +19,19 @@ export const LANDLOCK: Op = { op: 'probe', what: PROBES.landlock, argument: 0n, 
 /** The kernel's ABI of Landlock, 0 where it has none. */
 export const askLandlock = (results: Results, at: number): number =>
   results.u32(at) === 0 ? Number(results.u64(at, 4)) : 0
+
+/** Results: what `askNetwork` reads. */
+export const NETWORK: Plan = [
+  { op: 'probe', what: PROBES.networkFilter, argument: 0n, path: '' },
+  { op: 'read', path: '/proc/self/mountinfo', max: 64 << 20, flags: 0 },
+]
+/** Why network rules can't be enforced; '' where they can. */
+export const askNetwork = (results: Results, at: number): string => {
+  if (!parseMountinfo(results.text(at + 1) ?? '').some(({ type }) => type === 'cgroup2'))
+    return 'needs a cgroup hierarchy of version 2, and none is mounted'
+  const errno = results.u32(at)
+  return errno === 0 ? '' : `needs BPF programs of cgroups, which the host refuses (${errnoName(errno)})`
+}
 
 const PROFILES = 'policies'
 
@@ -33,10 +48,11 @@ export const resolvePolicies = async (
   const file = posix.join(directory, `${name}.json`)
   const results = await step('policy', [
     LANDLOCK,
+    ...NETWORK,
     ...(name === undefined ? [] : [{ op: 'read', path: file, max: MAX_POLICY, flags: READ_FLAGS.missingOk } as const]),
   ])
   const landlock = askLandlock(results, 0)
-  const profile = name === undefined ? undefined : readProfile(name, file, results.bytes(1))
+  const profile = name === undefined ? undefined : readProfile(name, file, results.bytes(1 + NETWORK.length))
   for (const { policy, pointer } of wishes) {
     if (node.policy) checkNarrower(node.policy, policy, source.path, pointer)
     if (profile) checkNarrower(profile, policy, `the policy "${name}"`, pointer)
@@ -46,7 +62,8 @@ export const resolvePolicies = async (
     ...named(profile, `policy "${name}"`),
     ...wishes.flatMap(({ policy }) => named(policy, 'annotations')),
   ]
-  const confinement = { policies, landlock }
+  const network = policies.some((policy) => policy.network) ? { network: askNetwork(results, 1) } : {}
+  const confinement = { policies, landlock, ...network }
   checkEnforceable(confinement)
   return confinement
 }

@@ -14,11 +14,14 @@ export interface Rule {
 
 type Draft = readonly [rule: string, values: readonly (string | number)[] | undefined, by: Protection | string]
 
-const drafts = ({ files, tcp, scopes, limits }: Policy): readonly Draft[] => [
+const drafts = ({ files, tcp, network, scopes, limits }: Policy): readonly Draft[] => [
   ...FILE_KINDS.map((kind): Draft => [`files.${kind}`, files?.[kind], 'files']),
   ['files.deny', files?.deny, 'mounts'],
   ['tcp.connect', tcp?.connect, 'tcp'],
   ['tcp.bind', tcp?.bind, 'tcp'],
+  ...(['allow', 'deny', 'allowBind', 'denyBind'] as const).map(
+    (kind): Draft => [`network.${kind}`, network?.[kind], 'network'],
+  ),
   ['scopes.abstractSockets', scopes?.abstractSockets ? ['true'] : undefined, 'abstractSockets'],
   ['scopes.signals', scopes?.signals ? ['true'] : undefined, 'signals'],
   ['limits.memory', limits?.memory === undefined ? undefined : [limits.memory], 'the memory cgroup'],

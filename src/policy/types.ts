@@ -10,6 +10,14 @@ export interface FileRules {
   readonly deny?: readonly string[]
 }
 
+/** Texts of network.ts. Where `allow` is given no other destination is allowed; the same of `allowBind`, for ports. */
+export interface NetworkRules {
+  readonly allow?: readonly string[]
+  readonly deny?: readonly string[]
+  readonly allowBind?: readonly string[]
+  readonly denyBind?: readonly string[]
+}
+
 export interface Limits {
   /** Bytes. */
   readonly memory?: number
@@ -26,6 +34,7 @@ export interface Policy {
   readonly bestEffort?: readonly Protection[]
   readonly files?: FileRules
   readonly tcp?: { readonly connect?: readonly number[]; readonly bind?: readonly number[] }
+  readonly network?: NetworkRules
   readonly scopes?: { readonly abstractSockets?: boolean; readonly signals?: boolean }
   readonly limits?: Limits
 }
@@ -43,6 +52,8 @@ export interface Confinement {
   readonly policies: readonly Policy[]
   /** ABI of Landlock, 0 where it is not there. */
   readonly landlock: number
+  /** Why network rules can't be enforced, '' where they can; undefined where nobody asked. */
+  readonly network?: string
 }
 
 /** The lists that let something be opened. */

@@ -1,0 +1,177 @@
+/** Network rules of policies on the real kernel: what is allowed works, what is not fails, through every door there is. */
+import assert from 'node:assert/strict'
+import { type AddressInfo, createServer } from 'node:net'
+import { afterEach, beforeEach, describe, it } from 'node:test'
+import { bring, noCompiler } from '../harness/attack.ts'
+import { Bundle, type Config, notHere } from '../harness/bundle.ts'
+import { nothingLeft, snapshot } from '../harness/host.ts'
+import { berth } from '../harness/run.ts'
+
+const id = `network-${process.pid}`
+const PORT = 7000
+const x64 = process.arch === 'x64'
+
+/** Ways to an address of IPv4, of IPv6, in the order in which they are tried. */
+const IP4_ONLY = ['mapped', 'mapped-sendto', 'other-family']
+const DOORS = [
+  ...['connect', 'fastopen', 'udp-connect', 'sendto', 'sendmsg', 'sendmmsg', 'io_uring', ...IP4_ONLY],
+  ...(x64 ? ['int80', 'socketcall'] : []),
+  ...['thread', 'fork', 'execve'],
+]
+const UDP = ['udp-connect', 'sendto', 'sendmsg', 'sendmmsg', 'mapped-sendto', 'other-family']
+
+type Outcome = (door: string) => string
+/** io_uring is not to be had where a policy has network rules: a socket made by it would be seen by no filter of system calls. */
+const open: Outcome = (door) => (door === 'io_uring' ? 'EPERM' : 'open')
+const refused: Outcome = () => 'EPERM'
+const only =
+  (doors: (door: string) => boolean): Outcome =>
+  (door) =>
+    doors(door) ? open(door) : 'EPERM'
+const lines = (outcome: Outcome, family: 4 | 6 = 4): string =>
+  DOORS.filter((door) => family === 4 || !IP4_ONLY.includes(door))
+    .map((door) => `${door} ${outcome(door)}\n`)
+    .join('')
+
+/** A port of the host's that nobody listens on. */
+const freePort = (): Promise<number> =>
+  new Promise((resolve) => {
+    const server = createServer().listen(0, () => {
+      const { port } = server.address() as AddressInfo
+      server.close(() => resolve(port))
+    })
+  })
+
+describe('network policies', { skip: notHere || noCompiler }, () => {
+  let before: Set<string>
+  beforeEach(() => {
+    before = snapshot()
+  })
+  afterEach(async () => {
+    await berth(['delete', '--force', id])
+    await nothingLeft(before)
+  })
+
+  const prepare = (network: object, args: readonly string[], change: (config: Config) => void = () => {}): Bundle => {
+    const bundle = new Bundle(args, (config) => {
+      config.annotations = { 'io.berth.policy.inline': JSON.stringify({ network }) }
+      config.linux.sysctl = { 'net.ipv4.ping_group_range': '0 2147483647' }
+      for (const set of ['bounding', 'effective', 'permitted'])
+        config.process.capabilities[set] = ['CAP_NET_RAW', 'CAP_NET_BIND_SERVICE']
+      change(config)
+    })
+    bring(bundle, 'senders')
+    return bundle
+  }
+  const said = async (network: object, command: string, change?: (config: Config) => void): Promise<string> => {
+    using bundle = prepare(network, ['/bin/sh', '-c', command], change)
+    const { code, stdout, stderr } = await berth(['run', '--bundle', bundle.dir, id])
+    assert.equal(code, 0, stderr)
+    return stdout
+  }
+  const to = (...addresses: string[]) => addresses.map((address) => `/senders to ${address} ${PORT}`).join(';')
+
+  it('allow: what is named and nothing else, through every door', async () => {
+    const allow = [`127.0.0.2:${PORT}`, `[::1]:${PORT}`]
+    const expected = lines(refused) + lines(open) + lines(open, 6)
+    for (const nnp of [true, false])
+      assert.equal(
+        await said({ allow }, to('127.0.0.1', '127.0.0.2', '::1'), (config) => {
+          config.process.noNewPrivileges = nnp
+        }),
+        expected,
+        `no_new_privs ${nnp}`,
+      )
+  })
+
+  it('deny: all but what is named, and not by way of 0.0.0.0 and ::', async () => {
+    const deny = ['127.0.0.2', 'tcp://::1']
+    const ip6 = only((door) => UDP.includes(door))
+    const there = to('127.0.0.1', '127.0.0.2', '::1', '0.0.0.0')
+    assert.equal(await said({ deny }, there), lines(open) + lines(refused) + lines(ip6, 6) + lines(refused))
+  })
+
+  it('protocols, ports, prefixes and mapped addresses', async () => {
+    const udp = only((door) => UDP.includes(door))
+    const tcp = only((door) => !UDP.includes(door))
+    const cases: readonly [allow: string[], expected: Outcome][] = [
+      [[`udp://127.0.0.0/8:${PORT}`], udp],
+      [['tcp://127.0.0.1'], tcp],
+      [['127.0.0.1:80,443'], refused],
+      [['::ffff:127.0.0.1'], open],
+      [['::/0'], refused],
+      [[`*:${PORT}`], open],
+      [['icmp://*'], refused],
+      [[], refused],
+    ]
+    for (const [allow, expected] of cases)
+      assert.equal(await said({ allow }, to('127.0.0.1')), lines(expected), allow.join())
+  })
+
+  it('ports to bind', async () => {
+    const command = 'for port in 80 95 0; do /senders bind $port; done'
+    const kinds = ['tcp4', 'udp4', 'tcp6', 'udp6']
+    const bound = (...ports: ((kind: string) => boolean)[]) =>
+      ports.flatMap((may) => kinds.map((kind) => `${kind} ${may(kind) ? 'open' : 'EPERM'}\n`)).join('')
+    const [yes, no] = [() => true, () => false]
+    assert.equal(
+      await said({ allowBind: ['80-90'] }, command),
+      bound(yes, no, (kind) => kind.startsWith('udp')),
+    )
+    assert.equal(await said({ allowBind: ['95', '0'] }, command), bound(no, yes, yes))
+    assert.equal(await said({ denyBind: ['80-90'] }, command), bound(no, yes, yes))
+  })
+
+  it('ping, by sendto and by connect', async () => {
+    const command = 'for at in 127.0.0.1 127.0.0.2 ::1; do /senders ping $at; done'
+    // a packet of IPv6 that is dropped is no error of sendto
+    const answers = (...outcomes: string[]) =>
+      outcomes.map((word) => `ping ${word}\nping-connected ${word.replace('ETIMEDOUT', 'EPERM')}\n`).join('')
+    assert.equal(await said({ allow: ['icmp://127.0.0.2'] }, command), answers('EPERM', 'open', 'ETIMEDOUT'))
+    assert.equal(await said({ deny: ['icmp://127.0.0.2'] }, command), answers('open', 'EPERM', 'open'))
+    assert.equal(await said({ deny: ['127.0.0.2'] }, command), answers('open', 'open', 'open'))
+    assert.equal(await said({ allow: ['127.0.0.2'] }, command), answers('EPERM', 'EPERM', 'EPERM'))
+  })
+
+  it('no socket that could step round the rules', async () => {
+    const made = new Map(
+      (await said({ deny: ['192.0.2.1'] }, '/senders sockets')).split('\n').map((line) => line.split(' ') as never),
+    ) as Map<string, string>
+    for (const kind of ['tcp', 'udp', 'unix', 'netlink', 'ping']) assert.equal(made.get(kind), 'open', kind)
+    for (const kind of ['raw', 'raw6', 'packet', 'udplite', 'sctp', 'mptcp', 'vsock', 'bluetooth', 'xdp'])
+      assert.match(made.get(kind) ?? '', /^(EPERM|EAFNOSUPPORT|EPROTONOSUPPORT|ESOCKTNOSUPPORT)$/, kind)
+  })
+
+  it('every policy holds: what two allow in common', async () => {
+    const both = (config: Config) => {
+      config.annotations['io.berth.network.allow'] = 'tcp://127.0.0.0/30; udp://*'
+    }
+    const tcp = only((door) => !UDP.includes(door))
+    const there = to('127.0.0.1', '127.0.0.9')
+    assert.equal(
+      await said({ allow: [`tcp://127.0.0.0/8:${PORT}`, 'udp://192.0.2.1'] }, there, both),
+      lines(tcp) + lines(refused),
+    )
+  })
+
+  it('execs, and the loopback of the host', async () => {
+    using bundle = prepare({ allow: ['127.0.0.2'] }, ['/bin/sleep', '1000'], (config) => {
+      config.linux.namespaces = config.linux.namespaces.filter(({ type }: { type: string }) => type !== 'network')
+      delete config.linux.sysctl
+    })
+    assert.equal((await berth(['run', '--detach', '--bundle', bundle.dir, id])).code, 0)
+    for (const [address, outcome] of [
+      ['127.0.0.1', refused],
+      ['127.0.0.2', open],
+    ] as const) {
+      const { stdout, stderr } = await berth(['exec', id, '/senders', 'to', address, String(await freePort())])
+      assert.equal(stdout, lines(outcome), `${address} ${stderr}`)
+    }
+    assert.match((await berth(['state', id])).stdout, /network: BPF programs of the cgroup/)
+  })
+
+  it('an address that is rewritten meanwhile is never reached', async () => {
+    const raced = await said({ allow: ['127.0.0.2'] }, `/senders race 127.0.0.2 127.0.0.1 ${PORT} 10000`)
+    assert.equal(raced, 'through 0\nrefused some\n')
+  })
+})

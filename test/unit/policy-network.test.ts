@@ -1,0 +1,188 @@
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { networkPrograms } from '../../src/bpf/network.ts'
+import type { BerthError } from '../../src/errors.ts'
+import { compileCreate } from '../../src/plan/create.ts'
+import type { Op } from '../../src/plan/ops.ts'
+import { checkNarrower } from '../../src/policy/ceiling.ts'
+import { loadPolicy } from '../../src/policy/document.ts'
+import { isWithin, parseDestination, parseRange, RuleError, single } from '../../src/policy/network.ts'
+import { covers, parsePrefix } from '../../src/policy/prefix.ts'
+import { enforcedText, unenforceable } from '../../src/policy/protections.ts'
+import type { Policy } from '../../src/policy/types.ts'
+import { all, input, inside, plainSpec } from './plan-fixture.ts'
+
+const load = (network: object): Policy => loadPolicy(JSON.stringify({ network }), 'policy.json')
+const texts = (rule: string): string[] =>
+  [...single(parseDestination(rule))].map(({ protocol, prefix: { family, address, bits }, port }) => {
+    const host = family === 4 ? address.join('.') : Buffer.from(address).toString('hex')
+    return `${protocol} ${host}/${bits} ${port ?? 'all'}`
+  })
+
+test('destinations', () => {
+  const any6 = '0'.repeat(32)
+  const cases: Readonly<Record<string, readonly string[]>> = {
+    'tcp://10.1.2.3:80,443': ['tcp 10.1.2.3/32 80', 'tcp 10.1.2.3/32 443'],
+    '10.1.2.3/9:80': ['tcp 10.0.0.0/9 80', 'udp 10.0.0.0/9 80'],
+    'udp://*:53': ['udp 0.0.0.0/0 53', `udp ${any6}/0 53`],
+    'tcp://:53': ['tcp 0.0.0.0/0 53', `tcp ${any6}/0 53`],
+    'udp://10.0.0.0/8': ['udp 10.0.0.0/8 all'],
+    'tcp://10.0.0.1:*': ['tcp 10.0.0.1/32 all'],
+    '2001:db8::1': ['tcp 20010db8000000000000000000000001/128 all', 'udp 20010db8000000000000000000000001/128 all'],
+    'tcp://[2001:db8::/33]:7': ['tcp 20010db8000000000000000000000000/33 7'],
+    'tcp://::ffff:10.0.0.1': ['tcp 10.0.0.1/32 all'],
+    'tcp://[::ffff:10.0.0.0/104]:1': ['tcp 10.0.0.0/8 1'],
+    'tcp://2001:db8::8:80': ['tcp 20010db8000000000000000000080080/128 all'],
+    'icmp://10.0.0.1': ['icmp 10.0.0.1/32 all'],
+    'icmp://fe80::1': ['icmp fe800000000000000000000000000001/128 all'],
+    'icmp://*': ['icmp 0.0.0.0/0 all', `icmp ${any6}/0 all`],
+  }
+  for (const [rule, expected] of Object.entries(cases)) assert.deepEqual(texts(rule), expected, rule)
+})
+
+test('what is no destination', () => {
+  const cases: Readonly<Record<string, RegExp>> = {
+    '': /names no host/,
+    'tcp://': /names no host/,
+    'icmp://': /names no host/,
+    'sctp://10.0.0.1': /unknown scheme "sctp"/,
+    'TCP://10.0.0.1': /unknown scheme "TCP"/,
+    'example.org': /is no address/,
+    '*.example.org:443': /is no address/,
+    '10.0.0.1/33': /is no CIDR/,
+    '10.0.0/8': /is no CIDR/,
+    '2001:db8::/129': /no (CIDR|address|port)/,
+    '10.0.0.1:0': /"0" is no port/,
+    '10.0.0.1:65536': /"65536" is no port/,
+    '10.0.0.1:80-90': /"80-90" is no port/,
+    '10.0.0.1:80,': /"" is no port/,
+    '10.0.0.1:': /"" is no port/,
+    '10.0.0.1:80,*': /"\*" is no port/,
+    '10.0.0.1: 80': /" 80" is no port/,
+    '[10.0.0.1': /malformed/,
+    '[example.org]:80': /malformed/,
+    '[::1]': /malformed/,
+    'fe80::1%eth0': /no (address|port)/,
+    'icmp://10.0.0.1:7': /ICMP has no ports/,
+    'icmp://*:7': /ICMP has no ports/,
+  }
+  for (const [rule, pattern] of Object.entries(cases))
+    assert.throws(
+      () => parseDestination(rule),
+      (error: Error) => error instanceof RuleError && pattern.test(error.message),
+      rule,
+    )
+})
+
+test('ports to bind', () => {
+  assert.deepEqual(parseRange('80'), { first: 80, last: 80 })
+  assert.deepEqual(parseRange('0'), { first: 0, last: 0 })
+  assert.deepEqual(parseRange('8000-8080'), { first: 8000, last: 8080 })
+  assert.deepEqual(parseRange('*'), { first: 0, last: 65535 })
+  for (const text of ['', '-', '80-', '-80', '90-80', '1-2-3', '65536', '80,81', '*-1'])
+    assert.throws(() => parseRange(text), RuleError, text)
+})
+
+test('addresses', () => {
+  const hex = (text: string) => Buffer.from(parsePrefix(text)?.address ?? []).toString('hex')
+  assert.equal(hex('::'), '0'.repeat(32))
+  assert.equal(hex('1::'), `0001${'0'.repeat(28)}`)
+  assert.equal(hex('::2'), `${'0'.repeat(28)}0002`)
+  assert.equal(hex('1:2:3:4:5:6:7:8'), '00010002000300040005000600070008')
+  assert.equal(hex('1:2:3:4:5:6:7::'), '00010002000300040005000600070000')
+  assert.equal(hex('64:ff9b::192.0.2.33'), '0064ff9b0000000000000000c0000221')
+  assert.equal(hex('1:2:3:4:5:6:1.2.3.4'), '00010002000300040005000601020304')
+  assert.equal(hex('::FFFF:255.254.0.1'), 'fffe0001')
+  for (const text of [
+    ...['', ':', ':::', '1', '1:2', '1::2::3', '1:2:3:4:5:6:7:8:9', '1:2:3:4:5:6:7:8::', '12345::', 'g::', '::1:'],
+    ...[':1::', '1.2.3.4::', '::1.2.3.4:5', '::256.1.1.1', '1.2.3', '1.2.3.4.5', '01.2.3.4', '256.1.1.1', '1.2.3.-4'],
+    ...['1.2.3.4/', '1.2.3.4/33', '1.2.3.4/8/8', '::/129', '::/-1', '::1%lo', ' ::1', '0x7f.1.1.1', '2130706433'],
+  ])
+    assert.equal(parsePrefix(text), undefined, text)
+})
+
+test('prefixes', () => {
+  const prefix = (text: string) => parsePrefix(text) ?? assert.fail(text)
+  assert.ok(covers(prefix('10.0.0.0/8'), prefix('10.9.0.0/16')))
+  assert.ok(!covers(prefix('10.9.0.0/16'), prefix('10.0.0.0/8')))
+  assert.ok(!covers(prefix('10.0.0.0/8'), prefix('11.0.0.0/16')))
+  assert.ok(!covers(prefix('::/0'), prefix('10.0.0.1')))
+  assert.ok(covers(prefix('2001:db8::/31'), prefix('2001:db9::1')))
+})
+
+test('an annotation can not name more than the ceiling', () => {
+  const within = (inner: string, ...outers: string[]) => isWithin(parseDestination(inner), outers.map(parseDestination))
+  assert.ok(within('10.1.0.0/16:443', 'tcp://10.0.0.0/8:443', 'udp://*'))
+  assert.ok(!within('10.1.0.0/16:443', 'tcp://10.0.0.0/8:443'))
+  assert.ok(!within('10.0.0.0/8', '10.0.0.0/8:443'))
+  assert.ok(!within('*', '0.0.0.0/0'))
+  const narrower = (ceiling: object, wish: object) =>
+    checkNarrower(load(ceiling), load(wish), 'the node', '/annotations')
+  narrower({ allow: ['10.0.0.0/8'] }, { allow: ['tcp://10.0.0.1'], deny: undefined, allowBind: ['80'] })
+  narrower({ allow: ['10.0.0.0/8'] }, { deny: ['*'] })
+  assert.throws(() => narrower({ allow: [] }, { allow: ['tcp://10.0.0.1'] }), /network\.allow: "tcp:\/\/10\.0\.0\.1"/)
+  narrower({ allowBind: ['80-90'] }, { allowBind: ['85'] })
+  assert.throws(() => narrower({ allowBind: ['80-90'] }, { allowBind: ['85-91'] }), /network\.allowBind: "85-91"/)
+})
+
+test('documents', () => {
+  const refuses = (network: object, pattern: RegExp, pointer: string) =>
+    assert.throws(
+      () => load(network),
+      (error: BerthError) => pattern.test(error.message) && error.pointer === pointer,
+    )
+  refuses({ allow: ['10.0.0.1', 'nowhere'] }, /"nowhere": .* is no address/, '/network/allow/1')
+  refuses({ allowBind: ['x'] }, /"x": "x" is no port/, '/network/allowBind/0')
+  refuses({ allow: [], deny: [] }, /"allow" and "deny" exclude each other/, '/network')
+  refuses({ allowBind: [], denyBind: [] }, /exclude each other/, '/network')
+  refuses({ alow: [] }, /unknown property "alow"; did you mean "allow"/, '/network')
+  refuses({ allow: [80] }, /must be a string/, '/network/allow/0')
+})
+
+const ops = (network: object, lacking = ''): readonly Op[] => {
+  const confinement = { landlock: 7, network: lacking, policies: [load(network)] }
+  return compileCreate({ ...input(plainSpec()), confinement }).create
+}
+
+test('rules become maps and programs on the v2 hierarchy, and a filter of what has none', () => {
+  const create = ops({ allow: ['tcp://10.0.0.0/8:80,443'], denyBind: ['1-1023'] })
+  const rules = all(create, 'bpf-map').find(({ name }) => name === 'berth_rules')
+  assert.deepEqual([...(rules?.keys ?? [])].slice(0, 24), [40, 0, 0, 0, 6, 4, 0, 80, 10, ...Array(15).fill(0)])
+  assert.equal(rules?.keys.length, 2 * 24)
+  assert.deepEqual(
+    all(create, 'bpf-attach').map(({ attach }) => attach),
+    [2, 10, 11, 14, 15, 8, 9],
+  )
+  assert.equal(all(inside(create), 'seccomp').length, 1)
+  assert.equal(all(ops({ deny: [] }, 'lacks everything'), 'bpf-attach').length, 0)
+})
+
+test('too many destinations are an error, not a policy that is less', () => {
+  const ports = Array.from({ length: 33_000 }, (_, port) => port + 1).join()
+  assert.throws(() => ops({ allow: [`10.0.0.1:${ports}`] }), /66000 addresses with ports, and at most 65536/)
+})
+
+test('what nobody has asked the host for is not left out in silence', () => {
+  const confinement = { landlock: 7, policies: [load({ allow: [] })] }
+  assert.throws(() => compileCreate({ ...input(plainSpec()), confinement }), /nobody asked the host/)
+})
+
+test('where the host lacks it, network rules are refused or said to be left out', () => {
+  const policy = load({ allow: [] })
+  const lacking = { landlock: 7, network: 'needs BPF' }
+  assert.match(
+    unenforceable({ ...lacking, policies: [policy] })[0] ?? '',
+    /"network" can not be enforced: it needs BPF/,
+  )
+  const bestEffort = { ...lacking, policies: [{ ...policy, bestEffort: ['network' as const] }] }
+  assert.deepEqual(unenforceable(bestEffort), [])
+  assert.match(enforcedText(bestEffort), /network: not enforced: needs BPF/)
+})
+
+test('programs jump to places that they have', () => {
+  for (const destinations of ['allow', 'deny', undefined] as const)
+    for (const ping of [true, false, 'judged'] as const) {
+      const bind = { ranges: [{ first: 1, last: 2 }], denies: ping === true }
+      for (const { program } of networkPrograms({ destinations, ping, bind })) assert.equal(program.length % 8, 0)
+    }
+})
