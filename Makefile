@@ -143,5 +143,6 @@ soak: all
 	$(NODE) --test --test-timeout=900000 --test-concurrency=1 'test/soak/**/*.test.ts'
 bench: all
 	$(NODE) test/bench/bench.ts
+	$(NODE) test/bench/policy.ts
 clean:
 	rm -rf build dist bin src/spec/validate.gen.* src/policy/validate.gen.* shim/proto/messages.gen.*

@@ -17,6 +17,7 @@ static inline void bpf_clear(union bpf_attr *attr) {
   memset(attr, 0, sizeof *attr);
 }
 
+#define ATTACHED_MAX 64 /* the kernel's own limit of programs on a cgroup */
 #define BPF_LICENSE "Apache-2.0"
 
 #endif

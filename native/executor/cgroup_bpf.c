@@ -10,6 +10,8 @@
 #include "executor.h"
 #include "ops.gen.h"
 
+#define MAPS_MAX 8 /* of a program that may be asked for its counts */
+
 /* What errno says of bpf(2), to a person. */
 static int refused(struct executor *ex, const char *subject) {
   switch (errno) {
@@ -100,4 +102,68 @@ int run_bpf_attach(struct executor *ex, const struct op_bpf_attach *op, struct b
   attr.attach_type = op->attach;
   attr.attach_flags = BPF_F_ALLOW_MULTI;
   return bpf(BPF_PROG_ATTACH, &attr) == 0 ? 0 : refused(ex, op->path);
+}
+
+static int fd_by_id(enum bpf_cmd command, uint32_t id) {
+  union bpf_attr attr;
+  bpf_clear(&attr);
+  attr.prog_id = id; /* at the same place as the other ids */
+  return bpf(command, &attr);
+}
+
+static int info_of(int fd, void *info, uint32_t size) {
+  union bpf_attr attr;
+  bpf_clear(&attr);
+  attr.info.bpf_fd = (uint32_t)fd;
+  attr.info.info_len = size;
+  attr.info.info = (uint64_t)(uintptr_t)info;
+  return bpf(BPF_OBJ_GET_INFO_BY_FD, &attr);
+}
+
+/* Appends the values of an array: their number, and each. 0 or -1 with errno. */
+static int read_counts(int map, uint32_t count, struct buf *result) {
+  if (buf_u32(result, count) != 0) return -1;
+  for (uint32_t key = 0; key < count; key++) {
+    uint64_t value = 0;
+    union bpf_attr attr;
+    bpf_clear(&attr);
+    attr.map_fd = (uint32_t)map;
+    attr.key = (uint64_t)(uintptr_t)&key;
+    attr.value = (uint64_t)(uintptr_t)&value;
+    if (bpf(BPF_MAP_LOOKUP_ELEM, &attr) != 0 || buf_u64(result, value) != 0) return -1;
+  }
+  return 0;
+}
+
+/* The counts of one program that is attached, if it is one that has them. 0 or -1 with errno. */
+static int counts_of(uint32_t id, const char *name, struct buf *result) {
+  _cleanup_fd_ int program = fd_by_id(BPF_PROG_GET_FD_BY_ID, id);
+  if (program < 0) return errno == ENOENT ? 0 : -1; /* just taken away */
+  uint32_t maps[MAPS_MAX];
+  struct bpf_prog_info info = {.nr_map_ids = MAPS_MAX, .map_ids = (uint64_t)(uintptr_t)maps};
+  if (info_of(program, &info, sizeof info) != 0) return -1;
+  for (uint32_t i = 0; i < info.nr_map_ids && i < MAPS_MAX; i++) {
+    _cleanup_fd_ int map = fd_by_id(BPF_MAP_GET_FD_BY_ID, maps[i]);
+    struct bpf_map_info about = {0};
+    if (map < 0 || info_of(map, &about, sizeof about) != 0) return -1;
+    if (strncmp(about.name, name, sizeof about.name) != 0 || about.type != BPF_MAP_TYPE_ARRAY || about.value_size != sizeof(uint64_t)) continue;
+    return read_counts(map, about.max_entries, result);
+  }
+  return 0;
+}
+
+int run_bpf_counts(struct executor *ex, const struct op_bpf_counts *op, struct buf *result) {
+  _cleanup_fd_ int dir = open(op->path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  if (dir < 0) return fail_sys(&ex->fail, "open", op->path);
+  uint32_t ids[ATTACHED_MAX];
+  union bpf_attr attr;
+  bpf_clear(&attr);
+  attr.query.target_fd = (uint32_t)dir;
+  attr.query.attach_type = op->attach;
+  attr.query.prog_ids = (uint64_t)(uintptr_t)ids;
+  attr.query.prog_cnt = ATTACHED_MAX;
+  if (bpf(BPF_PROG_QUERY, &attr) != 0) return refused(ex, op->path);
+  for (uint32_t i = 0; i < attr.query.prog_cnt && i < ATTACHED_MAX; i++)
+    if (counts_of(ids[i], op->map, result) != 0) return refused(ex, op->path);
+  return 1;
 }

@@ -11,7 +11,6 @@
 #include "ops.gen.h"
 
 #define PROGRAM_NAME "berth_devices" /* how an update finds what it replaces; others (systemd) may have attached theirs */
-#define ATTACHED_MAX 64              /* the kernel's own limit of programs on a cgroup */
 
 static int load(struct span program) {
   union bpf_attr attr;

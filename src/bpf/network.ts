@@ -10,7 +10,7 @@ type Program = readonly (Instruction | Label)[]
 
 // linux/bpf.h
 const PROGRAM = { skb: 8, socket: 9, address: 18 } as const
-const ATTACH = {
+export const ATTACH = {
   egress: 1,
   socket: 2,
   bind4: 8,

@@ -1,6 +1,7 @@
 /** `berth events`: a line of JSON for each OOM kill, and for the container's figures in each interval. */
 
 import { V1_STATS, V2_STATS, v1Stats, v2Stats } from '../cgroup/stats.ts'
+import { denialsOf } from '../container/denials.ts'
 import { readFigures } from '../container/figures.ts'
 import { inspect, need } from '../container/inspect.ts'
 import type { ContainerState } from '../container/state.ts'
@@ -19,35 +20,48 @@ export const verb: Verb = {
   flags: {
     interval: { type: 'string', describe: 'time between figures (default: 5s)' },
     stats: { type: 'boolean', describe: 'print the figures once' },
+    policy: { type: 'boolean', describe: 'print what policies have refused so far, instead of figures' },
   },
   args: [1, 1],
   run: async (context) => {
     const { step, globals, request } = context
     const id = checkId(context.first)
     const interval = parseDuration('interval', context.text('interval') ?? '5s')
-    if (request.round > 0) return next(step, globals.root, id, [])
+    const tell = context.flag('policy') ? policyLine : statsLine
+    if (request.round > 0) return next(step, globals.root, id, tell, [])
     const { state, status } = await need(step, globals.root, id)
     if (status === 'stopped') throw new BerthError('state', `container with id ${id} is not running`, { subject: id })
-    if (context.flag('stats')) return { stdout: await statsLine(step, state) }
+    if (context.flag('stats')) return { stdout: await tell(step, state) }
     const { cgroup } = readFacts(await step('facts', factsPlan))
     const { pid, startTime } = state.init
     const memory = controllerDir(cgroup, state.cgroupPaths, 'memory') ?? ''
-    return next(step, globals.root, id, [{ op: 'watch', memory, pid, start: startTime, intervalNs: interval }])
+    return next(step, globals.root, id, tell, [{ op: 'watch', memory, pid, start: startTime, intervalNs: interval }])
   },
 }
 
 /** Waits for what comes next and tells it; the command is asked again until the container has ended. */
-const next = async (step: RunStep, root: string, id: string, before: Plan): Promise<Partial<CommandAnswer>> => {
+const next = async (
+  step: RunStep,
+  root: string,
+  id: string,
+  tell: Tell,
+  before: Plan,
+): Promise<Partial<CommandAnswer>> => {
   const event = (await step('watch', [...before, { op: 'watched' }])).u32(before.length)
   if (event === WATCHED.ended) return {}
   if (event === WATCHED.oom) return { stdout: line({ type: 'oom', id }), again: true }
   const container = await inspect(step, root, id)
   // Its end is what comes next.
   if (container?.state === undefined || container.status === 'stopped') return { again: true }
-  return { stdout: await statsLine(step, container.state), again: true }
+  return { stdout: await tell(step, container.state), again: true }
 }
 
-const statsLine = async (step: RunStep, { id, cgroupPaths }: ContainerState): Promise<string> => {
+type Tell = (step: RunStep, state: ContainerState) => Promise<string>
+
+const policyLine: Tell = async (step, state) =>
+  line({ type: 'policy', id: state.id, data: { denied: await denialsOf(step, state) } })
+
+const statsLine: Tell = async (step, { id, cgroupPaths }) => {
   const { cgroup } = readFacts(await step('facts', factsPlan))
   const unified = cgroup.mode === 'unified'
   const file = await readFigures(step, unified ? V2_STATS : V1_STATS, (controller) =>

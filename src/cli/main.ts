@@ -49,6 +49,10 @@ export const VERBS: Readonly<Record<string, VerbEntry>> = {
   features: { describe: 'print what this runtime supports', load: () => import('./features.ts') },
   doctor: { describe: 'tell what this host can enforce', load: () => import('./doctor.ts') },
   policy: { describe: 'tell what a policy comes to on this host', load: () => import('./policy.ts') },
+  inspect: {
+    describe: 'show the policies of a container, and what they have refused',
+    load: () => import('./inspect.ts'),
+  },
   plan: { describe: 'show what create would do', load: () => import('./plan.ts') },
 }
 

@@ -35,7 +35,7 @@ export const verb: Verb = {
     const [rules, missing, problems] = [listRules(confinement), listGaps(confinement), unenforceable(confinement)]
     const stdout = context.flag('json')
       ? `${JSON.stringify({ landlock, rules, missing, problems }, null, 2)}\n`
-      : render(rules, [...missing, ...problems])
+      : renderRules(rules, [...missing, ...problems])
     return { stdout, exitCode: problems.length === 0 ? 0 : 1 }
   },
 }
@@ -54,7 +54,7 @@ const ofFile = async ({ step }: Context, path: string): Promise<Confinement> => 
   return { policies: [{ ...policy, from: path }], landlock: askLandlock(results, 0), network: askNetwork(results, 1) }
 }
 
-const render = (rules: ReturnType<typeof listRules>, gaps: readonly string[]): string => {
+export const renderRules = (rules: ReturnType<typeof listRules>, gaps: readonly string[]): string => {
   if (rules.length === 0) return 'no policy beyond the configuration\n'
   const rows = rules.map(({ rule, value, enforced, from }) => [rule, value, enforced, from])
   return table([['RULE', 'VALUE', 'ENFORCED BY', 'FROM'], ...rows]) + gaps.map((gap) => `${gap}\n`).join('')

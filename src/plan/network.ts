@@ -25,6 +25,8 @@ const MAX_ENTRIES = 65_536
 /** The first of the slots of maps. */
 const SLOT = 400
 const POINTER = '/annotations'
+/** The map that counts what was refused. */
+export const DENIALS = 'berth_denials'
 
 interface Entry {
   readonly key: Uint8Array
@@ -112,7 +114,7 @@ const policyOps = (network: NetworkRules, path: string): Op[] => {
     },
     {
       op: 'bpf-map',
-      name: 'berth_denials',
+      name: DENIALS,
       type: MAP.array,
       keySize: 4,
       valueSize: 8,

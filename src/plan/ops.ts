@@ -341,6 +341,11 @@ export const OPS = {
     program: 'bytes',
     maps: 'u32s',
   }),
+  /**
+   * v2: what an array map of this name has counted, of each program of this attach type on the cgroup directory that reads one, in the order
+   * in which they were attached. Result: for each u32 number of values, u64 values.
+   */
+  'bpf-counts': op(192, { path: 'str', attach: 'u32', map: 'str' }),
 
   // ---- In the cloned process: before the pivot -----------------------------------------------------------------
   /** Enters a namespace (`nstype`: CLONE_NEW*); 0 = whatever the descriptor is. A pidfd enters those in `nstype`. */

@@ -27,6 +27,7 @@ describe('policies with containerd', { skip: noContainerd }, () => {
     const policy = JSON.stringify({
       files: { execute: ['/bin'], read: ['/etc'], write: ['/tmp'] },
       limits: { processes: 30 },
+      network: { deny: ['tcp://127.0.0.1:80'] },
     })
     const flags = annotated(`io.berth.policy.inline=${policy}`, 'io.berth.limits.processes=20')
     const made = await ctr(...flags, '--detach', image, id, '/bin/sleep', '1000')
@@ -36,6 +37,8 @@ describe('policies with containerd', { skip: noContainerd }, () => {
     const denied = await exec('/bin/touch', '/new')
     assert.equal(denied.code, 1)
     assert.match(denied.stderr, /Permission denied/)
+    assert.match((await exec('/bin/nc', '127.0.0.1', '80')).stderr, /Operation not permitted/)
+    assert.match((await exec('/bin/nc', '127.0.0.1', '81')).stderr, /Connection refused/)
     assert.equal((await ctr('task', 'kill', '-s', 'KILL', id)).code, 0)
     await ctr('task', 'rm', '-f', id)
     await ctr('container', 'rm', id)

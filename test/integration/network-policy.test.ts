@@ -170,8 +170,34 @@ describe('network policies', { skip: notHere || noCompiler }, () => {
     assert.match((await berth(['state', id])).stdout, /network: BPF programs of the cgroup/)
   })
 
-  it('an address that is rewritten meanwhile is never reached', async () => {
-    const raced = await said({ allow: ['127.0.0.2'] }, `/senders race 127.0.0.2 127.0.0.1 ${PORT} 10000`)
-    assert.equal(raced, 'through 0\nrefused some\n')
+  it('what was refused is counted, rule by rule', async () => {
+    const deny = ['tcp://127.0.0.1', 'udp://127.0.0.1']
+    using bundle = prepare({ deny, denyBind: ['80'] }, ['/bin/sleep', '1000'])
+    assert.equal((await berth(['run', '--detach', '--bundle', bundle.dir, id])).code, 0)
+    const denied = async (...args: string[]) => {
+      const { code, stdout, stderr } = await berth([...args, id])
+      assert.equal(code, 0, stderr)
+      const { data, denied: own } = JSON.parse(stdout)
+      return (own ?? data.denied).map(({ rule, value, denied: count }: Config) => [rule, value, count])
+    }
+    assert.deepEqual(await denied('inspect', '--json'), [])
+    for (const args of [
+      ['to', '127.0.0.1', '7000'],
+      ['bind', '80'],
+      ['to', '0.0.0.0', '7000'],
+    ])
+      assert.equal((await berth(['exec', id, '/senders', ...args])).code, 0)
+    const tcp = DOORS.filter((door) => door !== 'io_uring' && !UDP.includes(door)).length
+    const expected = [
+      ['network.denyBind', undefined, 4],
+      ['network.deny', '0.0.0.0 and ::', tcp + UDP.length],
+      ['network.deny', deny[0], tcp],
+      ['network.deny', deny[1], UDP.length],
+    ]
+    assert.deepEqual(await denied('inspect', '--json'), expected)
+    assert.deepEqual(await denied('events', '--stats', '--policy'), expected)
+    const { stdout } = await berth(['inspect', id])
+    assert.match(stdout, /network\.deny +tcp:\/\/127\.0\.0\.1 +BPF programs of the cgroup/)
+    assert.match(stdout, new RegExp(`^${tcp} +network\\.deny +tcp://127\\.0\\.0\\.1`, 'm'))
   })
 })

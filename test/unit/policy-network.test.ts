@@ -5,6 +5,7 @@ import type { BerthError } from '../../src/errors.ts'
 import { compileCreate } from '../../src/plan/create.ts'
 import type { Op } from '../../src/plan/ops.ts'
 import { checkNarrower } from '../../src/policy/ceiling.ts'
+import { readDenials } from '../../src/policy/denials.ts'
 import { loadPolicy } from '../../src/policy/document.ts'
 import { isWithin, parseDestination, parseRange, RuleError, single } from '../../src/policy/network.ts'
 import { covers, parsePrefix } from '../../src/policy/prefix.ts'
@@ -185,4 +186,29 @@ test('programs jump to places that they have', () => {
       const bind = { ranges: [{ first: 1, last: 2 }], denies: ping === true }
       for (const { program } of networkPrograms({ destinations, ping, bind })) assert.equal(program.length % 8, 0)
     }
+})
+
+test('counts of denials belong to the policies that have network rules, in their order', () => {
+  const policies = [
+    { ...load({ allow: ['*'] }), from: 'node' },
+    { limits: { processes: 1 }, from: 'profile' },
+    { ...load({ deny: ['10.0.0.1', '10.0.0.2'], denyBind: ['80'] }), from: 'annotations' },
+  ]
+  const record = (...counts: bigint[]) => {
+    const bytes = Buffer.alloc(4 + 8 * counts.length)
+    bytes.writeUInt32LE(counts.length)
+    for (const [index, count] of counts.entries()) bytes.writeBigUInt64LE(count, 4 + 8 * index)
+    return bytes
+  }
+  const counts = Buffer.concat([record(1n, 0n, 2n), record(0n, 3n, 4n, 0n, 5n)])
+  assert.deepEqual(
+    readDenials(policies, counts).map(({ from, rule, value, denied }) => [from, rule, value, denied]),
+    [
+      ['node', 'network', 'sockets of other kinds', 1n],
+      ['node', 'network.allow', undefined, 2n],
+      ['annotations', 'network.denyBind', undefined, 3n],
+      ['annotations', 'network.deny', '0.0.0.0 and ::', 4n],
+      ['annotations', 'network.deny', '10.0.0.2', 5n],
+    ],
+  )
 })
