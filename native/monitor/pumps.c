@@ -8,25 +8,30 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
+#include <sys/ioctl.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "held.h"
 #include "loop.h"
 
-/* A terminal can't be spliced from or to on every kernel, so bytes are copied; what a client does not take stays here, and
- * the source is not read meanwhile (backpressure). The size is a pipe's atomic write. */
+/* Between pipes bytes are spliced: the kernel hands their pages on, and nothing is kept here. A terminal can't be spliced from or to on
+ * every kernel, nor a file that is open for appending: there they are copied, and what is not taken stays here. The source is not
+ * read meanwhile (backpressure). The size is a pipe's atomic write. */
 #define CHUNK 4096
-/* Chunks a pump may move before others get their turn; and when it is dropped, all that a pipe can hold (pipe-max-size). */
-#define TURN 16
-#define LAST_TURN ((1u << 20) / CHUNK + 1)
+#define SPLICED (1u << 16)
+/* Bytes that a pump may move before others get their turn; and when it is dropped, all that a pipe can hold (pipe-max-size). */
+#define TURN (1u << 16)
+#define LAST_TURN ((1u << 20) + CHUNK)
 
 struct pump {
   struct pump *next;
   char *name;
   struct source from, to;
   bool from_watched, to_watched;
+  bool pipes; /* both ends; no chunk then */
   size_t at, len;
-  uint8_t chunk[CHUNK];
+  uint8_t chunk[];
 };
 
 static struct pump *pumps;
@@ -70,48 +75,81 @@ static void pump_end(struct pump *p) {
   if (on_idle) on_idle();
 }
 
-/* Writes what was read; false while the taker takes no more. */
-static bool pump_write(struct pump *p) {
+static void wait_for_source(struct pump *p) {
+  watch(&p->to, &p->to_watched, false, 0);
+  watch(&p->from, &p->from_watched, true, EPOLLIN);
+}
+
+static void wait_for_taker(struct pump *p) {
+  watch(&p->from, &p->from_watched, false, 0);
+  watch(&p->to, &p->to_watched, true, EPOLLOUT);
+}
+
+/* How a move ended. */
+enum moved { MOVED, NOTHING_THERE, NOTHING_TAKEN, AT_END };
+
+/* Writes what was read. */
+static enum moved put(struct pump *p) {
   while (p->at < p->len) {
     ssize_t n = write(p->to.fd, p->chunk + p->at, p->len - p->at);
     if (n < 0 && errno == EINTR) continue;
-    if (n < 0 && errno == EAGAIN) {
-      watch(&p->from, &p->from_watched, false, 0);
-      watch(&p->to, &p->to_watched, true, EPOLLOUT);
-      return false;
-    }
+    if (n < 0 && errno == EAGAIN) return NOTHING_TAKEN;
     /* The taker is gone for good (EPIPE, EIO): read on and throw away, so that the process is never stuck. */
     if (n < 0) p->at = p->len;
     else p->at += (size_t)n;
   }
-  return true;
+  return MOVED;
 }
 
-/* Moves what can be moved now, at most so many chunks: a container that writes without end must not keep the loop from others. False
+static void spend(size_t *budget, size_t bytes) { *budget -= *budget < bytes ? *budget : bytes; }
+
+static enum moved copy(struct pump *p, size_t *budget) {
+  enum moved done = put(p);
+  if (done != MOVED) return done;
+  ssize_t n;
+  do n = read(p->from.fd, p->chunk, CHUNK);
+  while (n < 0 && errno == EINTR);
+  if (n < 0 && errno == EAGAIN) return NOTHING_THERE;
+  if (n <= 0) return AT_END; /* EIO is a terminal whose last peer has closed */
+  p->at = 0;
+  p->len = (size_t)n;
+  spend(budget, p->len);
+  return put(p);
+}
+
+static enum moved move_pages(struct pump *p, size_t *budget) {
+  int waiting = 0;
+  ssize_t n = splice(p->from.fd, NULL, p->to.fd, NULL, SPLICED, SPLICE_F_NONBLOCK | SPLICE_F_MOVE);
+  if (n > 0) {
+    spend(budget, (size_t)n);
+    return MOVED;
+  }
+  if (n == 0) return AT_END;
+  if (errno == EINTR) return MOVED;
+  /* Either end may be why: what comes into the source meanwhile makes it ready again. */
+  if (errno == EAGAIN) return ioctl(p->from.fd, FIONREAD, &waiting) == 0 && waiting > 0 ? NOTHING_TAKEN : NOTHING_THERE;
+  /* As in `put`: its reader is gone, the bytes go nowhere. */
+  char lost[CHUNK];
+  n = read(p->from.fd, lost, sizeof lost);
+  if (n > 0) spend(budget, (size_t)n);
+  return n > 0 || (n < 0 && errno == EINTR) ? MOVED : n < 0 && errno == EAGAIN ? NOTHING_THERE : AT_END;
+}
+
+/* Moves what can be moved now, at most so many bytes: a container that writes without end must not keep the loop from others. False
  * when the pump has ended. */
-static bool pump_move(struct pump *p, unsigned chunks) {
-  while (pump_write(p)) {
-    if (chunks-- == 0) break;
-    ssize_t n;
-    do n = read(p->from.fd, p->chunk, sizeof p->chunk);
-    while (n < 0 && errno == EINTR);
-    if (n < 0 && errno == EAGAIN) {
-      watch(&p->to, &p->to_watched, false, 0);
-      watch(&p->from, &p->from_watched, true, EPOLLIN);
+static bool pump_move(struct pump *p, size_t budget) {
+  enum moved done = MOVED;
+  while (done == MOVED && budget > 0) done = p->pipes ? move_pages(p, &budget) : copy(p, &budget);
+  switch (done) {
+    case AT_END: pump_end(p); return false;
+    case NOTHING_TAKEN: wait_for_taker(p); return true;
+    case NOTHING_THERE:
+      wait_for_source(p);
       if (on_idle) on_idle();
       return true;
-    }
-    if (n <= 0) { /* EOF; EIO is a terminal whose last peer has closed */
-      pump_end(p);
-      return false;
-    }
-    p->at = 0;
-    p->len = (size_t)n;
+    case MOVED: break; /* there may be more: the next event says so */
   }
-  if (p->at == p->len) { /* there may be more: the next event says so */
-    watch(&p->to, &p->to_watched, false, 0);
-    watch(&p->from, &p->from_watched, true, EPOLLIN);
-  }
+  wait_for_source(p);
   return true;
 }
 
@@ -129,14 +167,20 @@ static int nonblocking(int fd) {
   return flags < 0 ? -1 : fcntl(fd, F_SETFL, flags | O_NONBLOCK);
 }
 
+static bool is_pipe(int fd) {
+  struct stat st;
+  return fstat(fd, &st) == 0 && S_ISFIFO(st.st_mode);
+}
+
 int pump_start(const char *name, int from, int to) {
-  struct pump *p = calloc(1, sizeof *p);
+  bool pipes = is_pipe(from) && is_pipe(to);
+  struct pump *p = calloc(1, sizeof *p + (pipes ? 0 : CHUNK));
   if (!p) {
     close(from);
     close(to);
     return -1;
   }
-  *p = (struct pump){.name = strdup(name), .from = {from, from_ready}, .to = {to, to_ready}};
+  *p = (struct pump){.name = strdup(name), .from = {from, from_ready}, .to = {to, to_ready}, .pipes = pipes};
   p->next = pumps;
   pumps = p;
   if (!p->name || nonblocking(from) < 0 || nonblocking(to) < 0 || loop_watch(&p->from, EPOLLIN) < 0) {
