@@ -17,10 +17,10 @@ const O_CREAT = 0o100
 const O_APPEND = 0o2000
 const O_NONBLOCK = 0o4000
 
-/** The process's own three, and registers beside them. `keep` and `pump` empty those they take. */
+/** The process's own three, and registers beside them, which nothing else uses. `keep` and `pump` copy what they take. */
 const SLOTS = [0, 1, 2] as const
-const OUTSIDE = { stdin: 48, stdout: 49, stderr: 50 } as const
-const SPARE = { a: 51, b: 52 } as const
+const OUTSIDE = { stdin: 8, stdout: 9, stderr: 10 } as const
+const SPARE = { a: 11, b: 12 } as const
 
 /** How long a client may take to open its end of an output. */
 const READER_MS = 30_000
