@@ -23,7 +23,7 @@ const EMPTY = new Uint8Array(0)
 export const shimWith = (monitor: Monitor, compiler: Compiler): Shim => {
   const { namespace = '', stateDir = '', pid = '0' } = monitor.context
   const record = cachedRecord(monitor)
-  const env: Env = { events: new Events(namespace), compiler, stateDir, pid: Number(pid), record }
+  const env: Env = { events: new Events(namespace), compiler, namespace, stateDir, pid: Number(pid), record }
   const turns = new Turns()
   /** Of `turns`, those of execs that are being started. */
   const starts = new Turns()

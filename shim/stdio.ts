@@ -4,10 +4,11 @@
  */
 
 import { dirname } from 'node:path'
-import { BerthError } from '../src/errors.ts'
 import { DIR_FLAGS, NO_SLOT, type Op, type Plan } from '../src/plan/ops.ts'
 import type { Spec } from '../src/spec/types.ts'
-import type { Stdio } from './task/record.ts'
+import { type Logged, startLogger } from './logger.ts'
+import { outputTargets, type Target, targetOf } from './output.ts'
+import type { Stdio, TaskOptions } from './task/record.ts'
 
 // open(2)
 const O_RDONLY = 0
@@ -21,11 +22,14 @@ const O_NONBLOCK = 0o4000
 const SLOTS = [0, 1, 2] as const
 const OUTSIDE = { stdin: 8, stdout: 9, stderr: 10 } as const
 const SPARE = { a: 11, b: 12 } as const
+/** What a logging program reads. */
+const LOG = { stdout: 13, stderr: 14 } as const
 
 /** How long a client may take to open its end of an output. */
 const READER_MS = 30_000
 
 type Output = 'stdout' | 'stderr'
+const OUTPUTS = ['stdout', 'stderr'] as const
 
 /** Names under which the monitor keeps what belongs to a process. Ids never start with a dot. */
 export const kept = {
@@ -33,10 +37,15 @@ export const kept = {
   stdin: (key: string) => `${key}/.stdin`,
   /** The reader that keeps an output from failing when a client leaves. */
   reader: (key: string, stream: Output) => `${key}/.reader/${stream}`,
+  /** The writer of a logging program's pipe, until Delete. */
+  logged: (key: string, stream: Output) => `${key}/.log/${stream}`,
   terminal: (key: string) => `${key}/.tty`,
   inputPump: (key: string) => `${key}/.in`,
   outputPumps: (key: string) => `${key}/.out`,
 }
+
+/** The names of a logging program's pipes. */
+export const loggedPipes = (key: string): string[] => OUTPUTS.map((stream) => kept.logged(key, stream))
 
 export interface StdioPlan {
   /** Opens everything; comes before the clone. */
@@ -45,25 +54,39 @@ export interface StdioPlan {
   /** With a terminal: what happens to its master. It can't block, as nothing could take back a process that is parked already. */
   readonly afterTerminal: Plan
   readonly pumped: boolean
+  /** A logging program takes its output. */
+  readonly logged: boolean
 }
 
 /**
  * Whether init may have the FIFOs themselves: nobody who outlives it can hold their write ends (an own pid namespace), and it may open
- * them again as /dev/stdout (no user namespace, no label).
+ * them again as /dev/stdout (no user namespace, no label). A FIFO is the client's: an owner that it wants for the process's end is that of a pipe.
  */
-export const mayHoldFifos = (spec: Spec): boolean => {
+export const mayHoldFifos = (spec: Spec, options: TaskOptions): boolean => {
   const namespaces = spec.linux?.namespaces ?? []
   return (
     namespaces.some(({ type, path }) => type === 'pid' && path === undefined) &&
     !namespaces.some(({ type }) => type === 'user') &&
-    !spec.process?.selinuxLabel
+    !spec.process?.selinuxLabel &&
+    ownerOf(options) === undefined
   )
 }
+
+interface Owner {
+  readonly uid: number
+  readonly gid: number
+}
+
+/** Who is to own the process's pipes; as they are made, they are root's. */
+const ownerOf = ({ ioUid: uid = 0, ioGid: gid = 0 }: TaskOptions): Owner | undefined =>
+  uid === 0 && gid === 0 ? undefined : { uid, gid }
 
 export interface StdioInput {
   readonly key: string
   readonly stdio: Stdio
   readonly direct: boolean
+  readonly options: TaskOptions
+  readonly logged: Logged
   /** CloseIO came before the process was there. */
   readonly stdinClosed?: boolean
   readonly size?: { readonly width: number; readonly height: number }
@@ -76,32 +99,45 @@ export const stdioPlan = (input: StdioInput): StdioPlan => {
   return stdio.terminal ? terminalPlan(input) : streamsPlan(input)
 }
 
-const streamsPlan = ({ key, stdio, direct, stdinClosed = false }: StdioInput): StdioPlan => {
-  const outputs = (['stdout', 'stderr'] as const).map((stream) => ({ stream, target: parse(stdio[stream]) }))
+const streamsPlan = ({ key, stdio, direct, options, logged, stdinClosed = false }: StdioInput): StdioPlan => {
+  const targets = outputTargets(stdio.stdout, stdio.stderr)
+  const owner = ownerOf(options)
   // A file gets its bytes from the shim: whoever holds it could cut away what was logged before.
-  const pumps = (target: Target) => target.kind === 'file' || (target.kind === 'fifo' && !direct)
+  const pumps = ({ kind }: Target) => kind === 'file' || (kind !== 'none' && !direct)
+  const output = (stream: Output, slot: number): Op[] => {
+    const target = targets[stream]
+    if (!pumps(target)) return outputOps(key, stream, target, slot)
+    return [
+      ...outputOps(key, stream, target, OUTSIDE[stream]),
+      { op: 'pipe', reader: SPARE.a, writer: slot },
+      ...chown(slot, owner),
+      { op: 'pump', name: `${kept.outputPumps(key)}/${stream}`, from: SPARE.a, to: OUTSIDE[stream] },
+    ]
+  }
   const open: Op[] = [
-    ...(stdio.stdin === '' ? [nothing(SLOTS[0], O_RDONLY)] : stdinOps(key, stdio.stdin, direct, stdinClosed)),
-    ...outputs.flatMap(({ stream, target }, index): Op[] => {
-      const slot = SLOTS[index + 1] ?? NO_SLOT
-      if (target.kind === 'none') return [nothing(slot, O_WRONLY)]
-      if (!pumps(target)) return outputOps(key, stream, target, slot)
-      return [
-        ...outputOps(key, stream, target, OUTSIDE[stream]),
-        { op: 'pipe', reader: SPARE.a, writer: slot },
-        { op: 'pump', name: `${kept.outputPumps(key)}/${stream}`, from: SPARE.a, to: OUTSIDE[stream] },
-      ]
-    }),
+    ...(stdio.stdin === '' ? [nothing(SLOTS[0], O_RDONLY)] : stdinOps(key, stdio.stdin, direct, stdinClosed, owner)),
+    ...output('stdout', SLOTS[1]),
+    ...output('stderr', SLOTS[2]),
+    ...loggerOps(targets.stdout, logged),
   ]
-  return { open, slots: SLOTS, afterTerminal: [], pumped: outputs.some(({ target }) => pumps(target)) }
+  return {
+    open,
+    slots: SLOTS,
+    afterTerminal: [],
+    pumped: OUTPUTS.some((stream) => pumps(targets[stream])),
+    logged: targets.stdout.kind === 'logger',
+  }
 }
 
 /** A terminal has stdin and stdout only: `stderr` may name what does not exist. */
-const terminalPlan = ({ key, stdio, stdinClosed = false, size, terminalSlot }: StdioInput): StdioPlan => {
-  const out = parse(stdio.stdout)
+const terminalPlan = ({ key, stdio, logged, stdinClosed = false, size, terminalSlot }: StdioInput): StdioPlan => {
+  const out = targetOf(stdio.stdout)
   const open = [
     ...(stdio.stdin === '' ? [] : fifoInput(key, stdio.stdin, OUTSIDE.stdin, stdinClosed)),
-    ...(out.kind === 'none' ? [nothing(OUTSIDE.stdout, O_WRONLY)] : outputOps(key, 'stdout', out, OUTSIDE.stdout)),
+    ...outputOps(key, 'stdout', out, OUTSIDE.stdout),
+    // A logging program has a pipe for what stays silent.
+    ...(out.kind === 'logger' ? outputOps(key, 'stderr', out, OUTSIDE.stderr) : []),
+    ...loggerOps(out, logged),
   ]
   const afterTerminal: Op[] = [
     ...(size === undefined ? [] : [winsize(terminalSlot, size)]),
@@ -117,7 +153,7 @@ const terminalPlan = ({ key, stdio, stdinClosed = false, size, terminalSlot }: S
     // What comes after closes the slot.
     { op: 'use', name: kept.terminal(key), slot: terminalSlot },
   ]
-  return { open, slots: [NO_SLOT, NO_SLOT, NO_SLOT], afterTerminal, pumped: true }
+  return { open, slots: [NO_SLOT, NO_SLOT, NO_SLOT], afterTerminal, pumped: true, logged: out.kind === 'logger' }
 }
 
 /** Sets the size of a terminal that is kept. */
@@ -133,47 +169,52 @@ const winsize = (slot: number, { width, height }: { readonly width: number; read
   cols: width,
 })
 
-type Target = { readonly kind: 'none' } | { readonly kind: 'fifo' | 'file'; readonly path: string }
-
-/** A path is a FIFO; else the scheme says what it is. */
-const parse = (text: string): Target => {
-  if (text === '') return { kind: 'none' }
-  const match = /^([A-Za-z][A-Za-z0-9+.-]*):\/\/(.*)$/s.exec(text)
-  if (match === null) return { kind: 'fifo', path: text }
-  const [, scheme = '', rest = ''] = match
-  if (scheme === 'fifo') return { kind: 'fifo', path: rest }
-  if (scheme === 'file') {
-    if (!rest.startsWith('/')) throw new BerthError('invalid', `stdio "${text}": the path must be absolute`)
-    return { kind: 'file', path: decodeURIComponent(rest) }
-  }
-  if (scheme === 'binary') throw new BerthError('unsupported', 'stdio: logging binaries (binary://) are not supported')
-  throw new BerthError('invalid', `unknown STDIO scheme ${scheme}`)
-}
-
 const nothing = (slot: number, oflags: number): Op => ({ op: 'open', path: '/dev/null', oflags, mode: 0, slot })
 
 /** Opens an output for writing. A FIFO's reader is waited for: a quick process could else write and close before the client has opened. */
-const outputOps = (key: string, stream: Output, target: Target & { readonly path?: string }, slot: number): Op[] => {
-  const { path = '' } = target
-  if (target.kind === 'file') {
-    return [
-      { op: 'mkdir', path: dirname(path), mode: 0o755, flags: DIR_FLAGS.existOk | DIR_FLAGS.parents },
-      { op: 'open', path, oflags: O_WRONLY | O_CREAT | O_APPEND, mode: 0o644, slot },
-    ]
+const outputOps = (key: string, stream: Output, target: Target, slot: number): Op[] => {
+  switch (target.kind) {
+    case 'none':
+      return [nothing(slot, O_WRONLY)]
+    case 'file':
+      return [
+        { op: 'mkdir', path: dirname(target.path), mode: 0o755, flags: DIR_FLAGS.existOk | DIR_FLAGS.parents },
+        { op: 'open', path: target.path, oflags: O_WRONLY | O_CREAT | O_APPEND, mode: 0o644, slot },
+      ]
+    case 'logger':
+      return [
+        { op: 'pipe', reader: LOG[stream], writer: slot },
+        { op: 'keep', slot, name: kept.logged(key, stream) },
+      ]
+    case 'fifo':
+      return [
+        { op: 'open-fifo', path: target.path, slot, timeoutMs: READER_MS },
+        { op: 'open', path: target.path, oflags: O_RDONLY | O_NONBLOCK, mode: 0, slot: SPARE.b },
+        { op: 'keep', slot: SPARE.b, name: kept.reader(key, stream) },
+      ]
   }
-  return [
-    { op: 'open-fifo', path, slot, timeoutMs: READER_MS },
-    { op: 'open', path, oflags: O_RDONLY | O_NONBLOCK, mode: 0, slot: SPARE.b },
-    { op: 'keep', slot: SPARE.b, name: kept.reader(key, stream) },
-  ]
 }
 
-const stdinOps = (key: string, path: string, direct: boolean, closed: boolean): Op[] =>
+/** Starts the program that has both pipes of `outputOps`; their read ends are its alone then. */
+const loggerOps = (target: Target, logged: Logged): Op[] =>
+  target.kind !== 'logger'
+    ? []
+    : [
+        ...startLogger(logged, target.logger, [LOG.stdout, LOG.stderr]),
+        { op: 'close', slot: LOG.stdout },
+        { op: 'close', slot: LOG.stderr },
+      ]
+
+const chown = (slot: number, owner: Owner | undefined): Op[] =>
+  owner === undefined ? [] : [{ op: 'chown-slot', slot, ...owner }]
+
+const stdinOps = (key: string, path: string, direct: boolean, closed: boolean, owner: Owner | undefined): Op[] =>
   direct
     ? fifoInput(key, path, SLOTS[0], closed)
     : [
         ...fifoInput(key, path, OUTSIDE.stdin, closed),
         { op: 'pipe', reader: SLOTS[0], writer: SPARE.a },
+        ...chown(SLOTS[0], owner),
         { op: 'pump', name: kept.inputPump(key), from: OUTSIDE.stdin, to: SPARE.a },
       ]
 

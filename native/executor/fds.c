@@ -2,11 +2,15 @@
 #define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <sys/ioctl.h>
 #include <unistd.h>
 
 #include "../common/fd.h"
 #include "effects.h"
+#include "paths.h"
+
+#define READ_STEP_MS 5u
 
 int run_close(struct executor *ex, const struct op_close *op, struct buf *result) {
   (void)result;
@@ -67,6 +71,27 @@ int run_drain(struct executor *ex, const struct op_drain *op, struct buf *result
   int drained = ex->effects->drain(ex->effects->home, op->name, op->timeout_ms);
   if (drained < 0 || buf_u32(result, (uint32_t)drained) != 0) return fail_sys(&ex->fail, "", op->name);
   return 1;
+}
+
+/* For a pipe that becomes empty the kernel has no event. */
+int run_wait_read(struct executor *ex, const struct op_wait_read *op, struct buf *result) {
+  if (!can(ex, ex->effects->lookup != NULL)) return -1;
+  int fd = ex->effects->lookup(ex->effects->home, op->name), unread = 0;
+  uint64_t until = now_ms() + op->timeout_ms;
+  struct pollfd writer = {.fd = fd}; /* POLLERR: no reader is left */
+  while (fd >= 0 && poll(&writer, 1, 0) == 0) {
+    if (ioctl(fd, FIONREAD, &unread) != 0) return fail_sys(&ex->fail, "ioctl", op->name);
+    if (unread == 0 || now_ms() >= until) break;
+    pause_ms(READ_STEP_MS);
+  }
+  return buf_u32(result, unread == 0 || writer.revents != 0) == 0 ? 1 : fail_sys(&ex->fail, "mmap", op->name);
+}
+
+int run_chown_slot(struct executor *ex, const struct op_chown_slot *op, struct buf *result) {
+  (void)result;
+  int fd = slot_fd(ex, op->slot);
+  if (fd < 0) return -1;
+  return fchown(fd, op->uid, op->gid) == 0 ? 0 : fail_sys(&ex->fail, "fchown", "a descriptor");
 }
 
 int run_give(struct executor *ex, const struct op_give *op, struct buf *result) {

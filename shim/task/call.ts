@@ -10,6 +10,8 @@ import type { ShimRecord, Waiter } from './record.ts'
 export interface Env {
   readonly events: Events
   readonly compiler: Compiler
+  /** containerd's, of all of this shim's containers. */
+  readonly namespace: string
   /** Where this shim's containers have their directories. */
   readonly stateDir: string
   /** The monitor's, which is the shim's. */

@@ -11,6 +11,7 @@ import { TERMINAL_SLOT } from '../../src/plan/terminal.ts'
 import { NODE_CONFIG, type NodeFile } from '../../src/policy/source.ts'
 import { checkId } from '../../src/spec/id.ts'
 import type { Spec } from '../../src/spec/types.ts'
+import { type Logged, undoLoggers } from '../logger.ts'
 import { helperPaths, helpersOf, type RootfsPlan, rootfsPlan } from '../mounts.ts'
 import { containerd } from '../proto/messages.gen.js'
 import { mayHoldFifos, type StdioPlan, stdioPlan } from '../stdio.ts'
@@ -30,6 +31,13 @@ const EEXIST = 17
 
 /** Where a container's own files are. */
 export const taskDir = (env: Env, id: string): string => join(env.stateDir, id)
+/** Whose output a logging program is told that it has. */
+export const loggedOf = (env: Env, id: string, execId: string): Logged => ({
+  taskDir: taskDir(env, id),
+  id,
+  execId,
+  namespace: env.namespace,
+})
 export const undoFile = (env: Env, id: string): string => join(taskDir(env, id), 'undo')
 
 export const create: Method<Request> = async (env, request, step) => {
@@ -52,7 +60,14 @@ const build = async (env: Env, request: Request, step: RunStep) => {
   const spec = env.compiler.limitSpec(written, confinement)
   const stdio: Stdio = { stdin, stdout, stderr, terminal }
   const options = taskOptions(request.options, spec.linux?.cgroupsPath)
-  const io = stdioPlan({ key: id, stdio, direct: mayHoldFifos(spec), terminalSlot: TERMINAL_SLOT })
+  const io = stdioPlan({
+    key: id,
+    stdio,
+    direct: mayHoldFifos(spec, options),
+    options,
+    logged: loggedOf(env, id, ''),
+    terminalSlot: TERMINAL_SLOT,
+  })
   const compiled = env.compiler.compileCreate({
     id,
     bundle,
@@ -65,7 +80,6 @@ const build = async (env: Env, request: Request, step: RunStep) => {
     noPivot: options.noPivot ?? false,
     noNewKeyring: options.noNewKeyring ?? false,
     systemdCgroup: options.systemdCgroup ?? false,
-    ...(options.ioUid === undefined ? {} : { ownerUid: options.ioUid }),
     stdio: io.slots,
     afterTerminal: io.afterTerminal,
     confinement,
@@ -87,6 +101,7 @@ const build = async (env: Env, request: Request, step: RunStep) => {
     ...(oomKills > 0n ? { oomKills: Number(oomKills) } : {}),
     execs: {},
     ...(io.pumped ? { pumped: true } : {}),
+    ...(io.logged ? { logged: true } : {}),
     ...(confinement ? { confined: true } : {}),
     ...(hasOwnPid(spec) ? {} : { sharedPid: true }),
     ...(compiled.start.every(({ op }) => op === 'resume') ? {} : { hooks: true }),
@@ -163,7 +178,8 @@ const run = async (env: Env, { id }: Request, parts: Parts, step: RunStep) => {
     const oomKills = results.bytes(watch) === undefined ? 0n : results.u64(watch)
     return { process: { pid: results.u32(clone), start: String(results.u64(clone, 4)) }, time, oomKills }
   }
-  const undo = (name: string) => step(name, [undoOp(env, id), dropOp(id)])
+  // What is kept first, so that a logging program sees the end of its pipes.
+  const undo = (name: string) => step(name, [dropOp(id), undoOp(env, id)])
   try {
     return await attempt('create')
   } catch (error) {
@@ -192,7 +208,7 @@ const createPlan = (env: Env, id: string, { compiled, io, keep, rootfs }: Parts)
   const undo: Op[] = [
     ...keepGoing(compiled.undo),
     ...keepGoing(compiled.poststop),
-    ...keepGoing([...rootfs.undo, { op: 'rmtree', path: dir, flags: DIR_FLAGS.missingOk }]),
+    ...keepGoing([undoLoggers(dir), ...rootfs.undo, { op: 'rmtree', path: dir, flags: DIR_FLAGS.missingOk }]),
   ]
   return [
     ...compiled.check,

@@ -2,12 +2,23 @@
 
 import type { RunStep } from '../../src/controller/types.ts'
 import type { Plan } from '../../src/plan/ops.ts'
+import { endLogger, readOut } from '../logger.ts'
 import { containerd } from '../proto/messages.gen.js'
-import { kept } from '../stdio.ts'
+import { kept, loggedPipes } from '../stdio.ts'
 import { exitedAt } from '../time.ts'
 import { type Commit, type Env, type Method, timedStep } from './call.ts'
-import { dropOp, undoOp } from './create.ts'
-import { type Ended, type Exit, findTask, getExec, getTask, keyOf, removeExec, removeTask } from './record.ts'
+import { dropOp, taskDir, undoOp } from './create.ts'
+import {
+  type Ended,
+  type Exit,
+  findTask,
+  getExec,
+  getTask,
+  keyOf,
+  removeExec,
+  removeTask,
+  type Task,
+} from './record.ts'
 import { wrongState } from './status.ts'
 import { settle } from './wait.ts'
 
@@ -21,13 +32,19 @@ const answerOf = (pid: number, exit: Exit | undefined): Uint8Array =>
 export const del: Method<containerd.task.DeleteRequest> = (env, { id, execId }, step) =>
   execId === '' ? deleteTask(env, id, step) : deleteExec(env, id, execId, step)
 
-const drain = (key: string): Plan => [{ op: 'drain', name: kept.outputPumps(key), timeoutMs: DRAIN_MS }]
+/** What the process has written goes where it is to go, and what the monitor keeps for the process is closed. */
+const letGo = (key: string, { pumped, logged }: { readonly pumped?: boolean; readonly logged?: boolean }): Plan => [
+  ...(pumped ? ([{ op: 'drain', name: kept.outputPumps(key), timeoutMs: DRAIN_MS }] as const) : []),
+  ...(logged ? readOut(loggedPipes(key)) : []),
+  dropOp(key),
+]
 
 const deleteExec = async (env: Env, id: string, execId: string, step: RunStep): Promise<Commit> => {
-  const { status, process, pumped } = getExec(getTask(env.record(), id), execId)
+  const exec = getExec(getTask(env.record(), id), execId)
+  const { status, process, logged } = exec
   if (status === 'running') throw wrongState.delete('running')
-  const key = keyOf(id, execId)
-  if (process !== undefined) await step('delete', [...(pumped ? drain(key) : []), dropOp(key)])
+  const end = logged ? [endLogger(taskDir(env, id), execId)] : []
+  if (process !== undefined) await step('delete', [...letGo(keyOf(id, execId), exec), ...end])
   return (record) => {
     const { exit, waiters = [] } = getExec(getTask(record, id), execId)
     return {
@@ -38,12 +55,17 @@ const deleteExec = async (env: Env, id: string, execId: string, step: RunStep): 
   }
 }
 
+/** What still lives in the container goes first, so that its pipes end; but a logging program has more time than the undo plan gives it. */
+const removal = (env: Env, id: string, task: Task): Plan =>
+  task.logged
+    ? [...letGo(id, task), endLogger(taskDir(env, id), ''), undoOp(env, id)]
+    : [undoOp(env, id), ...letGo(id, task)]
+
 const deleteTask = async (env: Env, id: string, step: RunStep): Promise<Commit> => {
   const task = getTask(env.record(), id)
   if (task.status === 'running' || task.status === 'paused') throw wrongState.delete(task.status)
   const { pid } = task.process
-  // What still lives in the container goes first, so that its pipes end.
-  const { time } = await timedStep(step, 'delete', [undoOp(env, id), ...(task.pumped ? drain(id) : []), dropOp(id)])
+  const { time } = await timedStep(step, 'delete', removal(env, id, task))
   return (record) => {
     const now = findTask(record, id)
     if (now === undefined) throw wrongState.finished()

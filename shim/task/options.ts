@@ -23,5 +23,6 @@ export const taskOptions = (
     ...(runc.noNewKeyring ? { noNewKeyring: true } : {}),
     ...(runc.systemdCgroup || systemd ? { systemdCgroup: true } : {}),
     ...(runc.ioUid === 0 ? {} : { ioUid: runc.ioUid }),
+    ...(runc.ioGid === 0 ? {} : { ioGid: runc.ioGid }),
   }
 }

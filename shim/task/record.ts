@@ -38,6 +38,8 @@ interface ProcessState {
   readonly waiters?: readonly Waiter[]
   /** Pumps carry its output: Delete waits for their end. */
   readonly pumped?: boolean
+  /** A logging program takes its output: Delete ends that. */
+  readonly logged?: boolean
 }
 
 /** `failed`: its Start failed before there was a process. */
@@ -65,6 +67,7 @@ export interface TaskOptions {
   readonly noNewKeyring?: boolean
   readonly systemdCgroup?: boolean
   readonly ioUid?: number
+  readonly ioGid?: number
 }
 
 export interface Task extends ProcessState {

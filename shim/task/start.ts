@@ -4,10 +4,11 @@ import { inUndivided } from '../../src/container/divided.ts'
 import type { RunStep } from '../../src/controller/types.ts'
 import { KILL_FLAGS, NO_SLOT, type Plan, REPORTS } from '../../src/plan/ops.ts'
 import { TERMINAL_SLOT } from '../../src/plan/terminal.ts'
+import { undoLoggers } from '../logger.ts'
 import { containerd } from '../proto/messages.gen.js'
 import { stdioPlan } from '../stdio.ts'
 import { type Commit, type Env, type Method, timedStep } from './call.ts'
-import { dropOp, readConfig } from './create.ts'
+import { dropOp, loggedOf, readConfig, taskDir } from './create.ts'
 import { keptPolicies } from './policy.ts'
 import {
   type Exec,
@@ -67,10 +68,11 @@ const startExec = async (env: Env, id: string, execId: string, step: RunStep): P
   if (exec.status !== 'added') throw wrongState.start(exec.status === 'running' ? 'running' : 'stopped')
   if (task.exit !== undefined || task.pending !== undefined) throw wrongState.initNotRunning(id)
   try {
-    const { process, time, pumped } = await runExec(env, id, execId, task, exec, step)
+    const { process, time, io } = await runExec(env, id, execId, task, exec, step)
     return (record) => {
       const { spec: _, stdinClosed: _closed, size: _size, ...now } = getExec(getTask(record, id), execId)
-      const started: Exec = { ...now, status: 'running', process, ...(pumped ? { pumped } : {}) }
+      const output = { ...(io.pumped ? { pumped: true } : {}), ...(io.logged ? { logged: true } : {}) }
+      const started: Exec = { ...now, status: 'running', process, ...output }
       return {
         record: putExec(record, id, execId, started),
         answer: answer(process.pid),
@@ -78,7 +80,8 @@ const startExec = async (env: Env, id: string, execId: string, step: RunStep): P
       }
     }
   } catch (error) {
-    await step('undo', [dropOp(keyOf(id, execId))]).catch(() => undefined)
+    const undo = [dropOp(keyOf(id, execId)), undoLoggers(taskDir(env, id), execId)]
+    await step('undo', undo).catch(() => undefined)
     return notStarted(id, execId, execFailed(error))
   }
 }
@@ -108,6 +111,8 @@ const runExec = async (env: Env, id: string, execId: string, task: Task, exec: E
     key,
     stdio,
     direct: false,
+    options: task.options,
+    logged: loggedOf(env, id, execId),
     terminalSlot: TERMINAL_SLOT,
     ...(stdinClosed ? { stdinClosed } : {}),
     ...(size === undefined ? {} : { size }),
@@ -128,11 +133,10 @@ const runExec = async (env: Env, id: string, execId: string, task: Task, exec: E
       preserveFds: 0,
       afterTerminal: io.afterTerminal,
       arch,
-      ...(task.options.ioUid === undefined ? {} : { ownerUid: task.options.ioUid }),
     })
     const plan = [...io.open, ...compiled]
     const clone = plan.findIndex((op) => op.op === 'clone' && op.key === key)
     const { results, time } = await timedStep(step, name, plan)
-    return { process: { pid: results.u32(clone), start: String(results.u64(clone, 4)) }, time, pumped: io.pumped }
+    return { process: { pid: results.u32(clone), start: String(results.u64(clone, 4)) }, time, io }
   })
 }

@@ -1,6 +1,7 @@
 /** Which code and text an error is answered with. Texts are runc's, which people and test suites look for. */
 
 import { BerthError, type ErrorKind } from '../../src/errors.ts'
+import { ioFailed } from '../output.ts'
 import { Code, RpcError } from '../ttrpc/status.ts'
 import type { TaskStatus } from './record.ts'
 
@@ -28,19 +29,26 @@ export const statusOf = (error: unknown): { readonly code: number; readonly mess
 const isProcess = (error: unknown): boolean =>
   error instanceof BerthError && (error.op === 'find-exec' || error.op === 'exec' || error.op === 'chdir')
 
+/** A program that takes a process's output does not start, or is not ready. */
+const isIo = (error: unknown): boolean => error instanceof BerthError && error.op === 'spawn'
+
 const START = 'unable to start container process: '
 
 /** Create's one failure. Never code 12: containerd would take that for a shim that lacks this version of the API. */
 export const createFailed = (error: unknown): RpcError =>
   error instanceof RpcError
     ? error
-    : new RpcError(Code.unknown, `OCI runtime create failed: ${isProcess(error) ? START : ''}${messageOf(error)}`)
+    : isIo(error)
+      ? ioFailed(messageOf(error))
+      : new RpcError(Code.unknown, `OCI runtime create failed: ${isProcess(error) ? START : ''}${messageOf(error)}`)
 
 /** Start of an exec. */
 export const execFailed = (error: unknown): RpcError =>
   error instanceof RpcError
     ? error
-    : new RpcError(Code.unknown, `OCI runtime exec failed: exec failed: ${START}${messageOf(error)}`)
+    : isIo(error)
+      ? ioFailed(messageOf(error))
+      : new RpcError(Code.unknown, `OCI runtime exec failed: exec failed: ${START}${messageOf(error)}`)
 
 /** Start of init. */
 export const startFailed = (error: unknown): RpcError =>

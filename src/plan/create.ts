@@ -44,8 +44,6 @@ export interface CreateInput {
   /** What to do with the terminal's master, which is in TERMINAL_SLOT by then. */
   readonly afterTerminal: Plan
   readonly arch: Arch
-  /** Owner of the stdio descriptors, where that is not the process's user. */
-  readonly ownerUid?: number
   /** Policies beyond the configuration, under whose limits it is already (`limitSpec`). */
   readonly confinement?: Confinement | undefined
 }
@@ -162,7 +160,6 @@ const planInit = (context: InitContext): { plan: Plan; notifies: boolean; warnin
     facts: input.facts,
     arch: input.arch,
     preserveFds: input.preserveFds,
-    ownerUid: input.ownerUid,
     confinement: input.confinement,
   })
   const plan: Op[] = [

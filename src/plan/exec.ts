@@ -33,8 +33,6 @@ export interface ExecInput {
   /** What to do with the terminal's master, which is in TERMINAL_SLOT by then. */
   readonly afterTerminal: Plan
   readonly arch: Arch
-  /** Owner of the stdio descriptors, where that is not the process's user. */
-  readonly ownerUid?: number
   /** That of the container. */
   readonly confinement?: Confinement | undefined
 }

@@ -346,6 +346,24 @@ export const OPS = {
    * in which they were attached. Result: for each u32 number of values, u64 values.
    */
   'bpf-counts': op(192, { path: 'str', attach: 'u32', map: 'str' }),
+  /**
+   * Starts a program that outlives the plan, with what is in the slots `fds` as its descriptors from 3 on, behind them one to say by that it is
+   * ready, and /dev/null as its stdio. Its pid and start time are in the file `record` before it runs (trap 10). Waits for a byte or, where
+   * `byte` is 0, EOF of that descriptor; a program that is not ready after `timeoutMs` is killed: ETIMEDOUT.
+   */
+  spawn: op(150, { path: 'str', args: 'strs', env: 'strs', fds: 'u32s', record: 'str', byte: 'u32', timeoutMs: 'u32' }),
+  /**
+   * Ends the programs that `spawn` has recorded in `path`, a file or a directory of them, none if it is missing, and removes their records.
+   * They may go by themselves for `eofMs`, then they get SIGTERM, and SIGKILL after `termMs`.
+   */
+  'end-spawned': op(151, { path: 'str', eofMs: 'u32', termMs: 'u32' }),
+  /**
+   * Waits until somebody has read what is in the pipe that is kept under `name`, or nobody can any more. Result: u32 1, 0 if `timeoutMs` ran
+   * out first.
+   */
+  'wait-read': op(152, { name: 'str', timeoutMs: 'u32' }),
+  /** Changes the owner of what a descriptor is of. */
+  'chown-slot': op(153, { slot: 'slot', uid: 'u32', gid: 'u32' }),
 
   // ---- In the cloned process: before the pivot -----------------------------------------------------------------
   /** Enters a namespace (`nstype`: CLONE_NEW*); 0 = whatever the descriptor is. A pidfd enters those in `nstype`. */

@@ -31,7 +31,6 @@ export interface ProcessContext {
   readonly facts: HostFacts
   readonly arch: Arch
   readonly preserveFds: number
-  readonly ownerUid?: number | undefined
   readonly confinement?: Confinement | undefined
 }
 
@@ -148,7 +147,7 @@ export const planIdentity = (context: ProcessContext): Identity => {
     ...planPersonality(spec),
     ...planLabels(process, facts),
     { op: 'umask', mask: user.umask ?? DEFAULT_UMASK, pointer: '/process/user/umask' },
-    { op: 'chown-stdio', uid: stdioOwner(context), pointer: '/process/user' },
+    { op: 'chown-stdio', uid: user.uid, pointer: '/process/user' },
     { op: 'chdir', path: process.cwd, flags: 0, pointer: '/process/cwd' },
     ...planRlimits(process.rlimits),
     ...domains.make,
@@ -174,10 +173,6 @@ export const planIdentity = (context: ProcessContext): Identity => {
   ]
   return { ops, notifies: filter.notifies, warnings: [...warnings, ...filter.warnings] }
 }
-
-/** A terminal is the process's own; descriptors that were handed over may have to stay another's. */
-const stdioOwner = ({ process, ownerUid }: ProcessContext): number =>
-  process.terminal ? process.user.uid : (ownerUid ?? process.user.uid)
 
 const variable = (process: Process, name: string): string | undefined =>
   process.env?.findLast((entry) => entry.startsWith(`${name}=`))?.slice(name.length + 1)

@@ -141,7 +141,7 @@ test('no hooks: the process is not stopped on the way', () => {
 
 test('a terminal: asked for by the process, taken before it is parked', () => {
   const spec = withProcess({ terminal: true, consoleSize: { height: 24, width: 80 }, user: { uid: 5, gid: 5 } })
-  const { create } = compile(spec, { afterTerminal: [{ op: 'keep', slot: TERMINAL_SLOT, name: 'tty' }], ownerUid: 9 })
+  const { create } = compile(spec, { afterTerminal: [{ op: 'keep', slot: TERMINAL_SLOT, name: 'tty' }] })
   inOrder(names(create), 'clone', 'resume', 'keep', 'resume')
   assert.deepEqual(
     all(create, 'resume').map(({ until, slot }) => [until, slot]),
@@ -154,7 +154,6 @@ test('a terminal: asked for by the process, taken before it is parked', () => {
   assert.deepEqual([rows, cols, console], [24, 80, 1])
   assert.ok(!names(inside(create)).includes('stdio'))
   assert.equal(one(inside(create), 'chown-stdio').uid, 5)
-  assert.equal(one(inside(compile(plainSpec(), { ownerUid: 9 }).create), 'chown-stdio').uid, 9)
 })
 
 test('undo: kill, wait, remove; nothing of it stops at what is missing', () => {

@@ -74,7 +74,7 @@ describe('a life', () => {
     })
     assert.deepEqual(
       h.world.log.slice(-2).map(({ op }) => op),
-      ['stored', 'drop'],
+      ['drop', 'stored'],
     )
     await assert.rejects(create(h, { checkpoint: '/x' }), (error: RpcError) => error.code === 2)
     await h.exit('c1', 100, 9)
@@ -516,11 +516,33 @@ describe('stdio', () => {
     assert.deepEqual(opened(h).slice(-2), ['use', 'winsize'])
   })
 
-  test('file and unknown schemes', async () => {
+  test('a file takes both outputs, and an unknown scheme is told in runc’s words', async () => {
     const h = new Harness()
-    await assert.rejects(create(h, { stdout: 'binary:///x?a=b' }), (error: RpcError) => error.code === 2)
-    await assert.rejects(create(h, { stdout: 'x://y' }), status(2, 'OCI runtime create failed: unknown STDIO scheme x'))
-    await create(h, { stdout: 'file:///log/out', stderr: 'file:///log/out' })
+    const words = 'failed to create init process I/O: unknown STDIO scheme x'
+    await assert.rejects(create(h, { stdout: 'x://y' }), status(2, words))
+    await create(h, { stdout: 'file:///log/out', stderr: '/err' })
     assert.ok(h.world.log.some((op) => op.op === 'mkdir' && op.path === '/log'))
+    const files = h.world.log.flatMap((op) => (op.op === 'open' && op.mode === 0o644 ? [op.path] : []))
+    assert.deepEqual(files, ['/log/out', '/log/out'])
+  })
+
+  test('a logging program starts before the container, and ends once its pipes were read and closed', async () => {
+    const h = new Harness()
+    await running(h, { stdout: 'binary-v2:///bin/log?a=1', stderr: '' })
+    const spawned = h.world.log.find((op) => op.op === 'spawn')
+    assert.deepEqual(spawned, {
+      op: 'spawn',
+      path: '/bin/log',
+      args: ['/bin/log', 'a', '1'],
+      env: ['CONTAINER_ID=c1', 'CONTAINER_NAMESPACE=ns'],
+      fds: [13, 14],
+      record: '/state/c1/loggers/init',
+      byte: 1,
+      timeoutMs: 10_000,
+    })
+    assert.ok(opened(h).indexOf('spawn') < opened(h).indexOf('clone'))
+    await h.exit('c1', 100, 0)
+    await del(h)
+    assert.deepEqual(opened(h).slice(-6), ['wait-read', 'wait-read', 'drop', 'end-spawned', 'stored', 'clock'])
   })
 })

@@ -1,0 +1,265 @@
+/** Standard streams over the real socket: clients that come late, leave and come back, and processes that keep or flood their output. */
+import assert from 'node:assert/strict'
+import { execFileSync } from 'node:child_process'
+import { chmodSync, readFileSync, statSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { after, afterEach, before, beforeEach, describe, it } from 'node:test'
+import { containerd } from '../../shim/proto/messages.gen.js'
+import { busybox, type Config, notHere } from '../harness/bundle.ts'
+import { nothingLeft, snapshot, until } from '../harness/host.ts'
+import { closeClients, eventsSocket, Image } from '../harness/life.ts'
+import { Daemon } from '../harness/shim.ts'
+import { Fifo, Streamed, type Streams } from '../harness/stdio.ts'
+
+const { RuncOptions } = containerd.options
+
+const memoryOf = (pid: number): number =>
+  Number(/^RssAnon:\s+(\d+) kB$/m.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))?.[1])
+
+describe('stdio', { skip: notHere }, () => {
+  let daemon: Daemon
+  let image: Image
+  let base: Config
+  let events: ReturnType<typeof eventsSocket>
+  let pristine: Set<string>
+  before(() => {
+    image = new Image()
+    base = image.config([])
+    chmodSync(image.dir, 0o755)
+  })
+  after(() => image[Symbol.dispose]())
+  beforeEach(() => {
+    pristine = snapshot()
+    daemon = new Daemon()
+    events = eventsSocket(daemon)
+  })
+  afterEach(async () => {
+    closeClients()
+    events.close()
+    daemon[Symbol.dispose]()
+    await nothingLeft(pristine)
+  })
+
+  const shell = (text: string): Config => ({ ...base, process: { ...base.process, args: ['/bin/sh', '-c', text] } })
+  const shared = (config: Config): Config => ({
+    ...config,
+    linux: {
+      ...config.linux,
+      namespaces: config.linux.namespaces.filter(({ type }: { type: string }) => type !== 'pid'),
+    },
+  })
+  const fifos = () => ({
+    stdin: new Fifo(daemon, 'in'),
+    stdout: new Fifo(daemon, 'out'),
+    stderr: new Fifo(daemon, 'err'),
+  })
+  const pathsOf = ({ stdin, stdout, stderr }: Partial<ReturnType<typeof fifos>>): Streams => ({
+    ...(stdin ? { stdin: stdin.path } : {}),
+    ...(stdout ? { stdout: stdout.path } : {}),
+    ...(stderr ? { stderr: stderr.path } : {}),
+  })
+
+  /** The three ways that bytes can go: the process has the FIFOs, pipes of init, pipes of an exec. */
+  const ways = {
+    'FIFOs of init': async (config: Config, streams: Streams) => {
+      const one = await Streamed.start(daemon, 'one', config)
+      await one.create(image, streams)
+      return { one, execId: '' }
+    },
+    'pipes of init': async (config: Config, streams: Streams) => {
+      const one = await Streamed.start(daemon, 'one', shared(config))
+      await one.create(image, streams)
+      return { one, execId: '' }
+    },
+    'pipes of an exec': async (config: Config, streams: Streams) => {
+      const one = await Streamed.start(daemon, 'one', shell('sleep 1000'))
+      await one.create(image, {})
+      await one.begin()
+      await one.exec('e', config.process, streams)
+      return { one, execId: 'e' }
+    },
+  } as const
+  const end = async ({ one, execId }: { one: Streamed; execId: string }) => {
+    if (execId !== '') {
+      await one.delete(execId)
+      await one.kill()
+    }
+    await one.delete()
+    await one.leave()
+  }
+
+  for (const [way, make] of Object.entries(ways)) {
+    it(`${way}: clients come late, leave, come back, and stdin ends when it is closed`, async () => {
+      const { stdin, stdout } = fifos()
+      const echo = shell('while read -r line; do echo "got $line"; done; echo end')
+      const beginning = make(echo, pathsOf({ stdin, stdout })).then(async (one) => {
+        await one.one.begin(one.execId)
+        return one
+      })
+      // The shim has come to the streams: it waits for a reader now.
+      let input = await stdin.awaitedWriter()
+      let out = stdout.reader()
+      const life = await beginning
+      input.write('1\n')
+      assert.equal(await out.text('\n'), 'got 1\n')
+      out[Symbol.dispose]()
+      // Nobody reads: what the process writes stays, and it lives on.
+      input.write('2\n')
+      input[Symbol.dispose]()
+      input = stdin.writer()
+      input.write('3\n')
+      out = stdout.reader()
+      assert.equal(await out.text('3\n'), 'got 2\ngot 3\n')
+      input.write('4\n')
+      input[Symbol.dispose]()
+      await life.one.closeStdin(life.execId)
+      assert.equal(await life.one.wait(life.execId), 0)
+      assert.equal((await out.rest()).toString(), 'got 4\nend\n')
+      out[Symbol.dispose]()
+      await end(life)
+    })
+
+    it(`${way}: what is in stdin when it is closed is read`, async () => {
+      const { stdin, stdout } = fifos()
+      using out = stdout.reader()
+      const life = await make(shell('read -r go; cat | md5sum'), pathsOf({ stdin, stdout }))
+      await life.one.begin(life.execId)
+      const data = Buffer.from(Array.from({ length: 60_000 }, (_, i) => (i * 7) % 251))
+      const input = stdin.writer()
+      await input.writeAll(Buffer.concat([Buffer.from('go\n'), data]))
+      input[Symbol.dispose]()
+      await life.one.closeStdin(life.execId)
+      await life.one.closeStdin(life.execId)
+      assert.equal(await life.one.wait(life.execId), 0)
+      const sum = execFileSync('md5sum', { input: data }).toString()
+      assert.equal((await out.rest()).toString(), sum)
+      await end(life)
+    })
+
+    it(`${way}: a slow reader holds the writer up, costs no memory, and gets every byte`, async () => {
+      const { stdout } = fifos()
+      using out = stdout.reader()
+      const life = await make(shell('seq 1 1500000; printf last'), pathsOf({ stdout }))
+      const monitor = await life.one.shimPid()
+      await life.one.begin(life.execId)
+      const chunks: Buffer[] = []
+      await until(
+        'the first bytes',
+        () => chunks.push(out.read(1) ?? Buffer.alloc(0)) > 0 && Buffer.concat(chunks).length > 0,
+      )
+      const memory = memoryOf(monitor)
+      // Some at a time, and then all.
+      for (let i = 0; i < 50; i++) {
+        chunks.push(out.read(4096) ?? Buffer.alloc(0))
+        await new Promise(setImmediate)
+      }
+      assert.ok(memoryOf(monitor) <= memory + 64, `the monitor grew from ${memory} to ${memoryOf(monitor)} kB`)
+      chunks.push(await out.rest())
+      assert.equal(await life.one.wait(life.execId), 0)
+      const sum = (input: Buffer) => execFileSync('md5sum', { input }).toString()
+      const expected = execFileSync(busybox ?? '', ['sh', '-c', 'busybox seq 1 1500000; printf last'], {
+        maxBuffer: 1 << 26,
+      })
+      assert.equal(sum(Buffer.concat(chunks)), sum(expected))
+      await end(life)
+    })
+  }
+
+  it('a background process that holds the output keeps nobody waiting, and Delete cuts it off', async () => {
+    const { stdout } = fifos()
+    using out = stdout.reader()
+    const one = await Streamed.start(daemon, 'one', shell('sleep 1000'))
+    const init = await one.create(image, {})
+    await one.begin()
+    // The second ends of SIGPIPE, once it writes to what nobody reads.
+    const text = 'sleep 1000 & (sleep 0.5; while echo more; do sleep 0.1; done) & echo done'
+    await one.exec('e', shell(text).process, { stdout: stdout.path })
+    const started = performance.now()
+    await one.begin('e')
+    assert.equal(await one.wait('e'), 0)
+    await until('the exit event', () => events.of('one').includes('/tasks/exit'))
+    await one.delete('e')
+    assert.ok(performance.now() - started < 5000)
+    assert.match((await out.rest()).toString(), /^done\n(more\n)*$/)
+    // Of the exec's processes but the first is left.
+    await until('the other has ended', async () => {
+      const names = (await one.pids())
+        .filter((pid) => pid !== init)
+        .map((pid) => readFileSync(`/proc/${pid}/cmdline`, 'utf8').replaceAll('\0', ' ').trim())
+      return names.join() === 'sleep 1000'
+    })
+    await one.kill()
+    await one.delete()
+    await one.leave()
+  })
+
+  it('a terminal of an exec: output and input', async () => {
+    const { stdin, stdout } = fifos()
+    using out = stdout.reader()
+    const one = await Streamed.start(daemon, 'one', shell('sleep 1000'))
+    await one.create(image, {})
+    await one.begin()
+    const { process } = shell('stty -echo; echo ready; read -r x; echo "x=$x"; test -t 2')
+    // As CRI does, with an stderr that does not exist.
+    const streams = { stdin: stdin.path, stdout: stdout.path, stderr: join(daemon.dir, 'none'), terminal: true }
+    await one.exec('e', { ...process, terminal: true }, streams)
+    await one.begin('e')
+    assert.equal(await out.text('\n'), 'ready\r\n')
+    using input = stdin.writer()
+    input.write('word\n')
+    assert.equal(await one.wait('e'), 0)
+    assert.equal((await out.rest()).toString(), 'x=word\r\n')
+    await one.delete('e')
+    await one.kill()
+    await one.delete()
+    await one.leave()
+  })
+
+  it('the owner of pipes: the group is io_gid, the user the process’s own, as with runc', async () => {
+    const { stdin, stdout, stderr } = fifos()
+    using out = stdout.reader()
+    using err = stderr.reader()
+    const config = shell('stat -L -c %u:%g /dev/fd/0 /dev/fd/1 /dev/fd/2; echo again >/dev/stderr')
+    config.process = { ...config.process, user: { uid: 5, gid: 3 } }
+    const one = await Streamed.start(daemon, 'one', config)
+    for (const dir of [daemon.dir, one.task.bundle, join(one.task.bundle, 'rootfs')]) chmodSync(dir, 0o755)
+    await one.create(image, pathsOf({ stdin, stdout, stderr }), RuncOptions.encode({ ioUid: 9, ioGid: 8 }).finish())
+    await one.begin()
+    assert.equal(await one.wait(), 0)
+    assert.equal((await out.rest()).toString(), '5:8\n5:8\n5:8\n')
+    assert.equal((await err.rest()).toString(), 'again\n')
+    assert.deepEqual([statSync(stdout.path).uid, statSync(stdout.path).gid], [0, 0], "the client's FIFO is its own")
+    await one.delete()
+    await one.leave()
+  })
+
+  it('a file takes both outputs, behind what it has', async () => {
+    const path = join(daemon.dir, 'logs/a b/log')
+    for (const round of [1, 2]) {
+      const one = await Streamed.start(daemon, `file${round}`, shell('echo out; echo err >&2'))
+      const uri = `file://${path.replace(' ', '%20')}`
+      await one.create(image, { stdout: uri, stderr: uri })
+      await one.begin()
+      assert.equal(await one.wait(), 0)
+      await one.delete()
+      await one.leave()
+      assert.equal(statSync(path).mode & 0o7777, 0o644)
+      assert.equal(statSync(join(daemon.dir, 'logs')).mode & 0o7777, 0o755)
+      const lines = readFileSync(path, 'utf8').trim().split('\n').sort()
+      assert.deepEqual(
+        lines,
+        ['err', 'out'].flatMap((line) => Array.from({ length: round }, () => line)),
+      )
+      writeFileSync(path, '', { flag: 'a' })
+    }
+  })
+
+  it('a reader that never comes is an error, and nothing is left', async () => {
+    const one = await Streamed.start(daemon, 'one', shell('true'))
+    await assert.rejects(one.create(image, { stdout: join(daemon.dir, 'missing') }), /open FIFO .*missing.*ENOENT/)
+    await assert.rejects(one.create(image, { stdout: 'npipe://x' }), {
+      message: 'failed to create init process I/O: unknown STDIO scheme npipe',
+    })
+    await one.leave()
+  })
+})
