@@ -1,7 +1,8 @@
 /** A ttrpc client for unary calls: any number at once over one connection. */
 
-import { connect, type Socket } from 'node:net'
-import { encodeFrame, FRAME, FrameReader, oversize } from './frame.ts'
+import { connect } from 'node:net'
+import type { Duplex } from 'node:stream'
+import { encodeFrame, FRAME, FrameReader, MAX_STREAM, oversize, type Received } from './frame.ts'
 import { decodeResponse, encodeRequest, payloadOf } from './message.ts'
 import { Code, RpcError } from './status.ts'
 
@@ -14,21 +15,25 @@ export interface CallOptions {
   /** Told to the server, and after it the call fails with deadline-exceeded. */
   readonly timeoutMs?: number
   readonly metadata?: Readonly<Record<string, string>>
+  /** Gives the call up: it fails with canceled. The server is not told, for the protocol has no word for it; its answer is dropped. */
+  readonly signal?: AbortSignal
 }
 
 export class Client {
-  readonly #socket: Socket
+  readonly #connection: Duplex
   readonly #frames = new FrameReader()
   readonly #pending = new Map<number, Pending>()
   /** A client's streams are odd and rise. */
   #stream = 1
-  #ended: Error | undefined
+  #ended: RpcError | undefined
 
-  constructor(socket: Socket) {
-    this.#socket = socket
-    socket.on('data', (chunk) => this.#receive(chunk as Buffer))
-    socket.on('error', (error) => this.#end(error))
-    socket.on('close', () => this.#end(new RpcError(Code.unavailable, 'ttrpc: closed')))
+  /** Speaks over this connection, which is the client's from now on. */
+  constructor(connection: Duplex) {
+    this.#connection = connection
+    connection.on('data', (chunk: Uint8Array) => this.#receive(chunk))
+    connection.on('error', (error) => this.#end(`ttrpc: ${error.message}`))
+    connection.on('end', () => this.close())
+    connection.on('close', () => this.#end('ttrpc: closed'))
   }
 
   /** Connects to a UNIX socket: a path, or `unix://` and a path. */
@@ -42,12 +47,18 @@ export class Client {
     return new Client(socket)
   }
 
+  /** Calls that have no answer yet. */
+  get pending(): number {
+    return this.#pending.size
+  }
+
   /** Calls a method and returns the answer's payload; an answer with a status is thrown as RpcError. */
   async call(service: string, method: string, payload: Uint8Array, options: CallOptions = {}): Promise<Uint8Array> {
+    const { timeoutMs = 0, metadata = {}, signal } = options
+    const canceled = () => new RpcError(Code.canceled, `${method}: given up by its caller`)
     if (this.#ended !== undefined) throw this.#ended
-    const { timeoutMs = 0, metadata = {} } = options
-    const stream = this.#stream
-    this.#stream += 2
+    if (signal?.aborted) throw canceled()
+    if (this.#stream > MAX_STREAM) throw new RpcError(Code.unavailable, 'ttrpc: the connection has no stream left')
     const request = encodeRequest({
       service,
       method,
@@ -55,51 +66,58 @@ export class Client {
       timeoutNano: BigInt(Math.round(timeoutMs * 1e6)),
       metadata: Object.entries(metadata).map(([key, value]) => ({ key, value })),
     })
-    const frame = encodeFrame({ stream, type: FRAME.request, flags: 0, payload: request })
+    const frame = encodeFrame({ stream: this.#stream, type: FRAME.request, flags: 0, payload: request })
+    const stream = this.#stream
+    this.#stream += 2
     const { promise, resolve, reject } = Promise.withResolvers<Uint8Array>()
     this.#pending.set(stream, { resolve, reject })
-    const late = () => this.#settle(stream)?.reject(new RpcError(Code.deadlineExceeded, `${method}: no answer in time`))
+    const late = () => this.#take(stream)?.reject(new RpcError(Code.deadlineExceeded, `${method}: no answer in time`))
     const timer = timeoutMs > 0 ? setTimeout(late, timeoutMs) : undefined
-    this.#socket.write(frame)
+    const abort = () => this.#take(stream)?.reject(canceled())
+    signal?.addEventListener('abort', abort)
+    this.#connection.write(frame)
     try {
       return await promise
     } finally {
       clearTimeout(timer)
+      signal?.removeEventListener('abort', abort)
     }
   }
 
   /** Ends the connection; calls without an answer fail. */
   close(): void {
-    this.#socket.destroy()
-    this.#end(new RpcError(Code.unavailable, 'ttrpc: closed'))
+    this.#connection.destroy()
+    this.#end('ttrpc: closed')
   }
 
   #receive(chunk: Uint8Array): void {
     for (const frame of this.#frames.push(chunk)) {
       if (frame.type !== FRAME.response) continue
       // A stream that is not known any more is one whose caller gave up.
-      const pending = this.#settle(frame.stream)
-      if ('oversize' in frame) {
-        pending?.reject(oversize(frame.oversize))
-        continue
-      }
-      try {
-        pending?.resolve(payloadOf(decodeResponse(frame.payload)))
-      } catch (error) {
-        pending?.reject(error as Error)
-      }
+      const pending = this.#take(frame.stream)
+      if (pending !== undefined) settle(pending, frame)
     }
   }
 
-  #settle(stream: number): Pending | undefined {
+  #take(stream: number): Pending | undefined {
     const pending = this.#pending.get(stream)
     this.#pending.delete(stream)
     return pending
   }
 
-  #end(error: Error): void {
-    this.#ended ??= error
-    for (const pending of this.#pending.values()) pending.reject(error)
+  #end(why: string): void {
+    this.#ended ??= new RpcError(Code.unavailable, why)
+    for (const pending of this.#pending.values()) pending.reject(this.#ended)
     this.#pending.clear()
+  }
+}
+
+const settle = ({ resolve, reject }: Pending, frame: Received): void => {
+  try {
+    if ('oversize' in frame) throw oversize(frame.oversize)
+    resolve(payloadOf(decodeResponse(frame.payload)))
+  } catch (error) {
+    const malformed = () => new RpcError(Code.internal, `malformed answer: ${(error as Error).message}`)
+    reject(error instanceof RpcError ? error : malformed())
   }
 }

@@ -5,6 +5,8 @@ import { Code, RpcError } from './status.ts'
 export const HEADER_SIZE = 10
 /** A longer payload is answered with resource-exhausted. */
 export const MAX_PAYLOAD = 4 * 1024 * 1024
+/** A stream's number is a u32; those of clients are odd. */
+export const MAX_STREAM = 0xffffffff
 
 export const FRAME = { request: 1, response: 2, data: 3 } as const
 /** Flags of streams, which unary calls do not use. */

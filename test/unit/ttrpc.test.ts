@@ -1,14 +1,20 @@
 import assert from 'node:assert/strict'
-import { mkdtempSync, rmSync } from 'node:fs'
-import { connect } from 'node:net'
-import { tmpdir } from 'node:os'
+import { globSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { after, before, describe, test } from 'node:test'
-import { Client } from '../../shim/ttrpc/client.ts'
-import { encodeFrame, FRAME, FrameReader, HEADER_SIZE, MAX_PAYLOAD, type Received } from '../../shim/ttrpc/frame.ts'
-import { decodeRequest, decodeResponse, encodeRequest, encodeResponse } from '../../shim/ttrpc/message.ts'
-import { serve } from '../../shim/ttrpc/server.ts'
-import { RpcError } from '../../shim/ttrpc/status.ts'
+import { describe, test } from 'node:test'
+import {
+  decodeRequest,
+  decodeResponse,
+  encodeFrame,
+  encodeRequest,
+  encodeResponse,
+  FRAME,
+  FrameReader,
+  HEADER_SIZE,
+  MAX_PAYLOAD,
+  type Received,
+  type RpcError,
+} from '../../shim/ttrpc/index.ts'
 
 const frame = (stream: number, length: number, type: number = FRAME.request) => ({
   stream,
@@ -107,70 +113,11 @@ describe('messages', () => {
   })
 })
 
-describe('client and server', () => {
-  const dir = mkdtempSync(join(tmpdir(), 'ttrpc-'))
-  const path = join(dir, 'sock')
-  let server: Awaited<ReturnType<typeof serve>>
-  before(async () => {
-    server = await serve(path, async ({ service, method, payload, metadata }) => {
-      if (method === 'fail') throw new RpcError(9, `no ${service}`)
-      if (method === 'never') return new Promise(() => {})
-      if (method === 'metadata') return Buffer.from(JSON.stringify(metadata))
-      // Later calls are answered sooner.
-      await new Promise((resolve) => setTimeout(resolve, 20 - (payload[0] ?? 0)))
-      return payload
-    })
-  })
-  after(() => {
-    server.close()
-    rmSync(dir, { recursive: true })
-  })
-
-  test('calls run at the same time and get their own answers', async () => {
-    const client = await Client.connect(`unix://${path}`)
-    const answers = await Promise.all(Array.from({ length: 20 }, (_, i) => client.call('s', 'echo', Uint8Array.of(i))))
-    assert.deepEqual(
-      answers.map(([first]) => first),
-      Array.from({ length: 20 }, (_, i) => i),
-    )
-    client.close()
-  })
-
-  test('errors, metadata, a time limit, and the end of the connection', async () => {
-    const client = await Client.connect(path)
-    const none = new Uint8Array()
-    await assert.rejects(client.call('s', 'fail', none), { code: 9, message: 'no s' })
-    const metadata = await client.call('s', 'metadata', none, { metadata: { 'containerd-namespace-ttrpc': 'ns' } })
-    assert.deepEqual(JSON.parse(Buffer.from(metadata).toString()), [{ key: 'containerd-namespace-ttrpc', value: 'ns' }])
-    await assert.rejects(client.call('s', 'never', none, { timeoutMs: 10 }), { code: 4 })
-    const pending = client.call('s', 'never', none)
-    client.close()
-    await assert.rejects(pending, { code: 14 })
-    await assert.rejects(client.call('s', 'echo', none), { code: 14 })
-  })
-
-  test('an even or repeated stream, and a payload that is too long', async () => {
-    const socket = connect(path)
-    const request = encodeRequest({ service: 's', method: 'echo', payload: new Uint8Array() })
-    const send = (stream: number) =>
-      socket.write(encodeFrame({ stream, type: FRAME.request, flags: 0, payload: request }))
-    send(2)
-    send(3)
-    send(1)
-    socket.write(header(MAX_PAYLOAD + 1, 5))
-    const reader = new FrameReader()
-    const codes = new Map<number, number>()
-    for await (const chunk of socket) {
-      for (const received of reader.push(chunk as Buffer)) {
-        codes.set(received.stream, 'payload' in received ? (decodeResponse(received.payload).status?.code ?? 0) : -1)
-      }
-      if (codes.size === 4) break
-    }
-    assert.deepEqual([...codes].sort(), [
-      [1, 3],
-      [2, 3],
-      [3, 0],
-      [5, 8],
-    ])
-  })
+test('the module stands by itself', () => {
+  const dir = join(import.meta.dirname, '../../shim/ttrpc')
+  for (const file of globSync('*.ts', { cwd: dir })) {
+    const text = readFileSync(join(dir, file), 'utf8')
+    for (const [, from = ''] of text.matchAll(/\bfrom '([^']+)'/g))
+      assert.match(from, /^\.\/|^node:(net|stream)$|^protobufjs\/minimal\.js$/, file)
+  }
 })
