@@ -110,6 +110,7 @@ ${constants('KILL', table.KILL_FLAGS)}
 ${constants('REPORT', table.REPORTS)}
 ${constants('PROBE', table.PROBES)}
 ${constants('WATCHED', table.WATCHED)}
+${constants('SITUATION', table.SITUATIONS)}
 ${operations.map(struct).join('\n')}
 /* The handlers, written by hand. 0: done; 1: done, and its result was appended to \`result\`; -1: failed, ex->fail says why. */
 ${operations.map(({ id }) => `int run_${id}(struct executor *ex, const struct op_${id} *op, struct buf *result);\n`).join('')}

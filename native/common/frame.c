@@ -62,3 +62,13 @@ int frame_flush(int fd, struct buf *out) {
   }
   return 0;
 }
+
+int frame_send(int fd, const struct buf *out) {
+  for (size_t sent = 0; sent < out->len;) {
+    ssize_t n = send(fd, out->data + sent, out->len - sent, MSG_NOSIGNAL);
+    if (n < 0 && errno == EINTR) continue;
+    if (n < 0) return -1;
+    sent += (size_t)n;
+  }
+  return 0;
+}

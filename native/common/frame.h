@@ -29,5 +29,7 @@ int frame_end(struct buf *out, size_t begin);
 ssize_t frame_fill(int fd, struct buf *in, size_t limit);
 /* Writes what it can of `out` from its front: 0 (all or part), -1 with errno. Never raises SIGPIPE. */
 int frame_flush(int fd, struct buf *out);
+/* Writes all of `out`, and waits where that takes long. 0 or -1 with errno. */
+int frame_send(int fd, const struct buf *out);
 
 #endif

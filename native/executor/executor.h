@@ -14,7 +14,9 @@
 #define NO_SLOT 0xffffffffu
 #define SLOTS 512
 
-struct oom_files; /* oom.h */
+struct oom_files;  /* oom.h */
+struct op_prepare; /* ops.gen.h */
+struct op_situation;
 
 /* What an executed plan leaves in the process that lasts. A monitor that runs the plan itself applies it at once; a forked
  * executor sends it home over its job socket. Each takes over the descriptors given. 0, or -1 with errno. A member that is NULL
@@ -40,6 +42,11 @@ struct effects {
   int (*drain)(void *home, const char *name, uint32_t timeout_ms);
   /* Monitor: tells of OOMs from now on; takes the descriptors over. */
   int (*watch_oom)(void *home, const char *key, struct oom_files *);
+  /* To a held process. */
+  int (*signal)(void *home, const char *key, int signal);
+  /* Monitor of the command line: what it is to do by itself. */
+  int (*situation)(void *home, const struct op_situation *, pid_t pid, uint64_t start_time);
+  int (*prepare)(void *home, const struct op_prepare *, const struct buf *answer);
   void *home;
 };
 

@@ -3,9 +3,11 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "executor.h"
 #include "ops.gen.h"
+#include "process.h"
 
 static int append_number(struct buf *out, uint64_t number) {
   char text[24];
@@ -26,6 +28,12 @@ static int append_part(struct executor *ex, struct reader *parts, struct buf *ou
       return append_number(out, ex->self != NULL ? ex->self->start_time : ex->start_time);
     case HOLE_PID32:
       return buf_u32(out, ex->self != NULL ? (uint32_t)ex->self->pid : (uint32_t)ex->pid);
+    case HOLE_OWN_PID:
+      return append_number(out, (uint64_t)getpid());
+    case HOLE_OWN_START_TIME: {
+      uint64_t start;
+      return process_start_time(getpid(), &start) != 0 ? -1 : append_number(out, start);
+    }
     case HOLE_NOW: {
       struct timespec now;
       if (clock_gettime(CLOCK_REALTIME, &now) != 0) return -1;

@@ -20,6 +20,7 @@
 #include "../monitor/jobs.h"
 #include "arguments.h"
 #include "controller.h"
+#include "direct.h"
 #include "install.h"
 #include "remote.h"
 #include "run_dir.h"
@@ -32,6 +33,7 @@ static struct executor executor;
 static struct arguments arguments;
 static uint32_t round_number; /* how often the answer was to ask again */
 static bool asked_again;
+static struct buf attempt; /* the outcome of what was tried without a controller */
 
 /* ---- what this process does for plans ---- */
 
@@ -124,7 +126,7 @@ static int encode_request(struct buf *body, char **argv, const char *run) {
   return strings(body, argv) < 0 || strings(body, environ) < 0 || buf_str(body, cwd) < 0 || buf_u32(body, geteuid()) < 0 ||
                  buf_u32(body, getegid()) < 0 || buf_u32(body, (uint32_t)getpid()) < 0 || buf_u32(body, ttys) < 0 ||
                  buf_u32(body, size.ws_row) < 0 || buf_u32(body, size.ws_col) < 0 || buf_u32(body, arguments.listen_fds) < 0 ||
-                 buf_u32(body, round_number) < 0 || buf_str(body, run) < 0
+                 buf_u32(body, round_number) < 0 || buf_str(body, run) < 0 || buf_bytes(body, attempt.data, attempt.len) < 0
              ? -1
              : 0;
 }
@@ -149,6 +151,7 @@ int command_main(int argc, char **argv) {
 
   static const struct effects effects = {.remote = run_remote, .take = take};
   executor_init(&executor, &effects);
+  if (!arguments.own_controller && direct_verb(argv + 1, run, &executor, &attempt)) return 0;
   for (int fd = 0; fd < 3; fd++) executor.slots[fd] = fcntl(fd, F_DUPFD_CLOEXEC, 3);
   const struct agent_owner owner = {.connect = do_connect, .run_step = run_step, .answer = answer, .give_up = give_up};
   agent = agent_new(ROLE_LAUNCHER, &owner, NULL);

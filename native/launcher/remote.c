@@ -34,12 +34,12 @@ int remote_take(const char *name) {
   return -1;
 }
 
-static int connect_to(const char *path) {
+int remote_connect(const char *path, bool or_root) {
   struct sockaddr_un to;
   _cleanup_fd_ int dir = -1;
   _cleanup_fd_ int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
   if (fd < 0 || unix_address(path, &to, &dir) < 0 || connect(fd, (struct sockaddr *)&to, sizeof to) < 0) return -1;
-  return peer_check(fd, true) < 0 ? -1 : fd_steal(&fd);
+  return peer_check(fd, or_root) < 0 ? -1 : fd_steal(&fd);
 }
 
 static int start_own(void) {
@@ -98,7 +98,7 @@ int remote_run(const char *path, const uint8_t *plan, size_t len, struct buf *ou
   _cleanup_fd_ int other = -1;
   _cleanup_buf_ struct buf frame = {0}, in = {0};
   if (*path) {
-    other = connect_to(path);
+    other = remote_connect(path, true);
     if (other < 0) return -1;
   } else if (own < 0 && start_own() < 0) {
     return -1;
@@ -106,12 +106,7 @@ int remote_run(const char *path, const uint8_t *plan, size_t len, struct buf *ou
   int fd = *path ? other : own;
   size_t at = frame_begin(&frame, TO_MONITOR_RUN);
   if (at == (size_t)-1 || buf_u32(&frame, *path ? 0 : RUN_INLINE) < 0 || buf_bytes(&frame, plan, len) < 0 || frame_end(&frame, at) < 0) return -1;
-  for (size_t sent = 0; sent < frame.len;) {
-    ssize_t n = send(fd, frame.data + sent, frame.len - sent, MSG_NOSIGNAL);
-    if (n < 0 && errno == EINTR) continue;
-    if (n < 0) return -1;
-    sent += (size_t)n;
-  }
+  if (frame_send(fd, &frame) < 0) return -1;
   int fds[GIVEN_MAX];
   size_t n_fds = 0;
   for (;;) {

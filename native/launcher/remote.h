@@ -2,10 +2,13 @@
 #ifndef BERTH_REMOTE_H
 #define BERTH_REMOTE_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "../common/buf.h"
 
+/* A connection to the monitor that listens on `socket`; of this user, or with `or_root` of root. -1 with errno. */
+int remote_connect(const char *socket, bool or_root);
 /* How many descriptors from 3 on the container is to inherit; set before the first remote_run. */
 void remote_preserve(unsigned count);
 /* Runs the plan in the monitor that listens on `socket`, or for "" in one started for this command, and appends its outcome. 0 or -1

@@ -22,6 +22,7 @@
 #include "jobs.h"
 #include "loop.h"
 #include "peers.h"
+#include "prepared.h"
 #include "pumps.h"
 
 static struct executor executor;
@@ -68,6 +69,19 @@ static int home_released(void *home, const char *key) {
 static int home_give(void *home, const char *name, int fd) {
   (void)home;
   return peer_give(name, fd);
+}
+
+static int home_signal(void *home, const char *key, int signal) {
+  (void)home;
+  return held_signal(key, signal);
+}
+static int home_situation(void *home, const struct op_situation *op, pid_t pid, uint64_t start_time) {
+  (void)home;
+  return prepared_situation(op, pid, start_time);
+}
+static int home_prepare(void *home, const struct op_prepare *op, const struct buf *answer) {
+  (void)home;
+  return prepared_add(op, answer);
 }
 
 /* Before `stay` this process is there for its launcher, afterwards for the container, whoever is still connected. */
@@ -117,7 +131,7 @@ static int home_stay(void *home, const char *path, const char *exit_file, const 
   char *copy = strdup(path);
   exit_path = strdup(exit_file);
   int listener = copy && exit_path ? listen_on(path) : -1;
-  if (listener < 0 || peers_listen(listener) < 0 || let_go_of_stdio() < 0 || exits_watch(h, exited) < 0) {
+  if (listener < 0 || peers_listen(listener, &executor) < 0 || let_go_of_stdio() < 0 || exits_watch(h, exited) < 0) {
     fd_close(&listener);
     free(copy);
     return -1;
@@ -136,7 +150,8 @@ static int end_with_launcher(int connection) {
 int command_monitor(int connection, unsigned preserve) {
   static const struct effects effects = {.keep = home_keep, .drop = home_drop, .pump = home_pump, .process = home_process,
                                          .stay = home_stay, .lookup = home_lookup, .held = home_held,
-                                         .released = home_released, .give = home_give};
+                                         .released = home_released, .give = home_give, .signal = home_signal,
+                                         .situation = home_situation, .prepare = home_prepare};
   if (end_with_launcher(connection) < 0) return 1;
   preserved = preserve;
   executor_init(&executor, &effects);

@@ -1,6 +1,7 @@
 #define _GNU_SOURCE
 #include "held.h"
 
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -106,6 +107,13 @@ struct held_process *held_add(const char *key, pid_t pid, int pidfd, int control
   *h = (struct held_process){.next = processes, .key = copy, .pid = pid, .pidfd = pidfd, .control = control};
   processes = h;
   return h;
+}
+
+int held_signal(const char *key, int signal) {
+  struct held_process *h = held_find(key);
+  if (h) return sys_pidfd_send_signal(h->pidfd, signal);
+  errno = ESRCH;
+  return -1;
 }
 
 static int by_number(const void *a, const void *b) { return *(const int *)a - *(const int *)b; }

@@ -28,6 +28,8 @@ struct held_process *held_find(const char *key);
 struct held_process *held_find_pid(pid_t pid);
 void held_release(struct held_process *); /* closes its control socket */
 void held_forget(struct held_process *);
+/* 0, or -1 with errno: ESRCH where it has ended or none is held. */
+int held_signal(const char *key, int signal);
 /* In a forked child: closes every descriptor from 3 on but `fd` and what is held. Close-on-exec does nothing for a child that does not
  * exec, and what it keeps open has no EOF for others. 0, or -1 with errno. */
 int held_close_others(int fd);

@@ -156,7 +156,7 @@ static void job_ready(struct source *s, uint32_t events) {
 }
 
 /* In the child: never returns. */
-static void run_child(pid_t monitor, int sock, struct buf *plan) {
+static void run_child(pid_t monitor, int sock, struct buf *plan, struct process_id about) {
   sigset_t none;
   sigemptyset(&none);
   /* A plan without its monitor has nobody to report to: what it began is undone from the plan on disk (trap 10). */
@@ -166,6 +166,8 @@ static void run_child(pid_t monitor, int sock, struct buf *plan) {
   struct effects effects = report_effects(&sock);
   struct executor ex;
   executor_init(&ex, &effects);
+  ex.pid = about.pid;
+  ex.start_time = about.start_time;
   ex.unwanted = plan->data;
   ex.unwanted_len = plan->cap;
   struct buf outcome = {0};
@@ -175,6 +177,10 @@ static void run_child(pid_t monitor, int sock, struct buf *plan) {
 }
 
 int job_start(const uint8_t *plan, size_t len, job_done done, void *context) {
+  return job_start_about((struct process_id){0, 0}, plan, len, done, context);
+}
+
+int job_start_about(struct process_id about, const uint8_t *plan, size_t len, job_done done, void *context) {
   int pair[2];
   /* The caller's copy is hidden from children, as all plans but this child's own must be (trap 2). */
   _cleanup_buf_ struct buf copy = {0};
@@ -189,7 +195,7 @@ int job_start(const uint8_t *plan, size_t len, job_done done, void *context) {
   }
   if (pid == 0) {
     close(pair[0]);
-    run_child(monitor, pair[1], &copy);
+    run_child(monitor, pair[1], &copy, about);
   }
   int error = errno;
   close(pair[1]);

@@ -15,6 +15,12 @@ typedef void (*job_done)(void *context, const struct buf *outcome);
 /* Forks an executor for the plan, which is only read before this returns. 0, or -1 with errno (nothing runs then, and
  * `done` is not called). `context` is the callback's. */
 int job_start(const uint8_t *plan, size_t len, job_done done, void *context);
+/* The same for a plan whose holes stand for this process, which another plan has cloned. */
+struct process_id {
+  pid_t pid;
+  uint64_t start_time;
+};
+int job_start_about(struct process_id, const uint8_t *plan, size_t len, job_done done, void *context);
 /* Whether an executor runs: a process may then have ended that its executor has not reported yet. */
 bool jobs_running(void);
 /* Called after a job has ended and all it reported has been applied. */

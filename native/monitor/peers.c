@@ -12,11 +12,13 @@
 #include "../common/fd.h"
 #include "../common/frame.h"
 #include "../common/peer.h"
+#include "../common/verdict.h"
 #include "jobs.h"
 #include "loop.h"
+#include "prepared.h"
 
-enum to_monitor { PEER_RUN = 1 };
-enum from_monitor { PEER_OUTCOME = 2, PEER_DESCRIPTOR = 3 };
+enum to_monitor { PEER_RUN = 1, PEER_VERB = 4 };
+enum from_monitor { PEER_OUTCOME = 2, PEER_DESCRIPTOR = 3, PEER_ANSWER = 5 };
 enum run_flags { RUN_INLINE = 1 };
 
 struct peer {
@@ -25,11 +27,13 @@ struct peer {
   struct buf in, out;
   struct executor *executor; /* for inline plans; NULL where there are none */
   unsigned jobs;             /* executors whose outcome goes here */
+  const struct prepared *verb; /* what the executor at work is for */
   bool broken;
 };
 
 static struct peer *peers;
 static struct source listener = {.fd = -1};
+static struct executor *quick; /* for what is prepared and can't block */
 static struct peer *inline_peer;
 static void (*on_end)(void);
 
@@ -109,6 +113,47 @@ static bool on_run(struct peer *p, struct reader *body) {
   return true;
 }
 
+static void send_answer(struct peer *p, enum peer_verdict verdict, const uint8_t *data, size_t len) {
+  size_t at = frame_begin(&p->out, PEER_ANSWER);
+  if (at == (size_t)-1 || buf_u32(&p->out, verdict) < 0 || buf_bytes(&p->out, data, len) < 0 || frame_end(&p->out, at) < 0) p->broken = true;
+  else flush(p);
+}
+
+static void verb_done(void *context, const struct buf *outcome) {
+  struct peer *p = context;
+  const struct prepared *verb = p->verb;
+  p->verb = NULL;
+  p->jobs--;
+  if (!p->broken && outcome->len && outcome->data[0] == 0) {
+    struct span answer = prepared_answer(verb);
+    send_answer(p, PEER_DONE, answer.data, answer.len);
+  } else if (!p->broken) {
+    send_answer(p, prepared_untouched(verb, outcome) ? PEER_NOT_MINE : PEER_FAILED, outcome->data, outcome->len);
+  }
+}
+
+static void verb_job_ended(void *context, const struct buf *outcome) {
+  struct peer *p = context;
+  verb_done(p, outcome);
+  if (p->broken) peer_close(p);
+}
+
+static bool on_verb(struct peer *p, struct reader *body) {
+  const char *verb = reader_str(body), *word = reader_str(body);
+  if (body->bad || body->left || p->verb) return false;
+  switch (prepared_find(verb, word, &p->verb)) {
+    case PREPARED_ENDING: return true; /* it hears the end of this connection, and looks again at what there is then */
+    case PREPARED_NOTHING: send_answer(p, PEER_NOT_MINE, NULL, 0); return true;
+    default: break;
+  }
+  p->jobs++;
+  if (prepared_run(p->verb, quick, verb_done, verb_job_ended, p) == 0) return true;
+  p->jobs--;
+  p->verb = NULL;
+  send_answer(p, PEER_NOT_MINE, NULL, 0);
+  return true;
+}
+
 static void peer_ready(struct source *s, uint32_t events) {
   struct peer *p = (struct peer *)((char *)s - offsetof(struct peer, source));
   if (events & (EPOLLIN | EPOLLHUP | EPOLLERR)) {
@@ -118,7 +163,8 @@ static void peer_ready(struct source *s, uint32_t events) {
     size_t size;
     int got;
     while (!p->broken && (got = frame_next(&p->in, &f, &size)) != 0) {
-      if (got < 0 || f.type != PEER_RUN || !on_run(p, &f.body)) p->broken = true;
+      bool known = got > 0 && (f.type == PEER_RUN ? on_run(p, &f.body) : f.type == PEER_VERB && on_verb(p, &f.body));
+      if (!known) p->broken = true;
       else buf_drop(&p->in, size);
     }
     if (!p->in.len) buf_free(&p->in);
@@ -158,7 +204,8 @@ static void accept_ready(struct source *s, uint32_t events) {
   }
 }
 
-int peers_listen(int fd) {
+int peers_listen(int fd, struct executor *executor) {
+  quick = executor;
   listener = (struct source){fd, accept_ready};
   return loop_watch(&listener, EPOLLIN);
 }

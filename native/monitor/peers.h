@@ -8,8 +8,8 @@
 
 /* The connection that this process was started with; plans with the inline flag run in this process, in `executor`. */
 int peers_first(int fd, struct executor *executor);
-/* Accepts peers of the same uid, or root, on `listener` (taken over). */
-int peers_listen(int listener);
+/* Accepts peers of the same uid, or root, on `listener` (taken over). What is prepared for their verbs and can't block runs in `executor`. */
+int peers_listen(int listener, struct executor *executor);
 /* Sends `fd` (taken over) under `name` on the connection whose plan runs inline now. 0 or -1 with errno. */
 int peer_give(const char *name, int fd);
 bool peers_connected(void);

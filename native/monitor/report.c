@@ -86,6 +86,11 @@ static int child_held(void *home, const char *key, bool *released) {
   return h ? h->control : -1;
 }
 
+static int child_signal(void *home, const char *key, int signal) {
+  (void)home;
+  return held_signal(key, signal);
+}
+
 static int child_drain(void *home, const char *name, uint32_t timeout_ms) {
   uint8_t answer;
   if (report(home, REPORT_DRAIN, name, &timeout_ms, NULL, 0) < 0) return -1;
@@ -107,7 +112,7 @@ static int child_watch_oom(void *home, const char *key, struct oom_files *files)
 struct effects report_effects(int *socket) {
   return (struct effects){.keep = child_keep, .drop = child_drop, .pump = child_pump, .process = child_process,
                           .lookup = child_lookup, .held = child_held, .released = child_released, .drain = child_drain,
-                          .watch_oom = child_watch_oom, .home = socket};
+                          .watch_oom = child_watch_oom, .signal = child_signal, .home = socket};
 }
 
 int report_outcome(int socket, const struct buf *outcome) {

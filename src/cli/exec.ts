@@ -1,6 +1,6 @@
 /** `berth exec` */
 
-import { announcePlan } from '../container/announce.ts'
+import { announcePid, announcePidfd } from '../container/announce.ts'
 import { execInContainer, execProcess, subCgroups } from '../container/exec.ts'
 import { need, readOp } from '../container/inspect.ts'
 import { recompile } from '../container/recompile.ts'
@@ -52,6 +52,7 @@ export const verb: Verb = {
     const { terminal = false } = wanted
     const process = terminal && request.rows > 0 && request.cols > 0 ? sized(wanted, request) : wanted
     const detach = context.flag('detach')
+    const announced = announcement(context)
     const started = await execInContainer(step, {
       state,
       spec,
@@ -60,9 +61,10 @@ export const verb: Verb = {
       cgroupPaths: subCgroups(state.cgroupPaths, context.list('cgroup'), facts),
       preserveFds: context.number('preserve-fds', 0) + request.listenFds,
       afterTerminal: afterTerminal({ terminal, detach, consoleSocket: context.path('console-socket') }),
+      announce: announcePid(announced),
     })
-    const announced = announcePlan(announcement(context), 'setns', started)
-    if (announced.length > 0) await step('announce', announced)
+    const told = announcePidfd(announced, 'setns', started)
+    if (told.length > 0) await step('announce', told)
     return detach ? {} : { exitCode: await awaitProcess(step, started, terminal) }
   },
 }

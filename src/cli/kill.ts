@@ -2,15 +2,12 @@
 
 import { need } from '../container/inspect.ts'
 import { processesOf } from '../container/processes.ts'
-import { killAll, killPlan, SIGKILL } from '../container/signal.ts'
+import { killAll, killPlan, SIGKILL, STOP_SIGNAL } from '../container/signal.ts'
 import { ERRNO } from '../controller/errno.ts'
 import { BerthError } from '../errors.ts'
 import { checkId } from '../spec/id.ts'
 import { parseSignal } from '../spec/signals.ts'
 import type { Verb } from './verb.ts'
-
-/** What the image wants to be stopped with (config.md, annotations). */
-const STOP_SIGNAL = 'org.opencontainers.image.stopSignal'
 
 export const verb: Verb = {
   usage: 'ID [SIGNAL]',

@@ -1,9 +1,9 @@
 /** `berth list` */
 
+import { describeState } from '../container/describe.ts'
 import { inspectAll } from '../container/inspect.ts'
 import { READ_FLAGS } from '../plan/ops.ts'
 import { checkId } from '../spec/id.ts'
-import { describeState } from './state.ts'
 import { table } from './table.ts'
 import { PASSWD, userNames } from './users.ts'
 import type { Verb } from './verb.ts'

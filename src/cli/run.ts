@@ -23,8 +23,8 @@ export const verb: Verb = {
     context.notes.push(...warnings)
     const remove = () => deleteContainer(step, { id: state.id, paths, state, status: 'running' }, true)
     try {
-      const notify = await notifyPlan(step, context.request, paths, state, detach)
-      await startContainer(step, paths, state, compiled.start, notify)
+      const around = await notifyPlan(step, context.request, paths, state, detach)
+      await startContainer(step, paths, state, compiled.start, { around })
     } catch (error) {
       await remove()
       throw error

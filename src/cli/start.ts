@@ -15,11 +15,12 @@ export const verb: Verb = {
   args: [1, 1],
   run: async ({ request, step, globals, first, warnings }) => {
     const { id, paths, state, status } = await need(step, globals.root, checkId(first))
-    checkStartable(id, status)
+    const attempt = request.attempt.length > 0 ? request.attempt : undefined
+    if (attempt === undefined) checkStartable(id, status)
     const { compiled, spec } = await recompile(step, paths, state)
-    const notify = await notifyPlan(step, request, paths, state, true)
+    const around = await notifyPlan(step, request, paths, state, true)
     try {
-      await startContainer(step, paths, state, compiled.start, notify)
+      await startContainer(step, paths, state, compiled.start, { around, attempt })
     } catch (error) {
       // What a failed hook leaves is to be destroyed (runtime.md, lifecycle); what could not be executed stays, stopped.
       if (error instanceof BerthError && error.pointer?.startsWith('/hooks/'))

@@ -1,6 +1,6 @@
 /** How a caller learns which process it got: a file with its pid, a socket that is sent its pidfd. */
 
-import { type Op, type Plan, WRITE_FLAGS } from '../plan/ops.ts'
+import { type Op, type Plan, type TemplatePart, WRITE_FLAGS } from '../plan/ops.ts'
 import type { ProcessId } from './state.ts'
 
 const PIDFD_SLOT = 62
@@ -15,16 +15,17 @@ export interface Announcement {
 /** What comes with the pidfd, as runc has it: whether the process is a container's first one. */
 export type PidfdKind = 'standard' | 'setns'
 
-export const announcePlan = ({ pidFile, pidfdSocket }: Announcement, kind: PidfdKind, process: ProcessId): Plan => [
-  ...(pidfdSocket === undefined ? [] : sendPidfd(pidfdSocket, kind, process)),
-  // Last, and whole or not at all: an engine takes a pid file that is there for the word that all is well.
-  ...(pidFile === undefined ? [] : [pidFileOp(pidFile, process)]),
-]
+/** For the plan that clones the process. Last, and whole or not at all: an engine takes a pid file that is there for the word that all is well. */
+export const announcePid = ({ pidFile }: Announcement): Plan =>
+  pidFile === undefined ? [] : [pidFileOp(pidFile, { hole: 'pid' })]
 
-const pidFileOp = (path: string, { pid }: ProcessId): Op => ({
+export const announcePidfd = ({ pidfdSocket }: Announcement, kind: PidfdKind, process: ProcessId): Plan =>
+  pidfdSocket === undefined ? [] : sendPidfd(pidfdSocket, kind, process)
+
+const pidFileOp = (path: string, pid: TemplatePart): Op => ({
   op: 'write',
   path,
-  data: [String(pid)],
+  data: [pid],
   flags: WRITE_FLAGS.create | WRITE_FLAGS.atomic,
   mode: 0o644,
 })

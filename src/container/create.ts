@@ -9,26 +9,27 @@ import type { Compiled } from '../plan/create.ts'
 import { encodePlan } from '../plan/encode.ts'
 import { factsPlan, type HostFacts, isRootless, readFacts } from '../plan/facts.ts'
 import { Namespaces } from '../plan/namespaces.ts'
-import { DIR_FLAGS, type Op, type Plan, READ_FLAGS, WRITE_FLAGS } from '../plan/ops.ts'
+import { DIR_FLAGS, type Op, type Plan, READ_FLAGS, type Template, WRITE_FLAGS } from '../plan/ops.ts'
 import { confinementOf, ENFORCED, type NodeFile, nodeOp } from '../policy/source.ts'
 import type { Confinement } from '../policy/types.ts'
 import { checkId } from '../spec/id.ts'
 import { loadSpec } from '../spec/load.ts'
 import type { Spec } from '../spec/types.ts'
 import { advise } from './advice.ts'
-import { type Announcement, announcePlan } from './announce.ts'
+import { type Announcement, announcePid, announcePidfd } from './announce.ts'
 import { clonedProcess, cloneIndex, compile } from './compile.ts'
 import { runPoststop } from './delete.ts'
 import { BOOT_ID, readOp } from './inspect.ts'
 import { type ContainerPaths, containerPaths, INIT_KEY, MAX_CONFIG } from './layout.ts'
 import { notifyDir, withNotify } from './notify.ts'
-import { type ContainerState, type CreateFlags, encodeState, type ProcessId } from './state.ts'
+import { preparedDelete, preparedPlan } from './prepared.ts'
+import { type ContainerState, type CreateFlags, type ProcessId, stateTemplate } from './state.ts'
 import { parseStat } from './status.ts'
 import { afterTerminal } from './terminal.ts'
 import { rfc3339 } from './time.ts'
 
-const S_IFMT = 0o170000
-const S_IFDIR = 0o040000
+const O_PATH_DIRECTORY = 0o10200000
+const ROOTFS_SLOT = 59
 const S_ISVTX = 0o1000
 const WRITABLE_BY_OTHERS = 0o022
 
@@ -64,11 +65,16 @@ export const createContainer = async (
   const paths = containerPaths(root, id)
 
   // Everything that can be told beforehand is told before the host sees anything.
-  const { config, facts, node } = await readBundle(step, options, flags.systemdCgroup)
+  const { config, facts, node, results, next } = await readBundle(step, options, flags.systemdCgroup, [
+    { op: 'clock' },
+    BOOT_ID,
+    { op: 'stat', path: paths.dir, flags: READ_FLAGS.missingOk },
+    { op: 'stat', path: root, flags: READ_FLAGS.missingOk },
+  ])
   const { spec: written, warnings } = loadSpec(config, posix.join(bundle, 'config.json'), { runnable: true })
   const spec = withNotify(forCaller(written, request), request, paths)
   const { terminal = false } = spec.process ?? {}
-  const { detach, consoleSocket } = options
+  const { detach, consoleSocket, announcement } = options
   const confinement = await confinementOf(step, spec, node)
   const compiled = compile({
     id,
@@ -80,44 +86,45 @@ export const createContainer = async (
     afterTerminal: afterTerminal({ terminal, detach, consoleSocket }),
     confinement,
   })
-  await checkHost(step, compiled, paths, { id, root, self: request.uid })
+  const described = {
+    id,
+    bundle,
+    ociVersion: spec.ociVersion,
+    bootId: results.text(next + 1)?.trim() ?? '',
+    sharedPid: !new Namespaces(spec).isNew('pid'),
+    created: rfc3339(results.u64(next)),
+    annotations: { ...spec.annotations, ...(await enforced(confinement)) },
+    rootfs: compiled.rootfs,
+    cgroupPaths: compiled.cgroupPaths,
+    uid: request.uid,
+    options: flags,
+    ...(confinement ? { confinement } : {}),
+  }
+  if (results.bytes(next + 3) !== undefined)
+    checkRoot(root, results.u32(next + 3), results.u32(next + 3, 4), request.uid)
+  if (results.bytes(next + 2) !== undefined) throw alreadyExists(id)
+  if (compiled.inspect) compiled.inspect.judge(await step('inspect', compiled.inspect.plan))
   const undo = encodePlan(compiled.undo)
 
-  await reserve(step, root, paths, id)
+  await claim(step, compiled, root, paths, id)
   try {
-    await step('prepare', [
-      { op: 'write', path: paths.config, data: [config], flags: WRITE_FLAGS.create | WRITE_FLAGS.excl, mode: 0o600 },
-      // whole or not at all: a torn plan could remove nothing
-      { op: 'write', path: paths.undo, data: [undo], flags: WRITE_FLAGS.create | WRITE_FLAGS.atomic, mode: 0o600 },
-      ...notifyDir(request, paths),
-    ])
-    const { init, monitor, created, bootId } = await park(step, compiled, paths)
-    const state: ContainerState = {
-      id,
-      bundle,
-      ociVersion: spec.ociVersion,
-      init,
-      monitor,
-      bootId,
-      sharedPid: !new Namespaces(spec).isNew('pid'),
-      created,
-      annotations: { ...spec.annotations, ...(await enforced(confinement)) },
-      rootfs: compiled.rootfs,
-      cgroupPaths: compiled.cgroupPaths,
-      uid: request.uid,
-      options: flags,
-      ...(confinement ? { confinement } : {}),
-    }
-    await step('record', [
-      {
-        op: 'write',
-        path: paths.state,
-        data: [encodeState(state)],
-        flags: WRITE_FLAGS.create | WRITE_FLAGS.atomic,
-        mode: 0o600,
-      },
-      ...announcePlan(options.announcement, 'standard', init),
-    ])
+    const { start, create } = compiled
+    const prepared = preparedPlan({ id, paths, state: described, spec, start, cgroups: facts.cgroup })
+    const { init, monitor } = await park(
+      step,
+      [...keep(paths, { config, undo, delete: preparedDelete(paths, compiled) }), ...notifyDir(request, paths)],
+      [
+        ...create,
+        ...prepared,
+        // Nothing of it is known before the process is.
+        keepOp(paths.state, stateTemplate(described)),
+        { op: 'stay', socket: paths.socket, exitFile: paths.exit, key: INIT_KEY },
+        ...announcePid(announcement),
+      ],
+    )
+    const state: ContainerState = { ...described, init, monitor }
+    const told = announcePidfd(announcement, 'standard', init)
+    if (told.length > 0) await step('announce', told)
     return { paths, state, compiled, spec, warnings: [...warnings, ...compiled.warnings] }
   } catch (error) {
     const reported = await undone(step, paths, await advise(step, error))
@@ -127,28 +134,48 @@ export const createContainer = async (
   }
 }
 
+/** Whole or not at all: a torn plan could remove nothing. */
+const keepOp = (path: string, data: Template): Op => ({
+  op: 'write',
+  path,
+  data,
+  flags: WRITE_FLAGS.create | WRITE_FLAGS.atomic,
+  mode: 0o600,
+})
+
+/** The configuration as used, and how to undo what will have been done with it. */
+const keep = (
+  paths: ContainerPaths,
+  plans: { readonly config: Uint8Array; readonly undo: Uint8Array; readonly delete: Plan | undefined },
+): Plan => [
+  { op: 'write', path: paths.config, data: [plans.config], flags: WRITE_FLAGS.create | WRITE_FLAGS.excl, mode: 0o600 },
+  keepOp(paths.undo, [plans.undo]),
+  ...(plans.delete === undefined ? [] : [keepOp(paths.delete, [encodePlan(plans.delete)])]),
+]
+
 const enforced = async (confinement: Confinement | undefined): Promise<Readonly<Record<string, string>>> => {
   if (confinement === undefined) return {}
   const { enforcedText } = await import('../policy/protections.ts')
   return { [ENFORCED]: enforcedText(confinement) }
 }
 
-/** config.json of a bundle, the node's own file, and what compiling needs to know of the host. */
+/** config.json of a bundle, the node's own file, and what compiling needs to know of the host; with the results of `more` from `next` on. */
 export const readBundle = async (
   step: RunStep,
   { bundle, nodeConfig }: Pick<CreateOptions, 'bundle' | 'nodeConfig'>,
   systemd: boolean,
+  more: Plan = [],
 ) => {
   const at = factsPlan.length
   const file = posix.join(bundle, 'config.json')
-  const results = await step('config', [...factsPlan, readOp(file, MAX_CONFIG), nodeOp(nodeConfig)])
+  const results = await step('config', [...factsPlan, readOp(file, MAX_CONFIG), nodeOp(nodeConfig), ...more])
   const node: NodeFile = { path: nodeConfig, bytes: results.bytes(at + 1) }
   const config = results.bytes(at)
   if (config === undefined)
     throw new BerthError('not-found', `bundle "${bundle}" has no config.json`, { subject: bundle })
   const facts = readFacts(results)
   // A user's own systemd has been given its cgroups, and gives them on.
-  return { config, node, facts: systemd ? facts : await withDelegation(step, facts) }
+  return { config, node, facts: systemd ? facts : await withDelegation(step, facts), results, next: at + 2 }
 }
 
 const alreadyExists = (id: string): BerthError =>
@@ -186,64 +213,56 @@ const checkRoot = (root: string, mode: number, owner: number, self: number): voi
   if ((mode & WRITABLE_BY_OTHERS) !== 0 && (mode & S_ISVTX) === 0) throw refuse('is writable by others')
 }
 
-/** The last look before anything is made: the root has to be a directory, the id and the cgroups free. */
-const checkHost = async (
+/**
+ * The last look before anything is made: the root has to be a directory, the cgroups free. Then the directory is the claim to the id: who makes
+ * it has it.
+ */
+const claim = async (
   step: RunStep,
-  compiled: Compiled,
+  { rootfs, check }: Compiled,
+  root: string,
   paths: ContainerPaths,
-  { id, root, self }: { readonly id: string; readonly root: string; readonly self: number },
+  id: string,
 ): Promise<void> => {
-  const { rootfs } = compiled
-  const results = await step('check', [
-    { op: 'stat', path: paths.dir, flags: READ_FLAGS.missingOk },
-    { op: 'stat', path: rootfs, flags: READ_FLAGS.missingOk },
-    { op: 'stat', path: root, flags: READ_FLAGS.missingOk },
-  ])
-  if (results.bytes(2) !== undefined) checkRoot(root, results.u32(2), results.u32(2, 4), self)
-  const pointer = '/root/path'
-  if (results.bytes(0) !== undefined) throw alreadyExists(id)
-  if (results.bytes(1) === undefined)
-    throw new BerthError('invalid', `config.json: ${pointer}: root file system "${rootfs}" does not exist`, { pointer })
-  if ((results.u32(1) & S_IFMT) !== S_IFDIR)
-    throw new BerthError('invalid', `config.json: ${pointer}: root file system "${rootfs}" is not a directory`, {
-      pointer,
-    })
-  await step('vacant', compiled.check)
-  if (compiled.inspect) compiled.inspect.judge(await step('inspect', compiled.inspect.plan))
-}
-
-/** The directory is the claim to the id: who makes it has it. */
-const reserve = async (step: RunStep, root: string, paths: ContainerPaths, id: string): Promise<void> => {
   try {
-    await step('reserve', [
+    await step('claim', [
+      { op: 'open', path: rootfs, oflags: O_PATH_DIRECTORY, mode: 0, slot: ROOTFS_SLOT },
+      { op: 'close', slot: ROOTFS_SLOT },
+      ...check,
       { op: 'mkdir', path: root, mode: 0o700, flags: DIR_FLAGS.parents | DIR_FLAGS.existOk },
       { op: 'mkdir', path: paths.dir, mode: 0o700, flags: 0 },
     ])
   } catch (error) {
-    if (error instanceof BerthError && error.errno === ERRNO.EEXIST && error.subject !== root) throw alreadyExists(id)
+    if (!(error instanceof BerthError)) throw error
+    if (error.op === 'open') throw noRootfs(rootfs, error)
+    if (error.op === 'mkdir' && error.errno === ERRNO.EEXIST && error.subject !== root) throw alreadyExists(id)
     throw error
   }
 }
 
+const noRootfs = (rootfs: string, error: BerthError): BerthError => {
+  const pointer = '/root/path'
+  const why = new Map<number, string>([
+    [ERRNO.ENOENT, 'does not exist'],
+    [ERRNO.ENOTDIR, 'is not a directory'],
+  ]).get(error.errno ?? 0)
+  return new BerthError(
+    'invalid',
+    `config.json: ${pointer}: root file system "${rootfs}" ${why ?? `can't be opened: ${error.message}`}`,
+    { pointer },
+  )
+}
+
 /** Builds the sandbox up to the parked init, in a process that stays as its monitor. */
-const park = async (step: RunStep, compiled: Compiled, paths: ContainerPaths) => {
+const park = async (step: RunStep, before: Plan, create: Plan) => {
   // First of all the process says who it is: `delete` waits for it to be gone.
   const self: Op = { op: 'read', path: '/proc/self/stat', max: 4096, flags: 0 }
-  const plan: Plan = [
-    self,
-    ...compiled.create,
-    { op: 'stay', socket: paths.socket, exitFile: paths.exit, key: INIT_KEY },
-  ]
-  const results = await step('create', [{ op: 'remote', socket: '', plan }, { op: 'clock' }, BOOT_ID])
-  const inside = results.nested(0)
+  const plan: Plan = [self, ...create]
+  const results = await step('create', [...before, { op: 'remote', socket: '', plan }])
+  const inside = results.nested(before.length)
   const { process, reap } = clonedProcess(inside, cloneIndex(plan, INIT_KEY))
   if (reap.length > 0) await step('reap', reap)
-  return {
-    init: process,
-    monitor: selfOf(inside.text(0) ?? ''),
-    created: rfc3339(results.u64(1)),
-    bootId: results.text(2)?.trim() ?? '',
-  }
+  return { init: process, monitor: selfOf(inside.text(0) ?? '') }
 }
 
 const selfOf = (stat: string): ProcessId => {

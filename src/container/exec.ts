@@ -79,11 +79,13 @@ export interface ExecOptions {
   readonly cgroupPaths: readonly string[]
   readonly preserveFds: number
   readonly afterTerminal: Plan
+  /** Once it has been executed. */
+  readonly announce: Plan
 }
 
 /** Runs the process; it is a child of the launcher. */
 export const execInContainer = async (step: RunStep, options: ExecOptions): Promise<ProcessId> => {
-  const { state, spec, facts, process, cgroupPaths, preserveFds, afterTerminal } = options
+  const { state, spec, facts, process, cgroupPaths, preserveFds, afterTerminal, announce } = options
   return await inUndivided(step, facts, state.init.pid, cgroupPaths, async (paths, name) => {
     const plan = compileExec({
       id: state.id,
@@ -101,7 +103,7 @@ export const execInContainer = async (step: RunStep, options: ExecOptions): Prom
       afterTerminal,
       arch: hostArch(),
     })
-    const results = (await step(name, [{ op: 'remote', socket: '', plan }])).nested(0)
+    const results = (await step(name, [{ op: 'remote', socket: '', plan: [...plan, ...announce] }])).nested(0)
     const cloned = clonedProcess(results, cloneIndex(plan, EXEC_KEY))
     if (cloned.reap.length > 0) await step('reap', cloned.reap)
     return cloned.process

@@ -10,6 +10,8 @@ export interface ContainerPaths {
   readonly state: string
   readonly config: string
   readonly undo: string
+  /** Plan that removes a container that has ended, for whoever has no controller at hand. */
+  readonly delete: string
   readonly socket: string
   readonly exit: string
   /** Held by `start`, which must not run twice at a time. */
@@ -26,6 +28,7 @@ export const containerPaths = (root: string, id: string): ContainerPaths => {
     state: `${dir}/state.json`,
     config: `${dir}/config.json`,
     undo: `${dir}/undo`,
+    delete: `${dir}/delete`,
     socket: `${dir}/monitor.sock`,
     exit: `${dir}/exit.json`,
     lock: `${dir}/lock`,

@@ -7,6 +7,8 @@ import type { ContainerState } from './state.ts'
 import type { Status } from './status.ts'
 
 export const SIGKILL = 9
+/** What the image wants to be stopped with (config.md, annotations). */
+export const STOP_SIGNAL = 'org.opencontainers.image.stopSignal'
 
 /** To the init. */
 export const killPlan = ({ init, cgroupPaths }: ContainerState, status: Status, signal: number): Plan => [

@@ -1,10 +1,12 @@
 /** `start`: lets the parked init go. */
 
+import { attemptError } from '../controller/steps.ts'
 import type { RunStep } from '../controller/types.ts'
 import { BerthError } from '../errors.ts'
 import { fillHoles } from '../plan/lifecycle.ts'
 import { KILL_FLAGS, OP_FLAGS, type Plan } from '../plan/ops.ts'
 import type { ContainerPaths } from './layout.ts'
+import { startPlan } from './prepared.ts'
 import type { ContainerState } from './state.ts'
 import type { Status } from './status.ts'
 
@@ -23,6 +25,12 @@ export const checkStartable = (id: string, status: Status): void => {
   throw new BerthError('state', `cannot start ${WHY_NOT[status]}: "${id}"`, { subject: id })
 }
 
+interface StartOptions {
+  readonly around?: (plan: Plan) => Plan
+  /** The monitor has tried what was prepared (prepared.ts), and this came of it. */
+  readonly attempt?: Uint8Array | undefined
+}
+
 /**
  * Runs the start plan in the monitor. Any failure ends the container: execve did not happen, or a hook failed.
  */
@@ -31,10 +39,11 @@ export const startContainer = async (
   paths: ContainerPaths,
   state: ContainerState,
   start: Plan,
-  around: (plan: Plan) => Plan = (plan) => plan,
+  { around = (plan) => plan, attempt }: StartOptions = {},
 ): Promise<void> => {
   const { pid, startTime } = state.init
   try {
+    if (attempt !== undefined) throw attemptError(startPlan(paths, start), attempt)
     await step('start', [
       { op: 'lock', path: paths.lock },
       ...around([{ op: 'remote', socket: paths.socket, plan: fillHoles(start, state.init) }]),

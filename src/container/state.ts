@@ -1,6 +1,7 @@
 /** state.json: what TypeScript remembers of a container of the command line. */
 
 import { BerthError } from '../errors.ts'
+import type { Template } from '../plan/ops.ts'
 import type { Confinement } from '../policy/types.ts'
 import { parseJson, stringifyJson } from '../spec/json.ts'
 
@@ -43,8 +44,21 @@ export interface CreateFlags {
   readonly preserveFds: number
 }
 
-export const encodeState = (state: ContainerState): Uint8Array =>
-  new TextEncoder().encode(stringifyJson({ version: VERSION, ...state }))
+/** The file, for the plan that makes the processes: the init is the one that it cloned, the monitor its own. */
+export const stateTemplate = (state: Omit<ContainerState, 'init' | 'monitor'>): Template => {
+  const { id, bundle, ociVersion, ...rest } = state
+  return [
+    `${stringifyJson({ version: VERSION, id, bundle, ociVersion }).slice(0, -1)},"init":{"pid":`,
+    { hole: 'pid' },
+    ',"startTime":',
+    { hole: 'startTime' },
+    '},"monitor":{"pid":',
+    { hole: 'ownPid' },
+    ',"startTime":',
+    { hole: 'ownStartTime' },
+    `},${stringifyJson(rest).slice(1)}`,
+  ]
+}
 
 /** Throws BerthError 'invalid' for what no `encodeState` wrote. */
 export const decodeState = (bytes: Uint8Array, file: string): ContainerState => {

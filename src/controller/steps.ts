@@ -7,6 +7,14 @@ import { stepError } from './failure.ts'
 import { resultsOf } from './results.ts'
 import type { Results, RunStep } from './types.ts'
 
+/** What a plan failed of that was run before anybody asked a controller. */
+export const attemptError = (plan: Plan, data: Uint8Array): BerthError => {
+  const { error } = decodeOutcome(data)
+  return error === undefined
+    ? new BerthError('internal', 'a plan that was done is said to have failed')
+    : stepError(plan, error)
+}
+
 interface Pending {
   readonly plan: Plan
   readonly resolve: (results: Results) => void

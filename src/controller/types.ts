@@ -35,6 +35,8 @@ export interface CommandRequest {
   readonly runDir: string
   /** How often this command was answered with `again` so far. */
   readonly round: number
+  /** Where the launcher had the monitor try what was prepared for this verb, and it failed half way: the outcome. Else empty. */
+  readonly attempt: Uint8Array
   /** Build of both sides; not part of the frame. */
   readonly build?: string
 }

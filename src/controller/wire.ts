@@ -240,6 +240,7 @@ export const decodeCommand = (body: Uint8Array): CommandRequest => {
     listenFds: reader.u32(),
     round: reader.u32(),
     runDir: reader.str(),
+    attempt: reader.bytes(),
   }
   reader.end()
   return request
@@ -250,7 +251,8 @@ export const encodeCommand = (request: CommandRequest): Uint8Array => {
   out.strs(request.argv).strs(Object.entries(request.env).map(([key, value]) => `${key}=${value}`))
   out.str(request.cwd).u32(request.uid).u32(request.gid).u32(request.pid)
   out.u32(request.ttys.reduce((bits, tty, fd) => bits | (tty ? 1 << fd : 0), 0))
-  return out.u32(request.rows).u32(request.cols).u32(request.listenFds).u32(request.round).str(request.runDir).finish()
+  out.u32(request.rows).u32(request.cols).u32(request.listenFds).u32(request.round).str(request.runDir)
+  return out.bytes(request.attempt).finish()
 }
 
 export const encodeCommandAnswer = ({ exitCode, stdout, stderr, again = false }: CommandAnswer): Uint8Array => {

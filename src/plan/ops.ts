@@ -22,8 +22,11 @@ export const NO_SLOT = 0xffffffff
 /** Slots a plan may use, 0 to SLOTS-1. */
 export const SLOTS = 512
 
-/** What a hole in a template stands for; filled when the operation runs: as decimal text, `pid32` as a u32. */
-export const HOLES = { literal: 0, pid: 1, startTime: 2, now: 3, pid32: 4 } as const
+/**
+ * What a hole in a template stands for; filled when the operation runs: as decimal text, `pid32` as a u32. `ownPid` and `ownStartTime` are those
+ * of the process that runs the plan.
+ */
+export const HOLES = { literal: 0, pid: 1, startTime: 2, now: 3, pid32: 4, ownPid: 5, ownStartTime: 6 } as const
 
 /** Flags of every operation (not of its fields). */
 export const OP_FLAGS = {
@@ -108,6 +111,9 @@ export const PROBES = {
   /** Loads a BPF program of the type cgroup/connect4. */
   networkFilter: 20,
 } as const
+
+/** What a monitor can tell of the container that it holds: parked, executed since, or frozen in either state. */
+export const SITUATIONS = { parked: 1, released: 2, frozen: 4 } as const
 
 /** What `watched` tells: an interval is over, a process was killed for want of memory, the process has ended. */
 export const WATCHED = { tick: 1, oom: 2, ended: 3 } as const
@@ -364,6 +370,28 @@ export const OPS = {
   'wait-read': op(152, { name: 'str', timeoutMs: 'u32' }),
   /** Changes the owner of what a descriptor is of. */
   'chown-slot': op(153, { slot: 'slot', uid: 'u32', gid: 'u32' }),
+  // ---- Monitor of the command line: what it does by itself about a verb ------------------------------------------
+  /**
+   * How the situation (SITUATIONS) of the container is told: by its process, held under `key` and last cloned by this plan; it is frozen while
+   * one of `files` has one of `lines`. Has to come before `prepare`.
+   */
+  situation: op(180, { key: 'str', files: 'strs', lines: 'strs' }),
+  /**
+   * What comes of `verb`, with one of `words` behind the container's id (empty: nothing behind it), while the container is in one of
+   * `situations`: `plan` is run, and `answer` is what the launcher prints. Its first `guards` operations change nothing, so where one of
+   * these fails it was as if nothing had been asked. `quick`: the plan cannot block.
+   */
+  prepare: op(181, {
+    verb: 'str',
+    words: 'strs',
+    situations: 'u32',
+    guards: 'u32',
+    quick: 'u32',
+    plan: 'plan',
+    answer: 'tmpl',
+  }),
+  /** Sends a signal to the process held under `key`; ESRCH where it has ended. */
+  signal: op(182, { key: 'str', signal: 'u32' }),
 
   // ---- In the cloned process: before the pivot -----------------------------------------------------------------
   /** Enters a namespace (`nstype`: CLONE_NEW*); 0 = whatever the descriptor is. A pidfd enters those in `nstype`. */

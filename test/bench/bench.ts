@@ -1,61 +1,77 @@
 /**
- * Side by side, interleaved, in one run: create, start, delete by hand with runc, crun and berth; a task's life over the shims; and the kernel's own
- * time for the same (floor.c). Prints medians in milliseconds and ratios. Run with: make bench [N=50]
+ * Side by side, interleaved, in one run: every verb of the command line with runc, crun (this host's and the newest) and berth, and the kernel's own
+ * time for the same. Writes docs/benchmarks.md. Run with: make bench [N=100]
  */
-import { execFileSync, spawnSync } from 'node:child_process'
-import { existsSync } from 'node:fs'
+import { execFileSync } from 'node:child_process'
+import { existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { Bundle } from '../harness/bundle.ts'
 import { binary, root } from '../harness/host.ts'
+import { type Floor, report, type Times } from './report.ts'
 
-const n = Number(process.env.N ?? 50)
-const runtimes = Object.entries({ berth: binary, crun: '/usr/bin/crun', runc: '/usr/sbin/runc' }).filter(([, path]) =>
-  existsSync(path),
-)
-const steps = ['create', 'state', 'start', 'kill', 'delete'] as const
+const BATCH = 20
+const batches = Math.max(1, Math.round(Number(process.env.N ?? 100) / BATCH))
+
+const build = join(root, 'build/bench')
+mkdirSync(build, { recursive: true })
+const program = (name: string): string => {
+  execFileSync('cc', ['-O2', '-static', '-o', join(build, name), join(root, `test/bench/${name}.c`)])
+  return join(build, name)
+}
+
+/** Debian's newest crun, where it can be had. */
+const newestCrun = (): string => {
+  try {
+    const dirs = execFileSync(join(root, 'test/containerd/matrix'), ['newest', 'crun', join(build, 'crun')], {
+      encoding: 'utf8',
+    })
+    return join(dirs.split('\n')[0] ?? '', 'crun')
+  } catch {
+    return ''
+  }
+}
+
+const runtimes = Object.entries({
+  berth: binary,
+  crun: '/usr/bin/crun',
+  'crun-newest': newestCrun(),
+  runc: '/usr/sbin/runc',
+}).filter(([, path]) => existsSync(path))
+
+const verbs = program('verbs')
+const floor = program('floor')
+const times: Times = new Map(runtimes.map(([name]) => [name, new Map()]))
+const floors: Floor[] = []
 
 // a version that older peers know, too
 using bundle = new Bundle(['/bin/sleep', '1000'], (config) => {
   config.ociVersion = '1.0.2'
 })
-const times = new Map(runtimes.map(([name]) => [name, Object.fromEntries(steps.map((step) => [step, [] as number[]]))]))
-
-function timed(path: string, args: readonly string[]): number {
-  const begin = performance.now()
-  const done = spawnSync(path, args, { stdio: ['ignore', 'ignore', 2] })
-  if (done.status !== 0) throw new Error(`${path} ${args.join(' ')}: exit code ${done.status}`)
-  return performance.now() - begin
-}
-
-for (let i = -3; i < n; i++)
-  for (const [name, path] of runtimes) {
-    const id = `bench-${process.pid}-${name}`
-    const argv = {
-      create: ['create', '--bundle', bundle.dir, id],
-      state: ['state', id],
-      start: ['start', id],
-      kill: ['kill', id, 'KILL'],
-      delete: ['delete', id],
+const dir = mkdtempSync(join(tmpdir(), 'berth-bench-'))
+try {
+  for (let i = 0; i < batches; i++) {
+    const lines = execFileSync(
+      verbs,
+      [bundle.dir, dir, String(BATCH), ...runtimes.map(([name, path]) => `${name}=${path}`)],
+      { encoding: 'utf8' },
+    )
+    for (const line of lines.trim().split('\n')) {
+      const [name = '', verb = '', ms] = line.split(' ')
+      const byVerb = times.get(name)
+      const values = byVerb?.get(verb) ?? []
+      values.push(Number(ms))
+      byVerb?.set(verb, values)
     }
-    for (const step of steps) {
-      if (step === 'delete') while (!execFileSync(path, ['state', id], { encoding: 'utf8' }).includes('"stopped"'));
-      const ms = timed(path, argv[step])
-      if (i >= 0) times.get(name)?.[step]?.push(ms)
-    }
+    floors.push(JSON.parse(execFileSync(floor, [join(bundle.dir, 'rootfs'), String(BATCH)], { encoding: 'utf8' })))
   }
-
-const median = (values: number[]) => values.toSorted((a, b) => a - b)[values.length >> 1] ?? Number.NaN
-const rows: Record<string, Record<string, string>> = {}
-for (const [name] of runtimes) {
-  const mine = times.get(name) ?? {}
-  const medians = steps.map((step) => median(mine[step] ?? []))
-  rows[name] = Object.fromEntries([
-    ...steps.map((step, i) => [step, medians[i]?.toFixed(2) ?? '']),
-    ['all', medians.reduce((a, b) => a + b, 0).toFixed(2)],
-  ])
+} finally {
+  rmSync(dir, { recursive: true })
 }
-console.table(rows)
 
-const floor = join(root, 'build/floor')
-execFileSync('cc', ['-O2', '-static', '-o', floor, join(root, 'test/bench/floor.c')])
-console.log('floor', execFileSync(floor, [join(bundle.dir, 'rootfs'), String(n)], { encoding: 'utf8' }).trim())
+const versions = runtimes.map(
+  ([name, path]) => `${name}: ${execFileSync(path, ['--version'], { encoding: 'utf8' }).split('\n')[0]}`,
+)
+const text = report(times, floors, versions)
+console.log(text)
+if (process.env.WRITE !== '0') writeFileSync(join(root, 'docs/benchmarks.md'), text)

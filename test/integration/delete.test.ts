@@ -52,6 +52,12 @@ describe('kill and delete', { skip: notHere }, () => {
     return pids
   }
 
+  const loseMonitor = async () => {
+    const { pid } = saved().monitor
+    process.kill(pid, 'SIGKILL')
+    await until('it is gone', () => !alive(pid))
+  }
+
   const STATES: Readonly<Record<string, () => Promise<void>>> = {
     created: create,
     running: start,
@@ -70,9 +76,7 @@ describe('kill and delete', { skip: notHere }, () => {
     },
     'without a monitor': async () => {
       await start()
-      const { pid } = saved().monitor
-      process.kill(pid, 'SIGKILL')
-      await until('it is gone', () => !alive(pid))
+      await loseMonitor()
     },
     'parked, its monitor killed': async () => {
       await create()
@@ -198,6 +202,7 @@ describe('kill and delete', { skip: notHere }, () => {
     const { pid } = await state()
     const text = readFileSync(`${dir}/state.json`, 'utf8')
     const { bootId } = JSON.parse(text)
+    await loseMonitor()
     assert.equal(bootId, readFileSync('/proc/sys/kernel/random/boot_id', 'utf8').trim())
     writeFileSync(`${dir}/state.json`, text.replace(bootId, '00000000-0000-0000-0000-000000000000'))
     const shown = await state()
@@ -209,6 +214,7 @@ describe('kill and delete', { skip: notHere }, () => {
 
   it('a pid that another process has by now is not the container’s', async () => {
     await start()
+    await loseMonitor()
     const text = readFileSync(`${dir}/state.json`, 'utf8')
     writeFileSync(`${dir}/state.json`, text.replace(/("init":{"pid":\d+,"startTime":)(\d+)/, '$11$2'))
     assert.equal((await state()).status, 'stopped')

@@ -22,6 +22,8 @@ const CGROUPS = '/sys/fs/cgroup/'
 const ENOENT = 2
 const ESRCH = 3
 const EEXIST = 17
+const ENOTDIR = 20
+const O_DIRECTORY = 0o200000
 
 /** A host with two v1 hierarchies. */
 const FACTS: Readonly<Record<string, string>> = {
@@ -105,6 +107,7 @@ export class Host {
       listenFds: 0,
       round: 0,
       runDir: '/run/berth',
+      attempt: new Uint8Array(),
       ...more,
     }
   }
@@ -158,9 +161,13 @@ export class Host {
         if (has && (op.flags & WRITE_FLAGS.excl) !== 0) throw new Failure(EEXIST)
         if (!has && (op.flags & WRITE_FLAGS.create) === 0) return missing(op.flags & WRITE_FLAGS.missingOk ? 1 : 0)
         const before = (op.flags & WRITE_FLAGS.append) !== 0 ? (this.text(op.path) ?? '') : ''
-        this.put(op.path, before + templateText(op.data))
+        this.put(op.path, before + this.#templateText(op.data))
         return undefined
       }
+      case 'open':
+        if (this.files.has(op.path) && (op.oflags & O_DIRECTORY) !== 0) throw new Failure(ENOTDIR)
+        if (!this.files.has(op.path) && !this.dirs.has(op.path)) throw new Failure(ENOENT)
+        return undefined
       case 'rmtree':
         for (const path of [...this.files.keys()]) if (path.startsWith(`${op.path}/`)) this.files.delete(path)
         this.dirs.delete(op.path)
@@ -201,6 +208,24 @@ export class Host {
     }
   }
 
+  #templateText(template: Template): string {
+    const { init } = this
+    const holes: Readonly<Record<string, string>> = {
+      pid: String(init.pid),
+      startTime: String(init.start),
+      ownPid: '900',
+      ownStartTime: '9000',
+    }
+    return template
+      .map((part) => {
+        if (typeof part === 'string') return part
+        return part instanceof Uint8Array
+          ? Buffer.from(part).toString('latin1')
+          : (holes[part.hole] ?? `<${part.hole}>`)
+      })
+      .join('')
+  }
+
   #read(path: string): Uint8Array | undefined {
     if (path === `/proc/${this.init.pid}/stat` && this.initStatus !== 'none')
       return new TextEncoder().encode(
@@ -213,17 +238,6 @@ export class Host {
 const missing = (flags: number): undefined => {
   if ((flags & READ_FLAGS.missingOk) === 0) throw new Failure(ENOENT)
 }
-
-const templateText = (template: Template): string =>
-  template
-    .map((part) =>
-      typeof part === 'string'
-        ? part
-        : part instanceof Uint8Array
-          ? Buffer.from(part).toString('latin1')
-          : `<${part.hole}>`,
-    )
-    .join('')
 
 const errorRecord = (op: Op, index: number, error: unknown): ErrorRecord => {
   if (error instanceof Failure) {

@@ -33,6 +33,7 @@ const REQUEST: CommandRequest = {
   listenFds: 0,
   round: 0,
   runDir: '/run/berth',
+  attempt: new Uint8Array(),
 }
 const PLAN: Plan = [{ op: 'clock' }]
 const bytes = (...values: number[]) => new Uint8Array(values)

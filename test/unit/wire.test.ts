@@ -100,6 +100,7 @@ test('commands and their answers', () => {
     listenFds: 0,
     round: 0,
     runDir: '/run/user/1/berth',
+    attempt: new Uint8Array([1, 2]),
   } as const
   assert.deepEqual({ ...decodeCommand(encodeCommand(request)) }, { ...request, env: pairs(['A=1=2', 'B=']) })
   const answer = decodeCommandAnswer(encodeCommandAnswer({ exitCode: 3, stdout: 'é', stderr: bytes(1) }))

@@ -1,0 +1,40 @@
+/** What `state` and `list` show of a container. */
+
+import type { Template } from '../plan/ops.ts'
+import type { ContainerState } from './state.ts'
+import type { Status } from './status.ts'
+
+export type DescribedState = Pick<ContainerState, 'ociVersion' | 'bundle' | 'rootfs' | 'created' | 'annotations'> & {
+  readonly init: { readonly pid: number }
+}
+
+/** The state of a container as runc prints it; `owner` is a name, or "" where it is not asked for. */
+export const describeState = (id: string, state: DescribedState, status: Status, owner: string) => ({
+  ociVersion: state.ociVersion,
+  id,
+  pid: status === 'stopped' ? 0 : state.init.pid,
+  status,
+  bundle: state.bundle,
+  rootfs: state.rootfs,
+  created: state.created,
+  ...(Object.keys(state.annotations).length === 0 ? {} : { annotations: sorted(state.annotations) }),
+  owner,
+})
+
+const sorted = (map: Readonly<Record<string, string>>): Record<string, string> =>
+  Object.fromEntries(
+    Object.keys(map)
+      .sort()
+      .map((key) => [key, map[key] ?? '']),
+  )
+
+/** As `state` prints it. */
+export const stateText = (id: string, state: DescribedState, status: Status): string =>
+  JSON.stringify(describeState(id, state, status, ''), null, 2)
+
+/** The same where the pid is yet to come. A line like this one is in no string: there it would have its quotes and its end escaped. */
+export const stateTextTemplate = (id: string, state: Omit<DescribedState, 'init'>, status: Status): Template => {
+  const line = '\n  "pid": '
+  const [head = '', tail = ''] = stateText(id, { ...state, init: { pid: 0 } }, status).split(`${line}0`)
+  return [head + line, { hole: 'pid' }, tail]
+}

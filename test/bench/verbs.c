@@ -1,0 +1,95 @@
+/* verbs: what each verb of OCI runtimes takes on the command line, side by side.
+ *
+ *   gcc -O2 -static -o verbs verbs.c && ./verbs BUNDLE DIR N NAME=PATH...   (root; DIR for pid files; the bundle's process has to live on)
+ *
+ * N rounds; in each of them every runtime has a container's life, one verb after the other. A line `NAME VERB MILLISECONDS` for each call: from
+ * before the runtime is started to after it was reaped, by vfork and execve, as an engine's shim in C does it. Like such a shim this
+ * program is the subreaper that gets the container's init, so that its end is an event and no question. */
+#define _GNU_SOURCE
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+extern char **environ;
+static const char *runtime;
+
+static double now_ms(void) {
+  struct timespec t;
+  clock_gettime(CLOCK_MONOTONIC, &t);
+  return (double)t.tv_sec * 1e3 + (double)t.tv_nsec / 1e6;
+}
+
+static void die(const char *what) {
+  fprintf(stderr, "verbs: %s: %s: %s\n", runtime ? runtime : "", what, strerror(errno));
+  exit(1);
+}
+
+static double timed(int null, char *const argv[]) {
+  int status;
+  double begin = now_ms();
+  pid_t pid = vfork();
+  if (pid == 0) {
+    if (dup2(null, 0) < 0 || dup2(null, 1) < 0) _exit(126);
+    execve(argv[0], argv, environ);
+    _exit(127);
+  }
+  if (pid < 0 || waitpid(pid, &status, 0) != pid) die("waitpid");
+  double took = now_ms() - begin;
+  if (status == 0) return took;
+  fprintf(stderr, "verbs: %s %s: wait status %#x\n", runtime, argv[1], (unsigned)status);
+  exit(1);
+}
+
+static pid_t pid_in(const char *path) {
+  char text[16] = "";
+  int fd = open(path, O_RDONLY | O_CLOEXEC);
+  if (fd < 0 || read(fd, text, sizeof text - 1) <= 0) die(path);
+  close(fd);
+  return atoi(text);
+}
+
+static void life(const char *name, char *path, char *bundle, const char *dir, int null, int print) {
+  char id[64], pid_file[512];
+  snprintf(id, sizeof id, "verbs-%d-%.32s", getpid(), name);
+  snprintf(pid_file, sizeof pid_file, "%s/%s.pid", dir, id);
+  char *create[] = {path, "create", "--bundle", bundle, "--pid-file", pid_file, id, NULL};
+  char *state[] = {path, "state", id, NULL}, *start[] = {path, "start", id, NULL};
+  char *exec[] = {path, "exec", id, "/bin/true", NULL}, *end[] = {path, "kill", id, "KILL", NULL}, *delete[] = {path, "delete", id, NULL};
+  enum { CREATE, STATE, START, EXEC, KILL, DELETE, VERBS };
+  char **const argv[VERBS] = {create, state, start, exec, end, delete};
+  double took[VERBS];
+  pid_t init = 0;
+  for (int verb = 0; verb < VERBS; verb++) {
+    took[verb] = timed(null, argv[verb]);
+    if (verb == CREATE) init = pid_in(pid_file);
+    if (verb == KILL && waitpid(init, NULL, 0) != init) die("waitpid of init");
+  }
+  while (waitpid(-1, NULL, WNOHANG) > 0) {} /* what else a runtime left behind */
+  for (int verb = 0; print && verb < VERBS; verb++) printf("%s %s %.4f\n", name, argv[verb][1], took[verb]);
+}
+
+int main(int argc, char **argv) {
+  enum { WARM = 3 };
+  int n = argc > 4 ? atoi(argv[3]) : 0, null = open("/dev/null", O_RDWR | O_CLOEXEC);
+  if (n < 1) {
+    fprintf(stderr, "usage: verbs BUNDLE DIR N NAME=PATH...\n");
+    return 2;
+  }
+  if (null < 0 || prctl(PR_SET_CHILD_SUBREAPER, 1) < 0) die("prctl");
+  for (int round = -WARM; round < n; round++)
+    for (int i = 4; i < argc; i++) {
+      char *name = strdup(argv[i]), *path = name ? strchr(name, '=') : NULL;
+      if (!path) die(argv[i]);
+      *path++ = 0;
+      runtime = name;
+      life(name, path, argv[1], argv[2], null, round >= 0);
+      free(name);
+    }
+  return 0;
+}
