@@ -1,7 +1,8 @@
-/** Bundles the controller into dist/: one file per entry, modules that are loaded on demand in files of their own. */
+/** Bundles the controller into dist/: one file per entry, modules that are loaded on demand in files of their own; and what the shim's `-info` says. */
 import { readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { basename } from 'node:path'
 import { build } from 'esbuild'
+import { featuresText } from '../src/cli/features.ts'
 
 const { metafile } = await build({
   metafile: true,
@@ -32,7 +33,9 @@ const before = ((): string[] => {
     return [] // there was none
   }
 })()
-const files = Object.keys(metafile.outputs).map((path) => basename(path))
+const FEATURES = 'features.json'
+writeFileSync(`dist/${FEATURES}`, featuresText())
+const files = [...Object.keys(metafile.outputs).map((path) => basename(path)), FEATURES]
 const kept = new Set([...before, ...files])
 for (const name of readdirSync('dist')) if (/\.js(\.LEGAL\.txt)?$/.test(name) && !kept.has(name)) rmSync(`dist/${name}`)
 writeFileSync(LIST, `${files.sort().join('\n')}\n`)

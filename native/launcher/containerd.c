@@ -5,9 +5,11 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "../common/fd.h"
 #include "json_scan.h"
 
 #define GROUP "io.containerd.runc.v2.group"
+#define FEATURES_TYPE "types.containerd.io/opencontainers/runtime-spec/1/features/Features"
 #define SANDBOX "io.kubernetes.cri.sandbox-id"
 
 static void replace(char **to, char *with) {
@@ -140,14 +142,33 @@ int delete_response(struct buf *out, uint32_t pid, uint32_t status, uint64_t tim
   return done;
 }
 
-int runtime_info(struct buf *out, const char *name, const char *version, const char *revision) {
-  struct buf v = {0};
-  int done = put_bytes(&v, 1, version, strlen(version)) < 0 || put_bytes(&v, 2, revision, strlen(revision)) < 0 ||
-                     put_bytes(out, 1, name, strlen(name)) < 0 || put_bytes(out, 2, v.data, v.len) < 0
-                 ? -1
-                 : 0;
-  buf_free(&v);
+int any_read(const uint8_t *data, size_t len) {
+  struct wire w = {data, data + len, false};
+  struct text value;
+  bool typed = false;
+  for (uint64_t number; (number = field(&w, &value)) != 0;)
+    if (number == 1) typed = value.len > 0;
+  return !w.bad && typed;
+}
+
+/* A message in a field: 0 or -1. The message is given back. */
+static int put_message(struct buf *out, uint32_t number, struct buf *message) {
+  int done = put_bytes(out, number, message->data, message->len);
+  buf_free(message);
   return done;
+}
+
+int runtime_info(struct buf *out, const struct runtime_info *info) {
+  _cleanup_buf_ struct buf version = {0}, features = {0};
+  if (put_bytes(&version, 1, info->version, strlen(info->version)) < 0 || put_bytes(&version, 2, info->revision, strlen(info->revision)) < 0 ||
+      put_bytes(out, 1, info->name, strlen(info->name)) < 0 || put_message(out, 2, &version) < 0)
+    return -1;
+  if (info->options.len > 0 && put_bytes(out, 3, info->options.data, info->options.len) < 0) return -1;
+  if (info->features.len == 0) return 0;
+  return put_bytes(&features, 1, FEATURES_TYPE, strlen(FEATURES_TYPE)) < 0 ||
+                 put_bytes(&features, 2, info->features.data, info->features.len) < 0 || put_message(out, 4, &features) < 0
+             ? -1
+             : 0;
 }
 
 int json_number(const char *json, const char *name, long long *value) {

@@ -25,8 +25,16 @@ int bootstrap_read(const uint8_t *data, size_t len, const char *id, const char *
 
 /* containerd.task.v2.DeleteResponse. 0 or -1. */
 int delete_response(struct buf *out, uint32_t pid, uint32_t status, uint64_t time_ns);
-/* containerd.types.RuntimeInfo {1 name, 2 version {1 version, 2 revision}}. 0 or -1. */
-int runtime_info(struct buf *out, const char *name, const char *version, const char *revision);
+/* Whether the bytes are a google.protobuf.Any {1 type_url, 2 value} of some type. */
+int any_read(const uint8_t *data, size_t len);
+
+/* containerd.types.RuntimeInfo {1 name, 2 version {1 version, 2 revision}, 3 options, 4 features}. `options`: an Any, `features`: the text of
+ * features.json; left out where empty. 0 or -1. */
+struct runtime_info {
+  const char *name, *version, *revision;
+  struct text options, features;
+};
+int runtime_info(struct buf *out, const struct runtime_info *info);
 
 /* A number in a flat JSON object of our own (exit.json): 1 with *value, 0 where it is not there. */
 int json_number(const char *json, const char *name, long long *value);

@@ -61,10 +61,20 @@ static int beside_executable(char dist[PATH_MAX]) {
   return join(dist, self, "dist");
 }
 
+static int find_dist(char dist[PATH_MAX]) {
+  if (!known) return beside_executable(dist);
+  snprintf(dist, PATH_MAX, "%s", known);
+  return 0;
+}
+
+int install_file(const char *name, char path[PATH_MAX]) {
+  char dist[PATH_MAX];
+  return find_dist(dist) < 0 ? -1 : join(path, dist, name);
+}
+
 int install_find(struct install *in, char *why, unsigned why_size) {
   char link[PATH_MAX];
-  if (known) snprintf(in->dist, sizeof in->dist, "%s", known);
-  else if (beside_executable(in->dist) < 0) return missing(why, why_size, "/proc/self/exe");
+  if (find_dist(in->dist) < 0) return missing(why, why_size, "/proc/self/exe");
   if (join(link, in->dist, "node") < 0 || join(in->controller, in->dist, "controller.js") < 0) return missing(why, why_size, in->dist);
   if (!realpath(link, in->node) || access(in->node, X_OK) < 0) return missing(why, why_size, link);
   if (access(in->controller, R_OK) < 0) return missing(why, why_size, in->controller);

@@ -11,11 +11,13 @@
 
 #include "../common/buf.h"
 #include "../common/fd.h"
+#include "../executor/paths.h"
 #include "containerd.h"
 #include "run_dir.h"
 #include "sha256.h"
 
 #define CONFIG_MAX (64 << 20)
+#define STDIN_MAX (4 << 20)
 
 /* A name that becomes a component of a path of ours. */
 static bool plain(const char *name) {
@@ -68,6 +70,11 @@ struct shim_call shim_call_parse(int argc, char **argv) {
   return c;
 }
 
+int shim_stdin(struct buf *in) {
+  if (isatty(STDIN_FILENO)) return 0; /* a person's, who has nothing to say */
+  return read_whole(STDIN_FILENO, STDIN_MAX, in) == 0 || errno == EBADF ? 0 : -1;
+}
+
 static int path_of(int n) {
   if (n > 0 && n < PATH_MAX) return 0;
   errno = ENAMETOOLONG;
@@ -114,12 +121,7 @@ char *shim_group(const struct shim_call *c, char **problem) {
   _cleanup_buf_ struct buf text = {0};
   _cleanup_fd_ int fd = open("config.json", O_RDONLY | O_CLOEXEC);
   if (fd < 0 && errno == ENOENT) return strdup(c->id);
-  for (ssize_t n = 1; fd >= 0 && n > 0;) {
-    if (text.len > CONFIG_MAX || buf_reserve(&text, 64 << 10) < 0) return NULL;
-    n = read(fd, text.data + text.len, 64 << 10);
-    if (n < 0) return NULL;
-    text.len += (size_t)n;
-  }
+  if (fd >= 0 && read_whole(fd, CONFIG_MAX, &text) != 0) return NULL;
   char *group = NULL;
   int found = fd < 0 ? -1 : config_group((const char *)text.data, text.len, &group);
   if (found < 0) *problem = "config.json is not readable JSON";

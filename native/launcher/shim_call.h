@@ -5,6 +5,8 @@
 #include <limits.h>
 #include <stdbool.h>
 
+#include "../common/buf.h"
+
 struct shim_call {
   const char *namespace, *address, *publish_binary, *id, *bundle, *verb;
   bool debug, version, info;
@@ -12,6 +14,8 @@ struct shim_call {
 };
 
 struct shim_call shim_call_parse(int argc, char **argv);
+/* Appends what is on standard input. 0 or -1. */
+int shim_stdin(struct buf *in);
 /* Where the shim's state lies: /run/berth/.shim/HASH/NAMESPACE, HASH from containerd's address (trap 11). 0 or -1. */
 int shim_state_dir(const struct shim_call *, char path[PATH_MAX]);
 /* The file name of a group's socket, as the reference names it: 64 hex digits. 0 or -1. */

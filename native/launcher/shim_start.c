@@ -21,22 +21,9 @@
 #include "self_exec.h"
 #include "shim_socket.h"
 
-#define STDIN_MAX (4 << 20)
-
 static int fail(const char *what, const char *why) {
   fprintf(stderr, "berth: start: %s: %s\n", what, why);
   return 1;
-}
-
-static int read_stdin(struct buf *in) {
-  for (;;) {
-    if (in->len > STDIN_MAX || buf_reserve(in, 16 << 10) < 0) return -1;
-    ssize_t n = read(0, in->data + in->len, 16 << 10);
-    if (n < 0 && errno == EINTR) continue;
-    if (n < 0) return errno == EBADF ? 0 : -1;
-    if (n == 0) return 0;
-    in->len += (size_t)n;
-  }
 }
 
 static int make_dirs_once(const char *path) {
@@ -93,7 +80,7 @@ int shim_start(const struct shim_call *c) {
   char *problem = NULL;
   _cleanup_buf_ struct buf input = {0};
   if (install_find(&in, why, sizeof why) < 0) return fail("install", why);
-  if (read_stdin(&input) < 0) return fail("standard input", strerror(errno));
+  if (shim_stdin(&input) < 0) return fail("standard input", strerror(errno));
   if (!bootstrap_read(input.data, input.len, c->id, c->namespace, &b)) b = (struct bootstrap){0};
   _cleanup_free_ char *group = shim_group(c, &problem);
   if (!group) return fail(c->id, problem ? problem : strerror(errno));

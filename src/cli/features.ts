@@ -46,9 +46,12 @@ export const describeFeatures = () => ({
   potentiallyUnsafeConfigAnnotations: [ANNOTATION, KEEP_GROUPS],
 })
 
+/** As it is printed, and as it lies beside the program for the shim's `-info`. */
+export const featuresText = (): string => `${JSON.stringify(describeFeatures(), null, 4)}\n`
+
 export const verb: Verb = {
   usage: '',
   flags: {},
   args: [0, 0],
-  run: async () => ({ stdout: `${JSON.stringify(describeFeatures(), null, 4)}\n` }),
+  run: async () => ({ stdout: featuresText() }),
 }

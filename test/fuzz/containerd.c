@@ -26,6 +26,7 @@ static void inside(struct text t, const uint8_t *data, size_t size) {
 
 static void read_bootstrap(const uint8_t *data, size_t size) {
   struct bootstrap b;
+  (void)any_read(data, size);
   if (bootstrap_read(data, size, "id", "ns", &b) != 1) return;
   if (b.id.len != 2 || b.namespace.len != 2) abort();
   inside(b.id, data, size);
@@ -147,6 +148,11 @@ static void known_answers(void) {
   expect(bootstrap_read(message, sizeof bootstrap_seed - 1, "id", "ns", &b) == 1 && b.socket_dir.len == 2 && b.ttrpc_address.len == 4, "bootstrap");
   expect(bootstrap_read(message, sizeof bootstrap_seed - 1, "id", "other", &b) == 0, "bootstrap of another namespace");
   expect(bootstrap_read(message, sizeof bootstrap_seed - 2, "id", "ns", &b) == 0, "bootstrap cut off");
+
+  expect(any_read((const uint8_t *)"\x0a\x01t\x12\x00", 5) == 1, "options");
+  expect(any_read((const uint8_t *)"\x12\x01v", 3) == 0, "options of no type");
+  expect(any_read((const uint8_t *)"\x0a\x02t", 3) == 0, "options cut off");
+  expect(any_read(NULL, 0) == 0, "no options");
 }
 
 /* ---- rounds ---- */
