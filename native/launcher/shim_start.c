@@ -73,10 +73,27 @@ static pid_t spawn(const struct shim_call *c, const struct install *in, const st
   return pid;
 }
 
+/* What containerd is told, and keeps in the bundle: where the socket is. In the plain form it is ttrpc, which every version speaks; gRPC,
+ * which only 1.7 does, is what the environment of a containerd may ask for. A monitor serves both, whatever was said here. NULL with *why. */
+static char *announcement(const char *socket, const char **why) {
+  const char *protocol = getenv("BERTH_SHIM_PROTOCOL");
+  char *text = NULL;
+  bool grpc = protocol && !strcmp(protocol, "grpc");
+  *why = "no memory";
+  if (protocol && *protocol && !grpc && strcmp(protocol, "ttrpc")) {
+    *why = "is neither ttrpc nor grpc";
+    return NULL;
+  }
+  int n = grpc ? asprintf(&text, "{\"version\":2,\"address\":\"%s\",\"protocol\":\"grpc\"}", socket)
+               : asprintf(&text, "unix://%s", socket);
+  return n < 0 ? NULL : text;
+}
+
 int shim_start(const struct shim_call *c) {
   struct install in;
   struct bootstrap b;
-  char why[PATH_MAX + 256], state_dir[PATH_MAX], run[PATH_MAX], dir[PATH_MAX], name[65], socket[PATH_MAX + 66], address[PATH_MAX + 74];
+  char why[PATH_MAX + 256], state_dir[PATH_MAX], run[PATH_MAX], dir[PATH_MAX], name[65], socket[PATH_MAX + 66];
+  const char *unusable;
   char *problem = NULL;
   _cleanup_buf_ struct buf input = {0};
   if (install_find(&in, why, sizeof why) < 0) return fail("install", why);
@@ -87,10 +104,12 @@ int shim_start(const struct shim_call *c) {
   int n = b.socket_dir.len ? snprintf(dir, sizeof dir, "%.*s", (int)b.socket_dir.len, b.socket_dir.data)
                            : snprintf(dir, sizeof dir, "%s", SHIM_SOCKETS);
   if (n < 0 || n >= (int)sizeof dir || *dir != '/') return fail("socket_dir", "is no absolute path");
+  if (strpbrk(dir, "\"\\\n")) return fail("socket_dir", "has characters that no address can have");
   if (run_dir(run) < 0) return fail("run directory", run_dir_trouble());
   if (shim_state_dir(c, state_dir) < 0 || shim_socket_name(c, group, name) < 0) return fail(c->id, strerror(errno));
   snprintf(socket, sizeof socket, "%s/%s", dir, name);
-  snprintf(address, sizeof address, "unix://%s", socket);
+  _cleanup_free_ char *address = announcement(socket, &unusable);
+  if (!address) return fail("BERTH_SHIM_PROTOCOL", unusable);
   if (make_dirs(dir) < 0) return fail(dir, strerror(errno));
   if (make_dirs(state_dir) < 0) return fail(state_dir, strerror(errno));
 
@@ -99,7 +118,7 @@ int shim_start(const struct shim_call *c) {
   if (!ours && errno != EEXIST) return fail(socket, strerror(errno));
   /* The monitor last: with nothing to say about it nobody would ever end it. */
   pid_t monitor = -1;
-  /* The file: 1.6 and 1.7 read it after a restart, 2.x on migration. */
+  /* The file: 1.6 and 1.7 read it after a restart, in the form of the answer, 2.x on migration. */
   const char *failed = file_replace("address", address, strlen(address)) < 0 ? "address" : ours && (monitor = spawn(c, &in, &b, listener, socket, state_dir)) < 0 ? "monitor" : NULL;
   if (failed) {
     int error = errno;

@@ -9,7 +9,7 @@
 
 #include "../common/buf.h"
 
-enum agent_role { ROLE_LAUNCHER = 1, ROLE_MONITOR = 2 };
+enum agent_role { ROLE_LAUNCHER = 1, ROLE_MONITOR = 2, ROLE_FRONT = 3 };
 enum request_kind { REQUEST_COMMAND = 1, REQUEST_TTRPC = 2, REQUEST_EXIT = 3, REQUEST_DISCONNECTED = 4, REQUEST_OOM = 5 };
 
 struct agent;

@@ -12,6 +12,7 @@
 
 #include "../common/frame.h"
 #include "../common/peer.h"
+#include "front.h"
 #include "loop.h"
 #include "ttrpc.h"
 
@@ -28,6 +29,7 @@ struct client {
   uint32_t last_stream;
   size_t unanswered, skip; /* skip: what is left of a message that is too long */
   struct buf in, out;
+  bool speaks_ttrpc; /* its first bytes have been seen */
   bool broken;
 };
 
@@ -51,12 +53,20 @@ static struct client *find_client(uint64_t id) {
   return NULL;
 }
 
-static void client_close(struct client *c) {
+/* Out of the list, with its bytes; its descriptor stays open. */
+static void client_remove(struct client *c) {
   for (struct client **p = &clients; *p; p = &(*p)->next) {
     if (*p != c) continue;
     *p = c->next;
     break;
   }
+  loop_unwatch(&c->source);
+  buf_free(&c->in);
+  buf_free(&c->out);
+  free(c);
+}
+
+static void client_close(struct client *c) {
   bool had_calls = false;
   for (struct call **p = &calls; *p;) {
     struct call *k = *p;
@@ -69,16 +79,14 @@ static void client_close(struct client *c) {
     *p = k->next;
     free(k);
   }
-  loop_unwatch(&c->source);
-  close(c->source.fd);
-  buf_free(&c->in);
-  buf_free(&c->out);
   if (had_calls) { /* waits of this connection are parked: nobody will take their answers */
     struct buf body = {0};
     if (buf_u64(&body, c->id) == 0) (void)agent_request(agent, REQUEST_DISCONNECTED, body.data, body.len);
     buf_free(&body);
   }
-  free(c);
+  int fd = c->source.fd;
+  client_remove(c);
+  close(fd);
 }
 
 /* Sends what it can. The client is closed later, from its own event, where it is broken. */
@@ -198,16 +206,50 @@ static bool take_messages(struct client *c) {
   return ok;
 }
 
+/* Whether it speaks HTTP/2: then it has been handed to a front, and is gone. */
+static bool handed_over(struct client *c) {
+  if (c->speaks_ttrpc) return false;
+  switch (front_speaks(c->in.data, c->in.len)) {
+    case FRONT_UNKNOWN: return false;
+    case FRONT_NO: c->speaks_ttrpc = true; return false;
+    case FRONT_YES: break;
+  }
+  struct buf first = c->in;
+  int fd = c->source.fd;
+  c->in = (struct buf){0};
+  client_remove(c);
+  front_start(fd, &first);
+  return true;
+}
+
 static void client_ready(struct source *s, uint32_t events) {
   struct client *c = (struct client *)((char *)s - offsetof(struct client, source));
   if (events & (EPOLLIN | EPOLLHUP | EPOLLERR)) {
     ssize_t n = frame_fill(s->fd, &c->in, 64 << 10);
     if (n == 0 || (n < 0 && errno != EAGAIN)) c->broken = true;
-    else if (n > 0 && !take_messages(c)) c->broken = true;
+    else if (n > 0 && handed_over(c)) return;
+    else if (n > 0 && c->speaks_ttrpc && !take_messages(c)) c->broken = true;
   }
   if (!c->broken) flush(c);
   if (c->broken) client_close(c);
 }
+
+static int add(int fd, bool speaks_ttrpc) {
+  struct client *c = calloc(1, sizeof *c);
+  if (c) {
+    *c = (struct client){.next = clients, .source = {fd, client_ready}, .id = ++next_id, .speaks_ttrpc = speaks_ttrpc};
+    c->in.secret = c->out.secret = true;
+    if (loop_watch(&c->source, EPOLLIN) == 0) {
+      clients = c;
+      return 0;
+    }
+  }
+  free(c);
+  close(fd);
+  return -1;
+}
+
+int client_add(int fd) { return add(fd, true); }
 
 static void accept_ready(struct source *s, uint32_t events) {
   (void)events;
@@ -215,23 +257,11 @@ static void accept_ready(struct source *s, uint32_t events) {
   if (fd < 0) {
     static struct timer again;
     loop_accept_failed(s, &again);
-    return;
+  } else if (peer_check(fd, false) < 0) {
+    close(fd); /* as the reference: a peer of the same uid, nobody else */
+  } else {
+    (void)add(fd, false);
   }
-  struct client *c = calloc(1, sizeof *c);
-  /* As the reference: a peer of the same uid, nobody else. */
-  if (!c || peer_check(fd, false) < 0) {
-    free(c);
-    close(fd);
-    return;
-  }
-  *c = (struct client){.next = clients, .source = {fd, client_ready}, .id = ++next_id};
-  c->in.secret = c->out.secret = true;
-  if (loop_watch(&c->source, EPOLLIN) < 0) {
-    close(fd);
-    free(c);
-    return;
-  }
-  clients = c;
 }
 
 int clients_listen(int fd, struct agent *a) {

@@ -12,6 +12,8 @@
 int clients_listen(int listener, struct agent *agent);
 /* No more connections: new clients are refused from now on. */
 void clients_stop_listening(void);
+/* Takes over a socket on which ttrpc is spoken to this process. 0 or -1. */
+int client_add(int fd);
 void client_answer(uint64_t request, const uint8_t *response, size_t len);
 void client_give_up(uint64_t request, const char *why);
 /* Whether answers wait to be taken. */

@@ -12,6 +12,8 @@
 #define PROTOCOL 1
 
 enum from_controller { MSG_WELCOME = 1, MSG_STEP = 2, MSG_COMMIT = 3 };
+/* Both ways, on the link of a front: bytes of its client's connection, and of the ttrpc that is made of them. */
+enum of_front { MSG_WIRE = 16, MSG_CALLS = 17 };
 enum commit_flags { COMMIT_RECORD = 1, COMMIT_LEAVE = 2 };
 
 /* All append a frame: 0, or -1 with errno. */

@@ -24,6 +24,7 @@
 #include "connector.h"
 #include "events.h"
 #include "exits.h"
+#include "front.h"
 #include "jobs.h"
 #include "loop.h"
 #include "oom_watch.h"
@@ -122,7 +123,8 @@ static void quit(struct timer *t) {
 static struct timer last_moment = {.fire = quit};
 
 static void quit_if_flushed(void) {
-  if (leaving && events_empty() && !clients_unsent()) loop_stop();
+  /* A client of gRPC closes its connection once it has the last answer, which is on its way through a controller. */
+  if (leaving && events_empty() && !clients_unsent() && !fronts_open()) loop_stop();
 }
 
 static void leave(void *owner) {
@@ -217,6 +219,7 @@ int shim_monitor(int listener, const char *const *context) {
   agent_source = (struct source){agent_fd(agent), agent_source_ready};
   if (loop_watch(&agent_source, EPOLLIN) < 0 || clients_listen(listener, agent) < 0) return 1;
   events_on_empty(quit_if_flushed);
+  fronts_on_end(quit_if_flushed);
   oom_on_seen(ran_out_of_memory);
   loop_run();
   return 0;

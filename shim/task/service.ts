@@ -10,6 +10,7 @@ import { create } from './create.ts'
 import { del } from './delete.ts'
 import { exec } from './exec.ts'
 import { kill } from './kill.ts'
+import { type MethodName, SERVICES } from './names.ts'
 import { pause, resume } from './pause.ts'
 import { pids } from './pids.ts'
 import { keyOf } from './record.ts'
@@ -20,9 +21,6 @@ import { state } from './state.ts'
 import { stats } from './stats.ts'
 import { update } from './update.ts'
 import { wait } from './wait.ts'
-
-/** The same methods and messages under both names. */
-const SERVICES = new Set(['containerd.task.v2.Task', 'containerd.task.v3.Task'])
 
 /** A call whose request has been read. */
 export interface Call {
@@ -64,7 +62,7 @@ const checkpoint: Method<containerd.task.CheckpointRequest> = () => {
   throw new RpcError(Code.unimplemented, 'checkpoint is not supported: not implemented')
 }
 
-const METHODS: Readonly<Record<string, Route>> = {
+const METHODS: Readonly<Record<MethodName, Route>> = {
   State: atOnce(task.StateRequest, state),
   Create: inTurn(task.CreateRequest, create),
   Start: inTurn(task.StartRequest, start),
@@ -87,8 +85,8 @@ const METHODS: Readonly<Record<string, Route>> = {
 
 /** Finds the method of a call and reads its request; what is not known here is code 12, as ttrpc has it. */
 export const route = (service: string, method: string, payload: Uint8Array): Call => {
-  if (!SERVICES.has(service)) throw new RpcError(Code.unimplemented, `service ${service}`)
-  const found = Object.hasOwn(METHODS, method) ? METHODS[method] : undefined
+  if (!SERVICES.includes(service)) throw new RpcError(Code.unimplemented, `service ${service}`)
+  const found = Object.hasOwn(METHODS, method) ? METHODS[method as MethodName] : undefined
   if (found === undefined) throw new RpcError(Code.unimplemented, `method ${method}`)
   try {
     return found(payload)

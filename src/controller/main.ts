@@ -36,6 +36,7 @@ const server = new ControllerServer({
     build,
     commands: async () => (await import('../cli/main.ts')).runCommand,
     shims: async () => (await import('../../shim/main.ts')).createShim,
+    fronts: async () => (await import('../../shim/grpc/front.ts')).serveGrpc,
     log,
   },
   idleMs: (number(values.idle) ?? 300) * 1000,

@@ -2,8 +2,9 @@
 
 import type { Duplex } from 'node:stream'
 import { MalformedError } from '../plan/bytes.ts'
+import { Channel } from './channel.ts'
 import { Steps } from './steps.ts'
-import type { Change, CreateShim, MonitorRequest, RunCommand, Shim } from './types.ts'
+import type { Change, CreateShim, MonitorRequest, RunCommand, ServeFront, Shim } from './types.ts'
 import {
   type AgentMessage,
   decodeAgentMessage,
@@ -12,6 +13,7 @@ import {
   encodeCommandAnswer,
   encodeControllerMessage,
   FrameReader,
+  type FrontBytes,
   PROTOCOL,
   pairs,
   REQUEST_KINDS,
@@ -21,9 +23,10 @@ import {
 /** What a session needs of its process. */
 export interface Services {
   readonly build: string
-  /** Loaded at their first use: most sessions need one of the two. */
+  /** Loaded at their first use: a session needs one of them. */
   readonly commands: () => Promise<RunCommand>
   readonly shims: () => Promise<CreateShim>
+  readonly fronts: () => Promise<ServeFront>
   readonly log: (line: string) => void
 }
 
@@ -51,6 +54,8 @@ export class Session {
   #seq = 0n
   #record: Uint8Array = new Uint8Array()
   #shim: Promise<Shim> | undefined
+  /** Of a session that serves a front: nothing else is asked of it. */
+  #front: Readonly<Record<FrontBytes['type'], Channel>> | undefined
   #closed = false
 
   /** `onWork` is called whenever `busy` may have changed. */
@@ -63,9 +68,9 @@ export class Session {
     stream.on('close', () => this.#end())
   }
 
-  /** Requests that are being handled. */
+  /** Requests that are being handled; a front is one for as long as its client is connected. */
   get busy(): number {
-    let count = 0
+    let count = this.#front === undefined ? 0 : 1
     for (const { committedAt } of this.#running.values()) if (committedAt === undefined) count++
     return count
   }
@@ -83,6 +88,9 @@ export class Session {
     this.#sent.clear()
     this.#shim = undefined
     this.#record = new Uint8Array()
+    this.#front?.wire.destroy()
+    this.#front?.calls.destroy()
+    this.#front = undefined
     this.#onWork()
   }
 
@@ -112,7 +120,9 @@ export class Session {
     else if (this.#hello === undefined) this.#refuse(`${message.type} before hello`)
     else if (message.type === 'request') this.#start(this.#hello, message)
     else if (message.type === 'outcome') this.#settle(message.id, message.step, message.outcome)
-    else this.#again(this.#hello, message)
+    else if (message.type === 'refused') this.#again(this.#hello, message)
+    else if (this.#front === undefined) this.#refuse(`${message.type} from an agent of role ${this.#hello.role}`)
+    else this.#front[message.type].receive(message.bytes)
   }
 
   /** Both sides must be of one build: two halves that drifted apart may skip a protection (S21). */
@@ -134,6 +144,22 @@ export class Session {
     this.#seq = hello.seq
     this.#record = hello.record.slice()
     this.#stream.write(encodeControllerMessage({ type: 'welcome', protocol: PROTOCOL, build }))
+    if (hello.role === ROLES.front) this.#serveFront()
+  }
+
+  #serveFront(): void {
+    const channel = (type: FrontBytes['type']) =>
+      new Channel({
+        send: (bytes, sent) => this.#stream.write(encodeControllerMessage({ type, bytes }), () => sent()),
+        ended: () => this.close(),
+      })
+    const front = { wire: channel('wire'), calls: channel('calls') }
+    this.#front = front
+    this.#onWork()
+    this.#services.fronts().then(
+      (serve) => serve(front),
+      (error) => this.#refuse(`gRPC is not to be had: ${error}`),
+    )
   }
 
   #start(hello: Hello, request: Request): void {

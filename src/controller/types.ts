@@ -1,3 +1,4 @@
+import type { Duplex } from 'node:stream'
 import type { Plan } from '../plan/ops.ts'
 
 /** What the operations of a step returned, by their index in the plan. */
@@ -100,3 +101,11 @@ export type CreateShim = (monitor: Monitor) => Shim
 export interface Shim {
   handle(request: MonitorRequest, step: RunStep, commit: (compute: () => Change) => void): Promise<void>
 }
+
+/** The two streams of a front: its client's connection, and one on which ttrpc is spoken with the monitor, as containerd does. */
+export interface FrontStreams {
+  readonly wire: Duplex
+  readonly calls: Duplex
+}
+/** Entry of the gRPC front: shim/grpc/front.ts exports `serveGrpc` of this type. */
+export type ServeFront = (streams: FrontStreams) => void

@@ -6,11 +6,13 @@ import type { CommandAnswer, CommandRequest, MonitorRequest } from './types.ts'
 export const PROTOCOL = 1
 export const MAX_FRAME = 64 * 1024 * 1024
 
-export const ROLES = { launcher: 1, monitor: 2 } as const
+export const ROLES = { launcher: 1, monitor: 2, front: 3 } as const
 export const REQUEST_KINDS = { command: 1, ttrpc: 2, exit: 3, disconnected: 4, oom: 5 } as const
 
-const FROM_AGENT = { hello: 1, request: 2, outcome: 3, refused: 4 } as const
-const FROM_CONTROLLER = { welcome: 1, step: 2, commit: 3 } as const
+/** Both ways, on the link of a front. */
+const OF_FRONT = { wire: 16, calls: 17 } as const
+const FROM_AGENT = { hello: 1, request: 2, outcome: 3, refused: 4, ...OF_FRONT } as const
+const FROM_CONTROLLER = { welcome: 1, step: 2, commit: 3, ...OF_FRONT } as const
 const COMMIT_FLAGS = { record: 1, leave: 2 } as const
 
 export type AgentMessage =
@@ -32,6 +34,13 @@ export type AgentMessage =
     }
   | { readonly type: 'outcome'; readonly id: bigint; readonly step: string; readonly outcome: Uint8Array }
   | { readonly type: 'refused'; readonly id: bigint; readonly seq: bigint; readonly record: Uint8Array }
+  | FrontBytes
+
+/** Bytes of one of the two streams that a front's link carries. */
+export interface FrontBytes {
+  readonly type: keyof typeof OF_FRONT
+  readonly bytes: Uint8Array
+}
 
 export interface Commit {
   readonly type: 'commit'
@@ -49,6 +58,7 @@ export type ControllerMessage =
   | { readonly type: 'welcome'; readonly protocol: number; readonly build: string }
   | { readonly type: 'step'; readonly id: bigint; readonly name: string; readonly plan: Uint8Array }
   | Commit
+  | FrontBytes
 
 export interface Frame {
   readonly type: number
@@ -132,6 +142,10 @@ const readAgentMessage = (type: number, reader: ByteReader): AgentMessage => {
       return { type: 'outcome', id: reader.u64(), step: reader.str(), outcome: reader.bytes() }
     case FROM_AGENT.refused:
       return { type: 'refused', id: reader.u64(), seq: reader.u64(), record: reader.bytes() }
+    case OF_FRONT.wire:
+      return { type: 'wire', bytes: reader.bytes() }
+    case OF_FRONT.calls:
+      return { type: 'calls', bytes: reader.bytes() }
     default:
       throw new MalformedError(`a frame of the unknown type ${type}`)
   }
@@ -153,6 +167,8 @@ export const encodeAgentMessage = (message: AgentMessage): Uint8Array =>
       case 'refused':
         out.u64(message.id).u64(message.seq).bytes(message.record)
         break
+      default:
+        out.bytes(message.bytes)
     }
   })
 
@@ -168,6 +184,8 @@ export const encodeControllerMessage = (message: ControllerMessage): Uint8Array 
       case 'commit':
         writeCommit(out, message)
         break
+      default:
+        out.bytes(message.bytes)
     }
   })
 
@@ -198,6 +216,10 @@ const readControllerMessage = (type: number, reader: ByteReader): ControllerMess
       return { type: 'step', id: reader.u64(), name: reader.str(), plan: reader.bytes() }
     case FROM_CONTROLLER.commit:
       return readCommit(reader)
+    case OF_FRONT.wire:
+      return { type: 'wire', bytes: reader.bytes() }
+    case OF_FRONT.calls:
+      return { type: 'calls', bytes: reader.bytes() }
     default:
       throw new MalformedError(`a frame of the unknown type ${type}`)
   }

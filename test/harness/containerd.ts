@@ -40,18 +40,18 @@ export function noVersion(version: Version): string | false {
 
 export class Containerd implements AsyncDisposable {
   readonly dir: string
-  private constructor(dir: string) {
+  readonly #env: NodeJS.ProcessEnv
+  private constructor(dir: string, env: NodeJS.ProcessEnv) {
     this.dir = dir
+    this.#env = env
   }
 
-  /** The containerd of this version, started, with a busybox image. */
-  static async start(version: Version): Promise<Containerd> {
+  /** The containerd of this version, started, with a busybox image; `more` (`KEY=value`) is in its environment. */
+  static async start(version: Version, more = ''): Promise<Containerd> {
     const dir = mkdtempSync(join(tmpdir(), `berth-containerd-${version}-`))
-    await exec(matrix, ['start', version, dir], {
-      env: { ...process.env, SHIM_PATH: join(root, 'bin'), NOCRI: '1' },
-      maxBuffer: 1 << 26,
-    })
-    return new Containerd(dir)
+    const env = { ...process.env, SHIM_PATH: join(root, 'bin'), NOCRI: '1', CTRD_ENV: more }
+    await exec(matrix, ['start', version, dir], { env, maxBuffer: 1 << 26 })
+    return new Containerd(dir, env)
   }
 
   get socket(): string {
@@ -68,7 +68,7 @@ export class Containerd implements AsyncDisposable {
   }
 
   async restart(): Promise<void> {
-    await exec(matrix, ['restart', this.dir], { env: { ...process.env, SHIM_PATH: join(root, 'bin'), NOCRI: '1' } })
+    await exec(matrix, ['restart', this.dir], { env: this.#env })
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

@@ -5,7 +5,7 @@ import { setImmediate as turn } from 'node:timers/promises'
 import { failureText, stepError } from '../../src/controller/failure.ts'
 import { Idle, MEMORY_BOUND, memoryInUse } from '../../src/controller/idle.ts'
 import { type Services, Session } from '../../src/controller/session.ts'
-import type { CommandRequest, CreateShim, RunCommand } from '../../src/controller/types.ts'
+import type { CommandRequest, CreateShim, RunCommand, ServeFront } from '../../src/controller/types.ts'
 import {
   type AgentMessage,
   type ControllerMessage,
@@ -47,7 +47,7 @@ class Agent {
   readonly #stream: Duplex
   readonly #theirs: Duplex
 
-  constructor({ commands, shims }: { commands?: RunCommand; shims?: CreateShim }) {
+  constructor({ commands, shims, fronts }: { commands?: RunCommand; shims?: CreateShim; fronts?: ServeFront }) {
     const [ours, theirs] = duplexPair()
     this.#stream = ours
     this.#theirs = theirs
@@ -55,6 +55,7 @@ class Agent {
       build: 'b1',
       commands: async () => commands ?? assert.fail('no command is expected'),
       shims: async () => shims ?? assert.fail('no shim is expected'),
+      fronts: async () => fronts ?? assert.fail('no front is expected'),
       log: (line) => this.log.push(line),
     }
     this.session = new Session(theirs, services, () => {})
@@ -308,4 +309,43 @@ test('a controller leaves when it is idle, or too large and quiet', async (conte
   assert.equal(left.length, 3)
   idle.stop()
   assert.ok(memoryInUse() > 1 << 20)
+})
+
+test('a front: two streams over one connection, and a session that is busy for as long', async () => {
+  const ends: string[] = []
+  const agent = new Agent({
+    fronts: ({ wire, calls }) => {
+      wire.on('data', (chunk: Uint8Array) => calls.write(chunk))
+      calls.on('data', (chunk: Uint8Array) => wire.write(chunk))
+      wire.on('close', () => ends.push('wire'))
+      calls.on('close', () => ends.push('calls'))
+    },
+  })
+  await agent.hello(3)
+  assert.equal(agent.session.busy, 1)
+  await agent.send({ type: 'wire', bytes: bytes(1, 2) })
+  assert.deepEqual(agent.last, { type: 'calls', bytes: bytes(1, 2) })
+  await agent.send({ type: 'calls', bytes: bytes(3) })
+  assert.deepEqual(agent.last, { type: 'wire', bytes: bytes(3) })
+  await agent.drop()
+  assert.deepEqual([agent.session.busy, ends], [0, ['wire', 'calls']])
+})
+
+test('a front that closes its client’s stream ends the connection, after what it said', async () => {
+  const agent = new Agent({
+    fronts: ({ wire }) => {
+      wire.end(bytes(9))
+    },
+  })
+  await agent.hello(3)
+  await settle()
+  assert.deepEqual(agent.last, { type: 'wire', bytes: bytes(9) })
+  assert.equal(agent.closed, true)
+})
+
+test('bytes of a front from who is none are refused', async () => {
+  const agent = new Agent({})
+  await agent.hello(2)
+  await agent.send({ type: 'wire', bytes: bytes(1) })
+  assert.equal(agent.closed, true)
 })

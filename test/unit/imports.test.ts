@@ -49,6 +49,15 @@ test('the one file that is read has a name that no request decides', () => {
   assert.deepEqual(calls, ["new URL('build-id', import.meta.url), 'utf8').trim("])
 })
 
+test('gRPC is loaded where a connection speaks it, never at boot', () => {
+  const importers = (what: RegExp) => sources.filter((source) => what.test(readFileSync(join(root, source), 'utf8')))
+  assert.deepEqual(importers(/@grpc\//), ['shim/grpc/front.ts'])
+  assert.deepEqual(importers(/from '[^']*grpc\/front/), [], 'a static import')
+  assert.deepEqual(importers(/import\('[^']*grpc\/front\.ts'\)/), ['src/controller/main.ts'])
+  // The bundler cuts at such an import.
+  assert.match(readFileSync(join(root, 'scripts/bundle.ts'), 'utf8'), /splitting: true/)
+})
+
 test('native code truncates no file that it may not have made, and makes none by a name that may be a symlink', () => {
   for (const source of globSync('native/**/*.c', { cwd: root })) {
     const text = readFileSync(join(root, source), 'utf8')

@@ -26,6 +26,8 @@ const fromAgent: AgentMessage[] = [
   { type: 'request', id: 1n, kind: 2, strikes: 0, body: bytes() },
   { type: 'outcome', id: 1n, step: 'config', outcome: bytes(0, 0, 0, 0, 0) },
   { type: 'refused', id: 1n, seq: 8n, record: bytes(9) },
+  { type: 'wire', bytes: bytes(1, 2, 3) },
+  { type: 'calls', bytes: bytes() },
 ]
 
 const fromController: ControllerMessage[] = [
@@ -42,6 +44,8 @@ const fromController: ControllerMessage[] = [
     events: [bytes(6), bytes()],
   },
   { type: 'commit', id: 4n, base: 7n, record: undefined, leave: false, answers: [], acknowledged: [], events: [] },
+  { type: 'wire', bytes: bytes() },
+  { type: 'calls', bytes: bytes(4) },
 ]
 
 const join = (chunks: Uint8Array[]) => new Uint8Array(Buffer.concat(chunks))
