@@ -27,6 +27,12 @@ const LOG = { stdout: 13, stderr: 14 } as const
 
 /** How long a client may take to open its end of an output. */
 const READER_MS = 30_000
+/**
+ * How long an output has to be quiet to end once its process has: a background child may hold it for ever, and CRI's ExecSync waits for its
+ * end before it asks for a Delete. What such a child has still to say (`exec > >(tee …)`) comes within this; or, while it talks on, within LIMIT_MS.
+ */
+const QUIET_MS = 250
+const LIMIT_MS = 10_000
 
 type Output = 'stdout' | 'stderr'
 const OUTPUTS = ['stdout', 'stderr'] as const
@@ -120,11 +126,15 @@ const streamsPlan = ({ key, stdio, direct, options, logged, stdinClosed = false 
     ...output('stderr', SLOTS[2]),
     ...loggerOps(targets.stdout, logged),
   ]
+  const pumped = OUTPUTS.some((stream) => pumps(targets[stream]))
+  const linger: Op[] = pumped
+    ? [{ op: 'linger', name: kept.outputPumps(key), quietMs: QUIET_MS, limitMs: LIMIT_MS }]
+    : []
   return {
-    open,
+    open: [...open, ...linger],
     slots: SLOTS,
     afterTerminal: [],
-    pumped: OUTPUTS.some((stream) => pumps(targets[stream])),
+    pumped,
     logged: targets.stdout.kind === 'logger',
   }
 }

@@ -25,6 +25,8 @@ struct effects {
   int (*keep)(void *home, const char *name, int fd);
   int (*drop)(void *home, const char *name);
   int (*pump)(void *home, const char *name, int from, int to);
+  /* Monitor: the pumps under `name` are to end some time after their process. */
+  int (*linger)(void *home, const char *name, uint32_t quiet_ms, uint32_t limit_ms);
   int (*process)(void *home, const char *key, pid_t pid, int pidfd, int control);
   int (*stay)(void *home, const char *socket, const char *exit_file, const char *key);
   /* Looks a kept descriptor up; still owned by home. -1 where there is none. */

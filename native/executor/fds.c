@@ -55,6 +55,13 @@ int run_drop(struct executor *ex, const struct op_drop *op, struct buf *result) 
   return ex->effects->drop(ex->effects->home, op->name) == 0 ? 0 : fail_sys(&ex->fail, "", op->name);
 }
 
+int run_linger(struct executor *ex, const struct op_linger *op, struct buf *result) {
+  (void)result;
+  if (!can(ex, ex->effects->linger != NULL)) return -1;
+  if (ex->effects->linger(ex->effects->home, op->name, op->quiet_ms, op->limit_ms) == 0) return 0;
+  return fail_sys(&ex->fail, "", op->name);
+}
+
 int run_pump(struct executor *ex, const struct op_pump *op, struct buf *result) {
   (void)result;
   if (!can(ex, ex->effects->pump != NULL)) return -1;

@@ -95,7 +95,8 @@ static bool apply(struct job *j, const uint8_t *data, size_t len, int *fds, size
     return true;
   }
   const char *name = reader_str(&r);
-  uint32_t number = type == REPORT_PROCESS || type == REPORT_DRAIN ? reader_u32(&r) : 0;
+  uint32_t number = type == REPORT_PROCESS || type == REPORT_DRAIN || type == REPORT_LINGER ? reader_u32(&r) : 0;
+  uint32_t limit = type == REPORT_LINGER ? reader_u32(&r) : 0;
   static const uint8_t wanted[] = {[REPORT_KEEP] = 1, [REPORT_PUMP] = 2, [REPORT_PROCESS] = 2, [REPORT_DRAIN] = 0};
   if (r.bad || (type < sizeof wanted && wanted[type] != n_fds)) return false;
   switch (type) {
@@ -107,6 +108,7 @@ static bool apply(struct job *j, const uint8_t *data, size_t len, int *fds, size
       pump_idle();
       return true;
     case REPORT_PUMP: return pump_start(name, fd_steal(&fds[0]), fd_steal(&fds[1])) == 0;
+    case REPORT_LINGER: pump_linger(name, number, limit); return true;
     case REPORT_PROCESS: {
       int pidfd = fd_steal(&fds[0]), control = fd_steal(&fds[1]);
       return held_add(name, (pid_t)number, pidfd, control) != NULL;

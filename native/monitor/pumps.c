@@ -30,6 +30,9 @@ struct pump {
   struct source from, to;
   bool from_watched, to_watched;
   bool pipes; /* both ends; no chunk then */
+  uint32_t quiet_ms, limit_ms; /* 0: it does not end before its source does */
+  struct timer lingering;
+  uint64_t linger_until;
   size_t at, len;
   uint8_t chunk[];
 };
@@ -39,11 +42,15 @@ static void (*on_idle)(void);
 
 void pump_on_idle(void (*idle)(void)) { on_idle = idle; }
 
+static bool readable(const struct pump *p) {
+  struct pollfd source = {.fd = p->from.fd, .events = POLLIN};
+  return poll(&source, 1, 0) != 0;
+}
+
 bool pump_busy(const char *name) {
   for (struct pump *p = pumps; p; p = p->next) {
     if (!held_under(p->name, name)) continue;
-    struct pollfd source = {.fd = p->from.fd, .events = POLLIN};
-    if (p->at < p->len || poll(&source, 1, 0) != 0) return true;
+    if (p->at < p->len || p->lingering.due || readable(p)) return true;
   }
   return false;
 }
@@ -62,6 +69,7 @@ static void pump_free(struct pump *p) {
     *q = p->next;
     break;
   }
+  timer_clear(&p->lingering);
   if (p->from_watched) loop_unwatch(&p->from);
   if (p->to_watched) loop_unwatch(&p->to);
   if (p->from.fd >= 0) close(p->from.fd);
@@ -135,11 +143,19 @@ static enum moved move_pages(struct pump *p, size_t *budget) {
   return n > 0 || (n < 0 && errno == EINTR) ? MOVED : n < 0 && errno == EAGAIN ? NOTHING_THERE : AT_END;
 }
 
+/* From now on: until nothing has come for a while, or to the end of its time. */
+static void linger_on(struct pump *p) {
+  uint64_t now = loop_now_ms(), left = p->linger_until > now ? p->linger_until - now : 0;
+  timer_set(&p->lingering, left < p->quiet_ms ? left : p->quiet_ms);
+}
+
 /* Moves what can be moved now, at most so many bytes: a container that writes without end must not keep the loop from others. False
  * when the pump has ended. */
 static bool pump_move(struct pump *p, size_t budget) {
   enum moved done = MOVED;
+  size_t whole = budget;
   while (done == MOVED && budget > 0) done = p->pipes ? move_pages(p, &budget) : copy(p, &budget);
+  if (budget < whole && p->lingering.due) linger_on(p);
   switch (done) {
     case AT_END: pump_end(p); return false;
     case NOTHING_TAKEN: wait_for_taker(p); return true;
@@ -151,6 +167,31 @@ static bool pump_move(struct pump *p, size_t budget) {
   }
   wait_for_source(p);
   return true;
+}
+
+static void linger_over(struct timer *t) {
+  struct pump *p = (struct pump *)((char *)t - offsetof(struct pump, lingering));
+  if (!pump_move(p, LAST_TURN)) return;
+  /* A client that takes its time gets the rest all the same. */
+  bool more = p->at < p->len || (readable(p) && loop_now_ms() < p->linger_until);
+  if (more) timer_set(t, p->quiet_ms);
+  else pump_end(p);
+}
+
+void pump_linger(const char *name, uint32_t quiet_ms, uint32_t limit_ms) {
+  for (struct pump *p = pumps; p; p = p->next) {
+    if (!held_under(p->name, name)) continue;
+    p->quiet_ms = quiet_ms;
+    p->limit_ms = limit_ms;
+  }
+}
+
+void pump_process_ended(const char *key) {
+  for (struct pump *p = pumps; p; p = p->next) {
+    if (!p->quiet_ms || p->lingering.due || !held_under(p->name, key)) continue;
+    p->linger_until = loop_now_ms() + p->limit_ms;
+    linger_on(p);
+  }
 }
 
 static void from_ready(struct source *s, uint32_t events) {
@@ -180,7 +221,8 @@ int pump_start(const char *name, int from, int to) {
     close(to);
     return -1;
   }
-  *p = (struct pump){.name = strdup(name), .from = {from, from_ready}, .to = {to, to_ready}, .pipes = pipes};
+  *p = (struct pump){.name = strdup(name), .from = {from, from_ready}, .to = {to, to_ready}, .pipes = pipes,
+                     .lingering = {.fire = linger_over}};
   p->next = pumps;
   pumps = p;
   if (!p->name || nonblocking(from) < 0 || nonblocking(to) < 0 || loop_watch(&p->from, EPOLLIN) < 0) {

@@ -9,8 +9,12 @@
 int pump_start(const char *name, int from, int to);
 /* Ends the pumps under `name`; what a pipe still holds is lost. */
 void pump_drop(const char *name);
-/* Whether a pump under `name` has bytes to move now. One whose source is open but empty has not: some background child of a
- * process that has ended may hold it for ever (trap 7). */
+/* Once their process has ended, the pumps under `name` end when nothing has come for `quiet_ms`, or after `limit_ms`: some background
+ * child may hold their source for ever, and clients wait for the end of the output before they ask for a Delete that would cut it (trap 7). */
+void pump_linger(const char *name, uint32_t quiet_ms, uint32_t limit_ms);
+/* The process of this key has ended. */
+void pump_process_ended(const char *key);
+/* Whether a pump under `name` has bytes to move now, or lingers. One whose source is open but empty has not: see above. */
 bool pump_busy(const char *name);
 /* Called whenever a pump may have stopped being busy. */
 void pump_on_idle(void (*idle)(void));

@@ -61,6 +61,12 @@ static int child_pump(void *home, const char *name, int from, int to) {
   return done;
 }
 
+static int child_linger(void *home, const char *name, uint32_t quiet_ms, uint32_t limit_ms) {
+  _cleanup_buf_ struct buf b = {0};
+  if (buf_u8(&b, REPORT_LINGER) < 0 || buf_str(&b, name) < 0 || buf_u32(&b, quiet_ms) < 0 || buf_u32(&b, limit_ms) < 0) return -1;
+  return send_report(*(int *)home, b.data, b.len, NULL, 0);
+}
+
 static int child_process(void *home, const char *key, pid_t pid, int pidfd, int control) {
   int fds[2] = {pidfd, control};
   uint32_t number = (uint32_t)pid;
@@ -110,7 +116,7 @@ static int child_watch_oom(void *home, const char *key, struct oom_files *files)
 }
 
 struct effects report_effects(int *socket) {
-  return (struct effects){.keep = child_keep, .drop = child_drop, .pump = child_pump, .process = child_process,
+  return (struct effects){.keep = child_keep, .drop = child_drop, .pump = child_pump, .linger = child_linger, .process = child_process,
                           .lookup = child_lookup, .held = child_held, .released = child_released, .drain = child_drain,
                           .watch_oom = child_watch_oom, .signal = child_signal, .home = socket};
 }

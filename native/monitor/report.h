@@ -12,6 +12,7 @@ enum report {
   REPORT_KEEP = 1, /* str name; the descriptor */
   REPORT_DROP,     /* str name */
   REPORT_PUMP,     /* str name; from, to */
+  REPORT_LINGER,   /* str name, u32 quiet ms, u32 limit ms */
   REPORT_PROCESS,  /* str key, u32 pid; pidfd, control */
   REPORT_RELEASED, /* str key */
   REPORT_DRAIN,    /* str name, u32 ms: answered by one byte, 0 or 1 */

@@ -28,6 +28,7 @@
 #include "jobs.h"
 #include "loop.h"
 #include "oom_watch.h"
+#include "pumps.h"
 
 #define FLUSH_MS 5000 /* how long the last events may take, as the reference */
 
@@ -167,6 +168,7 @@ static uint64_t ran_out_of_memory(const char *key) {
 }
 
 static void exited(const char *key, pid_t pid, int status, uint64_t time) {
+  pump_process_ended(key);
   if (!strchr(key, '/') && state_dir) { /* a container's init: on disk before anyone is told */
     char path[4096];
     int n = snprintf(path, sizeof path, "%s/%s/exit.json", state_dir, key);

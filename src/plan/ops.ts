@@ -318,6 +318,12 @@ export const OPS = {
   /** Writes a line to the log of containerd, the FIFO at `path`. Not read, or not there: nothing is written. */
   log: op(139, { path: 'str', message: 'str' }),
 
+  /**
+   * Monitor: once the process has ended that they are named after (`KEY/…`), or one that its key lies below, the pumps under this name end
+   * as soon as nothing has come for `quietMs`; if something goes on coming, after `limitMs`. Others may hold what they read from for ever.
+   */
+  linger: op(160, { name: 'str', quietMs: 'u32', limitMs: 'u32' }),
+
   /** Attaches the mount in a slot, which `mount-source` has cloned, and empties the slot. `target`, `root`: as in `mount`. */
   attach: op(144, { slot: 'slot', target: 'str', root: 'str' }),
 

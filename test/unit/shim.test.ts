@@ -501,6 +501,10 @@ describe('stdio', () => {
       h.setConfig({ linux })
       await running(h, paths)
       assert.equal(opened(h).filter((op) => op === 'pump').length, 3)
+      assert.deepEqual(
+        h.world.log.flatMap((op) => (op.op === 'linger' ? [op.name] : [])),
+        ['c1/.out'],
+      )
       await h.exit('c1', 100, 0)
       await del(h)
       assert.deepEqual(opened(h).slice(-4), ['stored', 'drain', 'drop', 'clock'])
