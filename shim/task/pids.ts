@@ -1,4 +1,7 @@
-/** Pids: every process in the container's cgroup and those below it. */
+/**
+ * Pids: every process in the container's cgroup and those below it. Of a task that has ended, init's, as State tells it: containerd 1.7 and
+ * later ask at their start, and take a shim without any pid for one that never had a task, so that the exit code would be lost.
+ */
 
 import type { RunStep } from '../../src/controller/types.ts'
 import { containerd } from '../proto/messages.gen.js'
@@ -10,7 +13,8 @@ export const pids: Method<containerd.task.PidsRequest> = async (env, { id }, ste
   const task = getTask(env.record(), id)
   const found = await cgroupPids(task.cgroups, step)
   const execs = execPids(task)
-  const processes = found.map((pid) => {
+  const ended = found.length === 0 && task.status === 'stopped'
+  const processes = (ended ? [task.process.pid] : found).map((pid) => {
     const execId = execs.get(pid)
     return execId === undefined ? { pid } : { pid, info: details(execId) }
   })

@@ -345,6 +345,20 @@ describe('cgroups', () => {
     assert.equal(containerd.options.ProcessDetails.decode(info?.value ?? new Uint8Array()).execId, 'e')
   })
 
+  test('Pids: of a task that has ended, init’s', async () => {
+    const h = new Harness()
+    await running(h)
+    h.world.files.set('/cg/pids/c1/cgroup.procs', '')
+    h.world.files.set('/cg/pids/c1/', 'cgroup.procs\0')
+    const pids = async () => (await h.call('Pids', task.PidsRequest, C1, task.PidsResponse)).processes
+    assert.deepEqual(await pids(), [])
+    await h.exit('c1', 100, 0)
+    assert.deepEqual(
+      (await pids()).map(({ pid }) => pid),
+      [100],
+    )
+  })
+
   test('Pause freezes; a frozen task is PAUSED and can’t be deleted', async () => {
     const h = new Harness()
     await running(h)
