@@ -133,11 +133,12 @@ conformance-table: all
 # What this host may not have (cgroup v2, AppArmor, systemd), in virtual machines.
 vm: all
 	$(NODE) --test --test-timeout=900000 --test-concurrency=2 'test/vm/*.test.ts'
-fuzz: build/san/fuzz-decode build/san/fuzz-containerd build/san/fuzz-dbus build/san/fuzz-netlink
+fuzz: build/san/fuzz-decode build/san/fuzz-containerd build/san/fuzz-dbus build/san/fuzz-netlink build/san/fuzz-clients
 	build/san/fuzz-decode 20000
 	build/san/fuzz-containerd 20000
 	build/san/fuzz-dbus 20000
 	build/san/fuzz-netlink 20000
+	build/san/fuzz-clients 1000
 test: test-deps check unit fuzz integration vm sanitized conformance
 soak: all
 	$(NODE) --test --test-timeout=900000 --test-concurrency=1 'test/soak/**/*.test.ts'

@@ -27,7 +27,8 @@ struct link {
   struct link *next;
   struct agent *agent;
   uint64_t ticket, own_request;
-  int fd; /* -1 while connecting */
+  int fd;     /* -1 while connecting */
+  int failed; /* why that came to nothing, told from agent_ready: who asked with a request does not know its id yet */
   bool connecting, broken;
   struct buf in, out;
 };
@@ -173,6 +174,15 @@ static void connect_failed(struct agent *a, int error) {
   }
 }
 
+static void tell_failed(struct agent *a) {
+  for (struct link *l = a->links; l; l = l->next) {
+    if (!l->failed || l->broken) continue;
+    l->connecting = false;
+    l->broken = true;
+    connect_failed(a, l->failed);
+  }
+}
+
 /* Makes sure that whatever waits for a controller has one, or one on its way. */
 static void dispatch(struct agent *a) {
   for (;;) {
@@ -204,10 +214,8 @@ static void dispatch(struct agent *a) {
     if (fd >= 0) {
       link_up(l, fd);
     } else if (errno != EINPROGRESS) {
-      int error = errno;
-      l->connecting = false;
-      l->broken = true;
-      connect_failed(a, error);
+      l->failed = errno;
+      arm_retry(a, 1);
     }
   }
 }
@@ -296,6 +304,7 @@ static bool on_commit(struct link *l, struct reader *body) {
   r->link = NULL;
   r->parked = true;
   journal_clear(r);
+  buf_free(&r->body); /* never sent again */
   if (is_report(r)) remove_request(a, r);
   for (uint32_t i = 0; i < c.events; i++) {
     struct span e = reader_bytes(&c.event);
@@ -313,6 +322,7 @@ static bool on_commit(struct link *l, struct reader *body) {
     remove_request(a, answered);
     a->owner.answer(a->owner.owner, to, payload.data, payload.len);
   }
+  if (a->owner.parked && find_request(a, c.id)) a->owner.parked(a->owner.owner, c.id);
   if ((c.flags & COMMIT_LEAVE) && a->owner.leave) a->owner.leave(a->owner.owner);
   return true;
 }
@@ -417,6 +427,7 @@ void agent_ready(struct agent *a) {
     if (!l) {
       uint64_t ticks;
       if (read(a->timer, &ticks, sizeof ticks) == sizeof ticks) a->timer_set = false;
+      tell_failed(a);
       continue;
     }
     if (!l->broken && (events[i].events & EPOLLOUT)) send_out(l);

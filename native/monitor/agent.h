@@ -25,6 +25,8 @@ struct agent_owner {
   void (*answer)(void *owner, uint64_t request, const uint8_t *payload, size_t len);
   /* No controller could answer it (each of several died over it, or none starts): a fixed error is due. `why` is one line. */
   void (*give_up)(void *owner, uint64_t request, const char *why);
+  /* It was committed without an answer, which a later commit will give. NULL where that does not occur. */
+  void (*parked)(void *owner, uint64_t request);
   /* Parts of a commit that are not answers; NULL where the owner has no use for them. */
   void (*record)(void *owner, uint64_t seq, const uint8_t *record, size_t len);
   void (*acknowledged)(void *owner, uint64_t serial);

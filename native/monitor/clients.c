@@ -16,19 +16,34 @@
 #include "loop.h"
 #include "ttrpc.h"
 
-/* Bytes of unanswered requests that a monitor keeps (trap 15). Short requests (a Kill) have a reserve beyond. */
+/* What a monitor keeps of requests that are not answered (trap 15): their bytes, and what each takes beside them. Short requests
+ * (a Kill) have a reserve beyond. */
 #define CLIENT_LIMIT (16u << 20)
 #define TOTAL_LIMIT (64u << 20)
+#define REQUEST_COST 4096
 #define SHORT_REQUEST 4096
 #define SHORT_RESERVE (1u << 20)
+/* Requests of one client that are being worked on (those that only wait do not count): what comes beyond stays unread until others
+ * are answered, so that nobody waits behind a flood. */
+#define RUNNING_MAX 256
+/* Answers that a client does not take: no more requests are read from it, and beyond the limit it is given up. */
+#define OUT_PAUSE (256u << 10)
+#define OUT_LIMIT (16u << 20)
+/* Connections at a time, so that descriptors are left for the work itself; others wait in the backlog. */
+#define CLIENTS_MAX 512
+#define ACCEPT_TURN 32
 
 struct client {
   struct client *next;
   struct source source;
   uint64_t id;
   uint32_t last_stream;
-  size_t unanswered, skip; /* skip: what is left of a message that is too long */
+  size_t unanswered; /* what its requests cost, the one that is being received among them */
+  size_t receiving;  /* the cost of that one, 0 where there is none */
+  size_t skip;       /* what is left of a message that is not taken */
+  unsigned running;  /* its requests that are neither answered nor parked */
   struct buf in, out;
+  bool stopped;      /* there is input that its running requests keep from being looked at */
   bool speaks_ttrpc; /* its first bytes have been seen */
   bool broken;
 };
@@ -37,7 +52,8 @@ struct call {
   struct call *next;
   uint64_t request, client;
   uint32_t stream;
-  size_t size;
+  size_t cost;
+  bool parked;
 };
 
 static struct client *clients;
@@ -46,6 +62,8 @@ static struct source listener = {.fd = -1};
 static struct agent *agent;
 static uint64_t next_id;
 static size_t total;
+static unsigned count;
+static bool full;
 
 static struct client *find_client(uint64_t id) {
   for (struct client *c = clients; c; c = c->next)
@@ -64,6 +82,9 @@ static void client_remove(struct client *c) {
   buf_free(&c->in);
   buf_free(&c->out);
   free(c);
+  count--;
+  if (full && listener.fd >= 0) (void)loop_watch(&listener, EPOLLIN);
+  full = false;
 }
 
 static void client_close(struct client *c) {
@@ -75,10 +96,11 @@ static void client_close(struct client *c) {
       continue;
     }
     had_calls = true;
-    total -= k->size;
+    total -= k->cost;
     *p = k->next;
     free(k);
   }
+  total -= c->receiving;
   if (had_calls) { /* waits of this connection are parked: nobody will take their answers */
     struct buf body = {0};
     if (buf_u64(&body, c->id) == 0) (void)agent_request(agent, REQUEST_DISCONNECTED, body.data, body.len);
@@ -91,9 +113,13 @@ static void client_close(struct client *c) {
 
 /* Sends what it can. The client is closed later, from its own event, where it is broken. */
 static void flush(struct client *c) {
-  if (frame_flush(c->source.fd, &c->out) < 0) c->broken = true;
-  /* A broken one wakes up at once and is closed by client_ready. */
-  (void)loop_change(&c->source, EPOLLIN | (c->out.len || c->broken ? EPOLLOUT : 0u));
+  if (frame_flush(c->source.fd, &c->out) < 0 || c->out.len > OUT_LIMIT) c->broken = true;
+  /* So that the event comes at once, also where the other side takes nothing. */
+  if (c->broken) (void)shutdown(c->source.fd, SHUT_RDWR);
+  bool room = c->out.len < OUT_PAUSE && c->running < RUNNING_MAX;
+  /* What was read and is not looked at yet is taken from the client's own event, too. */
+  bool more = c->out.len > 0 || c->broken || (room && c->stopped);
+  (void)loop_change(&c->source, (room ? EPOLLIN : 0u) | (more ? EPOLLOUT : 0u));
 }
 
 static struct call *take_call(uint64_t request) {
@@ -101,9 +127,10 @@ static struct call *take_call(uint64_t request) {
     if ((*p)->request != request) continue;
     struct call *k = *p;
     *p = k->next;
-    total -= k->size;
+    total -= k->cost;
     struct client *c = find_client(k->client);
-    if (c) c->unanswered -= k->size;
+    if (c) c->unanswered -= k->cost;
+    if (c && !k->parked) c->running--;
     return k;
   }
   return NULL;
@@ -138,6 +165,16 @@ void client_give_up(uint64_t request, const char *why) {
   free(k);
 }
 
+void client_parked(uint64_t request) {
+  struct call *k = calls;
+  while (k && k->request != request) k = k->next;
+  struct client *c = k ? find_client(k->client) : NULL;
+  if (!c || k->parked) return;
+  k->parked = true;
+  c->running--;
+  flush(c);
+}
+
 int clients_unsent(void) {
   for (struct client *c = clients; c; c = c->next)
     if (c->out.len && !c->broken) return 1;
@@ -148,41 +185,62 @@ static bool refuse(struct client *c, uint32_t stream, enum rpc_code code, const 
   return ttrpc_append_error(&c->out, stream, code, why) == 0;
 }
 
-static bool on_request(struct client *c, struct ttrpc_header h, const uint8_t *message) {
-  if (h.type == TTRPC_DATA) return true; /* streams are not part of the task API */
+static void charge(struct client *c, size_t cost) {
+  c->receiving = cost;
+  c->unanswered += cost;
+  total += cost;
+}
+
+static void discharge(struct client *c) {
+  c->unanswered -= c->receiving;
+  total -= c->receiving;
+  c->receiving = 0;
+}
+
+/* Decides by its header whether a message is taken, before any byte of it is kept. What is not is skipped, and answered where the
+ * reference does. False: the connection can't go on. */
+static bool admit(struct client *c, struct ttrpc_header h) {
+  size_t reserve = h.length <= SHORT_REQUEST ? SHORT_RESERVE : 0, cost = h.length + REQUEST_COST;
+  c->skip = h.length;
+  if (h.length > TTRPC_MESSAGE_MAX)
+    return refuse(c, h.stream, RPC_RESOURCE_EXHAUSTED, "message length exceeds maximum message size of 4194304");
+  if (h.stream % 2 == 0) return refuse(c, h.stream, RPC_INVALID_ARGUMENT, "StreamID must be odd for client initiated streams");
+  /* Streams are not part of the task API: none was ever opened. */
+  if (h.type == TTRPC_DATA) return refuse(c, h.stream, RPC_INVALID_ARGUMENT, "StreamID is no longer active");
   if (h.type != TTRPC_REQUEST) return true;
-  if (h.stream % 2 == 0 || h.stream <= c->last_stream)
-    return refuse(c, h.stream, RPC_INVALID_ARGUMENT, "StreamID must be odd and increasing for client initiated streams");
+  if (h.stream <= c->last_stream) return refuse(c, h.stream, RPC_INVALID_ARGUMENT, "StreamID cannot be re-used and must increment");
   c->last_stream = h.stream;
-  size_t reserve = h.length <= SHORT_REQUEST ? SHORT_RESERVE : 0;
-  if (c->unanswered + h.length > CLIENT_LIMIT + reserve || total + h.length > TOTAL_LIMIT + reserve)
+  if (c->unanswered + cost > CLIENT_LIMIT + reserve || total + cost > TOTAL_LIMIT + reserve)
     return refuse(c, h.stream, RPC_RESOURCE_EXHAUSTED, "berth: too many bytes of unanswered requests");
-  struct buf body = {.secret = true};
-  struct call *k = calloc(1, sizeof *k);
-  if (!k || buf_u64(&body, c->id) < 0 || buf_bytes(&body, message, h.length) < 0) {
-    free(k);
-    buf_free(&body);
-    return refuse(c, h.stream, RPC_RESOURCE_EXHAUSTED, "berth: out of memory");
-  }
-  *k = (struct call){.client = c->id, .stream = h.stream, .size = h.length};
-  k->request = agent_request(agent, REQUEST_TTRPC, body.data, body.len);
-  buf_free(&body);
-  if (!k->request) {
-    free(k);
-    return refuse(c, h.stream, RPC_RESOURCE_EXHAUSTED, "berth: out of memory");
-  }
-  k->next = calls;
-  calls = k;
-  c->unanswered += h.length;
-  total += h.length;
+  c->skip = 0;
+  charge(c, cost);
   return true;
 }
 
-/* Takes the whole messages from the input; false where the connection can't go on. */
+static bool on_request(struct client *c, struct ttrpc_header h, const uint8_t *message) {
+  struct buf body = {.secret = true};
+  struct call *k = calloc(1, sizeof *k);
+  if (k && buf_u64(&body, c->id) == 0 && buf_bytes(&body, message, h.length) == 0) {
+    *k = (struct call){.next = calls, .client = c->id, .stream = h.stream, .cost = c->receiving};
+    k->request = agent_request(agent, REQUEST_TTRPC, body.data, body.len);
+  }
+  buf_free(&body);
+  if (!k || !k->request) {
+    free(k);
+    discharge(c);
+    return refuse(c, h.stream, RPC_RESOURCE_EXHAUSTED, "berth: out of memory");
+  }
+  calls = k;
+  c->receiving = 0;
+  c->running++;
+  return true;
+}
+
+/* Takes the whole messages from the input, as far as its requests may go; false where the connection can't go on. */
 static bool take_messages(struct client *c) {
   size_t used = 0;
   bool ok = true;
-  while (ok) {
+  while (ok && c->running < RUNNING_MAX) {
     if (c->skip) {
       size_t n = c->in.len - used < c->skip ? c->in.len - used : c->skip;
       c->skip -= n;
@@ -191,16 +249,18 @@ static bool take_messages(struct client *c) {
     }
     if (c->in.len - used < TTRPC_HEADER) break;
     struct ttrpc_header h = ttrpc_read_header(c->in.data + used);
-    if (h.length > TTRPC_MESSAGE_MAX) {
-      ok = refuse(c, h.stream, RPC_RESOURCE_EXHAUSTED, "message length exceeds maximum message size of 4194304");
-      c->skip = h.length;
-      used += TTRPC_HEADER;
-      continue;
+    if (!c->receiving) {
+      ok = admit(c, h);
+      if (!c->receiving) {
+        used += TTRPC_HEADER;
+        continue;
+      }
     }
     if (c->in.len - used - TTRPC_HEADER < h.length) break;
     ok = on_request(c, h, c->in.data + used + TTRPC_HEADER);
     used += TTRPC_HEADER + h.length;
   }
+  c->stopped = c->running >= RUNNING_MAX && used < c->in.len;
   if (used == c->in.len) buf_free(&c->in);
   else if (used) buf_drop(&c->in, used);
   return ok;
@@ -228,8 +288,8 @@ static void client_ready(struct source *s, uint32_t events) {
     ssize_t n = frame_fill(s->fd, &c->in, 64 << 10);
     if (n == 0 || (n < 0 && errno != EAGAIN)) c->broken = true;
     else if (n > 0 && handed_over(c)) return;
-    else if (n > 0 && c->speaks_ttrpc && !take_messages(c)) c->broken = true;
   }
+  if (c->speaks_ttrpc && c->in.len > 0 && !take_messages(c)) c->broken = true;
   if (!c->broken) flush(c);
   if (c->broken) client_close(c);
 }
@@ -241,6 +301,7 @@ static int add(int fd, bool speaks_ttrpc) {
     c->in.secret = c->out.secret = true;
     if (loop_watch(&c->source, EPOLLIN) == 0) {
       clients = c;
+      count++;
       return 0;
     }
   }
@@ -253,14 +314,21 @@ int client_add(int fd) { return add(fd, true); }
 
 static void accept_ready(struct source *s, uint32_t events) {
   (void)events;
-  int fd = accept4(s->fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
-  if (fd < 0) {
-    static struct timer again;
-    loop_accept_failed(s, &again);
-  } else if (peer_check(fd, false) < 0) {
-    close(fd); /* as the reference: a peer of the same uid, nobody else */
-  } else {
-    (void)add(fd, false);
+  /* Several at a time: where the backlog is full, connect(2) fails at once. */
+  for (int turn = 0; turn < ACCEPT_TURN; turn++) {
+    if (count >= CLIENTS_MAX) {
+      full = true;
+      loop_unwatch(s);
+      return;
+    }
+    int fd = accept4(s->fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+    if (fd < 0) {
+      static struct timer again;
+      loop_accept_failed(s, &again);
+      return;
+    }
+    if (peer_check(fd, false) < 0) close(fd); /* as the reference: a peer of the same uid, nobody else */
+    else (void)add(fd, false);
   }
 }
 

@@ -16,6 +16,8 @@ void clients_stop_listening(void);
 int client_add(int fd);
 void client_answer(uint64_t request, const uint8_t *response, size_t len);
 void client_give_up(uint64_t request, const char *why);
+/* The request is still to be answered, by the commit of another: nobody works on it. */
+void client_parked(uint64_t request);
 /* Whether answers wait to be taken. */
 int clients_unsent(void);
 

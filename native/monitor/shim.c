@@ -101,6 +101,11 @@ static void give_up(void *owner, uint64_t request, const char *why) {
   client_give_up(request, why);
 }
 
+static void parked(void *owner, uint64_t request) {
+  (void)owner;
+  client_parked(request);
+}
+
 /* The record on disk serves `delete` and people only: a write that fails costs nothing that the monitor itself knows. */
 static void save_record(void *owner, uint64_t seq, const uint8_t *record, size_t len) {
   (void)owner;
@@ -202,8 +207,8 @@ int shim_monitor(int listener, const char *const *context) {
   run_dir_is(run);
   confine_idle_is(idle);
   const struct agent_owner owner = {.connect = start_connect, .run_step = run_step, .answer = answer, .give_up = give_up,
-                                    .record = save_record, .acknowledged = acknowledged, .event = add_event,
-                                    .leave = leave};
+                                    .parked = parked, .record = save_record, .acknowledged = acknowledged,
+                                    .event = add_event, .leave = leave};
   /* The controller is told this process's pid, which the launcher could not know. */
   size_t n = 0;
   while (context[n]) n++;
