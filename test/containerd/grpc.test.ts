@@ -22,7 +22,7 @@ describe('ctr with containerd 1.7 over gRPC', { skip: noVersion('1.7') }, () => 
   const isRunning = async () => new RegExp(`${id} +\\d+ +RUNNING`).test((await ctr('task', 'ls')).stdout)
 
   before(async () => {
-    containerd = await Containerd.start('1.7', 'BERTH_SHIM_PROTOCOL=grpc')
+    containerd = await Containerd.start('1.7', { more: 'BERTH_SHIM_PROTOCOL=grpc' })
   })
   after(async () => {
     await containerd?.[Symbol.asyncDispose]()

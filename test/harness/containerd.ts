@@ -38,6 +38,16 @@ export function noVersion(version: Version): string | false {
   return 'containerd 2.3 is built from source: needs Go'
 }
 
+/** Why pods can't be tested here with this version, or false. */
+export function noCri(version: Version): string | false {
+  return noVersion(version) || (existsSync('/usr/lib/cni/bridge') ? false : 'needs containernetworking-plugins')
+}
+
+interface StartOptions {
+  readonly handlers?: readonly string[]
+  readonly more?: string
+}
+
 export class Containerd implements AsyncDisposable {
   readonly dir: string
   readonly #env: NodeJS.ProcessEnv
@@ -46,10 +56,14 @@ export class Containerd implements AsyncDisposable {
     this.#env = env
   }
 
-  /** The containerd of this version, started, with a busybox image; `more` (`KEY=value`) is in its environment. */
-  static async start(version: Version, more = ''): Promise<Containerd> {
+  /**
+   * The containerd of this version, started, with a busybox image. `handlers`: with CRI, and these runtime handlers beside runc's. `more`
+   * (`KEY=value`) is in its environment.
+   */
+  static async start(version: Version, { handlers, more = '' }: StartOptions = {}): Promise<Containerd> {
     const dir = mkdtempSync(join(tmpdir(), `berth-containerd-${version}-`))
-    const env = { ...process.env, SHIM_PATH: join(root, 'bin'), NOCRI: '1', CTRD_ENV: more }
+    const cri = handlers === undefined ? { NOCRI: '1' } : { EXTRA_RUNTIMES: handlers.join(' ') }
+    const env = { ...process.env, SHIM_PATH: join(root, 'bin'), CTRD_ENV: more, ...cri }
     await exec(matrix, ['start', version, dir], { env, maxBuffer: 1 << 26 })
     return new Containerd(dir, env)
   }
@@ -67,7 +81,10 @@ export class Containerd implements AsyncDisposable {
     return [join(this.dir, 'pkg/usr/bin/ctr'), '-a', this.socket, ...args].join(' ')
   }
 
-  async restart(): Promise<void> {
+  /** containerd only. `meanwhile`: what happens while there is none. */
+  async restart(meanwhile: () => Promise<void> = async () => {}): Promise<void> {
+    await exec(matrix, ['halt', this.dir])
+    await meanwhile()
     await exec(matrix, ['restart', this.dir], { env: this.#env })
   }
 

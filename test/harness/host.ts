@@ -113,19 +113,29 @@ export function leftOver(before: Set<string>, controllers: readonly number[] = c
   )
 }
 
-/** Processes that run dist/controller.js of this checkout. */
-export function controllerPids(): number[] {
+/** Processes whose arguments are such. */
+function pidsWith(condition: (args: readonly string[]) => boolean): number[] {
   const pids = []
   for (const entry of readdirSync('/proc')) {
     if (!/^\d+$/.test(entry)) continue
     try {
-      const args = readFileSync(`/proc/${entry}/cmdline`, 'utf8').split('\0')
-      if (args.includes(join(dist, 'controller.js'))) pids.push(Number(entry))
+      if (condition(readFileSync(`/proc/${entry}/cmdline`, 'utf8').split('\0'))) pids.push(Number(entry))
     } catch {
       // it has ended while we looked
     }
   }
   return pids
+}
+
+/** Processes that run dist/controller.js of this checkout. */
+export function controllerPids(): number[] {
+  return pidsWith((args) => args.includes(join(dist, 'controller.js')))
+}
+
+/** The shims of the containerd at this address; that of one container or pod. */
+export function monitorPids(address: string, id?: string): number[] {
+  const wanted = [`address=${address}`, ...(id === undefined ? [] : [`id=${id}`])]
+  return pidsWith((args) => args[0] === 'berth-monitor' && wanted.every((one) => args.includes(one)))
 }
 
 /** Waits until `condition` holds: state of other processes that gives no event to wait for. Fails after `ms`. */

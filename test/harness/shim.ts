@@ -1,10 +1,10 @@
 /** Drives a shim without containerd: the start call, then the task API straight over ttrpc, with a real events socket. */
 import { execFile } from 'node:child_process'
-import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs'
+import { mkdirSync, mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
-import { shimBinary } from './host.ts'
+import { monitorPids, shimBinary } from './host.ts'
 
 const exec = promisify(execFile)
 
@@ -50,17 +50,7 @@ export class Daemon implements Disposable {
 
   /** Ends the shim of this container as its owner would: by SIGTERM. */
   async stop(id: string): Promise<void> {
-    for (const entry of readdirSync('/proc')) {
-      if (!/^\d+$/.test(entry)) continue
-      let args: string[]
-      try {
-        args = readFileSync(`/proc/${entry}/cmdline`, 'utf8').split('\0')
-      } catch {
-        continue // it has ended
-      }
-      if (args[0] === 'berth-monitor' && args.includes(`id=${id}`) && args.includes(`address=${this.address}`))
-        process.kill(Number(entry), 'SIGTERM')
-    }
+    for (const pid of monitorPids(this.address, id)) process.kill(pid, 'SIGTERM')
   }
 
   [Symbol.dispose](): void {
