@@ -19,9 +19,10 @@ import { Code, RpcError } from '../ttrpc/status.ts'
 import { type Env, type Method, timedStep } from './call.ts'
 import { cgroupDirs } from './compile.ts'
 import { watchOomOp } from './oom.ts'
-import { taskOptions } from './options.ts'
+import { readOptions } from './options.ts'
 import { keepPolicies } from './policy.ts'
 import { findTask, keyOf, putTask, type Stdio, type Task } from './record.ts'
+import { joinShimCgroup } from './shim-cgroup.ts'
 import { createFailed } from './status.ts'
 
 type Request = containerd.task.CreateRequest
@@ -59,7 +60,8 @@ const build = async (env: Env, request: Request, step: RunStep) => {
   const confinement = await env.compiler.confinementOf(step, written, node)
   const spec = env.compiler.limitSpec(written, confinement)
   const stdio: Stdio = { stdin, stdout, stderr, terminal }
-  const options = taskOptions(request.options, spec.linux?.cgroupsPath)
+  const { shimCgroup, ...options } = await readOptions(request.options, spec.linux?.cgroupsPath, step)
+  if (shimCgroup !== undefined) await joinShimCgroup(env.pid, shimCgroup, facts, step)
   const io = stdioPlan({
     key: id,
     stdio,
