@@ -1,4 +1,4 @@
-/* Operations on single files: read, write, readlink, stat, open, chown, rename, unlink. */
+/* Operations on single files: read, tail, write, readlink, stat, open, chown, rename, unlink. */
 #define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>
@@ -123,6 +123,15 @@ int run_readlink(struct executor *ex, const struct op_readlink *op, struct buf *
   ssize_t len = readlink(op->path, target, sizeof target);
   if (len < 0) return missing(op->flags) ? 0 : fail_sys(&ex->fail, "readlink", op->path);
   return buf_append(result, target, (size_t)len) == 0 ? 1 : fail_sys(&ex->fail, "mmap", op->path);
+}
+
+int run_tail(struct executor *ex, const struct op_tail *op, struct buf *result) {
+  _cleanup_fd_ int fd = open_path(op->path, O_RDONLY, 0);
+  struct stat st;
+  if (fd < 0) return missing(op->flags) ? 0 : fail_sys(&ex->fail, "openat2", op->path);
+  if (fstat(fd, &st) != 0) return fail_sys(&ex->fail, "fstat", op->path);
+  if (st.st_size > (off_t)op->max && lseek(fd, st.st_size - (off_t)op->max, SEEK_SET) < 0) return fail_sys(&ex->fail, "lseek", op->path);
+  return read_whole(fd, op->max, result) == 0 ? 1 : fail_sys(&ex->fail, "read", op->path);
 }
 
 int run_stat(struct executor *ex, const struct op_stat *op, struct buf *result) {

@@ -6,6 +6,7 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
+#include <stdbool.h>
 #include <string.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -71,26 +72,42 @@ static const char *output_last_line(struct output *out) {
 
 struct child {
   const struct program *program;
-  int input, output, error, report; /* its ends; `report` takes errno where execve fails */
+  int input, output, error, report; /* its ends; `report` takes a struct trouble */
 };
 
+/* Why there is no program. */
+struct trouble {
+  int error;
+  bool cgroup; /* it could not enter one; else it could not be executed */
+};
+
+static _Noreturn void give_up(int report, bool cgroup) {
+  struct trouble trouble = {.error = errno, .cgroup = cgroup};
+  if (write(report, &trouble, sizeof trouble) != (ssize_t)sizeof trouble) _exit(127);
+  _exit(127);
+}
+
 static _Noreturn void run_child(const struct child *child) {
-  /* Four descriptors and nothing else; first out of each other's way. */
-  int from[4] = {child->input, child->output, child->error, child->report};
-  for (int i = 0; i < 4; i++) {
-    from[i] = fcntl(from[i], F_DUPFD_CLOEXEC, 4);
+  const struct program *program = child->program;
+  for (size_t i = 0; i < program->n_cgroups; i++)
+    if (write(program->cgroups[i], "0", 1) != 1) give_up(child->report, true);
+  /* Its descriptors, the report behind them, and nothing else; first out of each other's way. */
+  int from[4 + PROGRAM_FDS] = {child->input, child->output, child->error};
+  for (size_t i = 0; i < program->n_fds; i++) from[3 + i] = program->fds[i];
+  int report = 3 + (int)program->n_fds;
+  from[report] = child->report;
+  for (int i = 0; i <= report; i++) {
+    from[i] = fcntl(from[i], F_DUPFD_CLOEXEC, report + 1);
     if (from[i] < 0) _exit(127);
   }
-  for (int i = 0; i < 4; i++)
-    if (dup3(from[i], i, i == 3 ? O_CLOEXEC : 0) < 0) _exit(127);
-  if (sys_close_range(4, ~0u, 0) != 0) _exit(127);
+  for (int i = 0; i <= report; i++)
+    if (dup3(from[i], i, i == report ? O_CLOEXEC : 0) < 0) _exit(127);
+  if (sys_close_range((unsigned)report + 1, ~0u, 0) != 0) _exit(127);
   signals_reset();
   /* A bundle may be gone by the time that its container is. */
-  if (child->program->cwd != NULL && chdir(child->program->cwd) != 0 && chdir("/") != 0) _exit(127);
-  (void)execve(child->program->path, child->program->argv, child->program->envp);
-  int error = errno;
-  if (write(3, &error, sizeof error) != (ssize_t)sizeof error) _exit(127);
-  _exit(127);
+  if (program->cwd != NULL && chdir(program->cwd) != 0 && chdir("/") != 0) _exit(127);
+  (void)execve(program->path, program->argv, program->envp);
+  give_up(report, false);
 }
 
 /* Reads what the program writes until it has ended. 1, 0 when time ran out (it is killed then), -1. */
@@ -144,9 +161,10 @@ static int run_process(struct executor *ex, struct child *child, struct output *
     errno = error;
     return fail_sys(&ex->fail, "poll", program->path);
   }
-  if (read(report, &error, sizeof error) == (ssize_t)sizeof error) {
-    errno = error;
-    return fail_sys(&ex->fail, "execve", program->path);
+  struct trouble trouble;
+  if (read(report, &trouble, sizeof trouble) == (ssize_t)sizeof trouble) {
+    errno = trouble.error;
+    return fail_sys(&ex->fail, trouble.cgroup ? "write" : "execve", trouble.cgroup ? "cgroup.procs" : program->path);
   }
   output_drain(out);
   output_drain(err);

@@ -6,14 +6,20 @@
 
 #include "executor.h"
 
+#define PROGRAM_FDS 16
+
 struct program {
   const char *path;
   char **argv, **envp;
   const char *cwd;     /* NULL: ours; where it is gone, too */
   uint32_t timeout_ms; /* killed then; 0: never */
+  const int *fds;      /* its descriptors from 3 on */
+  size_t n_fds;        /* at most PROGRAM_FDS */
+  const int *cgroups;  /* of each cgroup that it is in from its first instruction on, cgroup.procs */
+  size_t n_cgroups;
 };
 
-/* Runs it with `input` as its standard input and nothing else of ours. 0, or -1 (fail set) where its status is not 0: with the last line
+/* Runs it with `input` as its standard input and nothing else of ours but `fds`. 0, or -1 (fail set) where its status is not 0: with the last line
  * of what it wrote. */
 int program_run(struct executor *ex, const struct program *program, int input);
 

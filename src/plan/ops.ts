@@ -68,7 +68,7 @@ export const PIVOT_FLAGS = {
   chroot: 2,
 } as const
 /** Of access(2). */
-export const ACCESS = { write: 2 } as const
+export const ACCESS = { execute: 1, write: 2 } as const
 export const CHDIR_FLAGS = { make: 1 } as const
 export const KILL_FLAGS = { missingOk: 1, group: 2 } as const
 
@@ -398,6 +398,31 @@ export const OPS = {
   }),
   /** Sends a signal to the process held under `key`; ESRCH where it has ended. */
   signal: op(182, { key: 'str', signal: 'u32' }),
+  /**
+   * Runs a program to its end in the directory `cwd`, with /dev/null as its standard input and the descriptors of `slots` from 3 on, in these
+   * cgroups (directories) from its first instruction; killed after `timeoutMs` (0: never). A status other than 0 is an error with the end
+   * of what it wrote.
+   */
+  run: op(170, {
+    path: 'str',
+    args: 'strs',
+    env: 'strs',
+    cwd: 'str',
+    cgroups: 'strs',
+    slots: 'u32s',
+    timeoutMs: 'u32',
+  }),
+  /**
+   * Takes over a process that a program has left behind: that whose pid it wrote to `pidFile`, and whose parent is this process's parent by
+   * now, or whoever that has for one (`subreaper`). It runs already; its exit is reported under `key`. Result: as clone.
+   */
+  adopt: op(171, { key: 'str', pidFile: 'str' }),
+  /** Launcher: processes below it whose parent ends become its children. */
+  subreaper: op(172, {}),
+  /** Makes where `target` is missing in the directory `root`, which it can't lead out of: a directory, or an empty file where `source` is no directory. */
+  'mount-point': op(174, { root: 'str', target: 'str', source: 'str' }),
+  /** Result: the last `max` bytes of the file. */
+  tail: op(173, { path: 'str', max: 'u32', flags: 'u32' }),
 
   // ---- In the cloned process: before the pivot -----------------------------------------------------------------
   /** Enters a namespace (`nstype`: CLONE_NEW*); 0 = whatever the descriptor is. A pidfd enters those in `nstype`. */
