@@ -1,6 +1,7 @@
 /** proc_pid_mountinfo(5). */
 
 export interface MountInfo {
+  readonly id: number
   /** The directory of the file system that is the root of this mount. */
   readonly root: string
   readonly mountPoint: string
@@ -24,6 +25,7 @@ export const parseMountinfo = (text: string): MountInfo[] => {
     const type = fields[end + 1]
     if (end < 0 || root === undefined || mountPoint === undefined || type === undefined) continue
     mounts.push({
+      id: Number(fields[0]),
       root: unescapeOctal(root),
       mountPoint: unescapeOctal(mountPoint),
       type,

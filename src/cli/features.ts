@@ -41,7 +41,12 @@ export const describeFeatures = () => ({
     netDevices: { enabled: true },
   },
   /** Those for policies can only narrow what the node allows. */
-  annotations: { 'org.berth.version': packageJson.version, 'io.berth.annotations': POLICY_ANNOTATIONS.join(' ') },
+  annotations: {
+    'org.berth.version': packageJson.version,
+    'io.berth.annotations': POLICY_ANNOTATIONS.join(' '),
+    // runc's name, which is the one that is looked for.
+    'org.opencontainers.runc.checkpoint.enabled': 'true',
+  },
   /** A prefix: properties of the unit that --systemd-cgroup makes. And groups that are not the image's. */
   potentiallyUnsafeConfigAnnotations: [ANNOTATION, KEEP_GROUPS],
 })

@@ -16,7 +16,7 @@ export const GLOBAL_FLAGS: Flags = {
   'log-format': { type: 'string', describe: 'text (default) or json' },
   root: { type: 'string', describe: 'directory of the containers (default: /run/berth, or $XDG_RUNTIME_DIR/berth)' },
   config: { type: 'string', describe: `the node's own file (default: ${NODE_CONFIG})` },
-  criu: { type: 'string', describe: 'accepted for compatibility' },
+  criu: { type: 'string', describe: "path of CRIU (default: what the node's own file names, or where it usually is)" },
   'systemd-cgroup': { type: 'boolean', describe: 'cgroupsPath is of the form slice:prefix:name' },
   rootless: { type: 'string', describe: 'accepted for compatibility: true, false or auto' },
   'no-controller': { type: 'boolean', describe: 'use a controller of this command alone' },
@@ -44,6 +44,8 @@ export const VERBS: Readonly<Record<string, VerbEntry>> = {
     load: () => import('./events.ts'),
   },
   ps: { describe: 'show the processes of a container', load: () => import('./ps.ts') },
+  checkpoint: { describe: 'write the processes of a container down', load: () => import('./checkpoint.ts') },
+  restore: { describe: 'let a container go on from a checkpoint', load: () => import('./restore.ts') },
   exec: { describe: 'run a further process in a container', load: () => import('./exec.ts') },
   spec: { describe: 'write a config.json to start from', load: () => import('./spec.ts') },
   features: { describe: 'print what this runtime supports', load: () => import('./features.ts') },
@@ -73,7 +75,13 @@ const dispatch = async (request: CommandRequest, step: RunStep, reporter: Report
     commands: Object.fromEntries(Object.entries(VERBS).map(([name, { describe }]) => [name, describe])),
   })
   // Before anything can go wrong: where to say that it did.
-  const globals = new Context(request, step, { root: '', systemdCgroup: false, nodeConfig: '' }, [], global.values)
+  const globals = new Context(
+    request,
+    step,
+    { root: '', systemdCgroup: false, nodeConfig: '', criu: undefined },
+    [],
+    global.values,
+  )
   const json = globals.choice('log-format', ['text', 'json'], 'text') === 'json'
   const path = globals.path('log')
   if (path !== undefined) reporter.log = { path, json }
@@ -96,7 +104,12 @@ const dispatch = async (request: CommandRequest, step: RunStep, reporter: Report
   const context = new Context(
     request,
     step,
-    { root, systemdCgroup: globals.flag('systemd-cgroup'), nodeConfig: globals.path('config') ?? NODE_CONFIG },
+    {
+      root,
+      systemdCgroup: globals.flag('systemd-cgroup'),
+      nodeConfig: globals.path('config') ?? NODE_CONFIG,
+      criu: criuPath(globals),
+    },
     parsed.args,
     parsed.values,
   )
@@ -105,6 +118,10 @@ const dispatch = async (request: CommandRequest, step: RunStep, reporter: Report
   const notes = path !== undefined || globals.flag('debug') ? context.notes : []
   return { exitCode, stdout, again, stderr: `${stderr}${await reporter.warn([...notes, ...context.warnings])}` }
 }
+
+/** Engines give runc's default, a bare name, which is nothing to find a program by. */
+const criuPath = (globals: Context): string | undefined =>
+  globals.text('criu')?.includes('/') ? globals.path('criu') : undefined
 
 const printed = (stdout: string): CommandAnswer => ({ exitCode: 0, stdout, stderr: '' })
 

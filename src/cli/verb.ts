@@ -32,6 +32,8 @@ export interface Globals {
   readonly systemdCgroup: boolean
   /** The node's own file, absolute. */
   readonly nodeConfig: string
+  /** Absolute. */
+  readonly criu: string | undefined
 }
 
 /** One invocation of a verb. */

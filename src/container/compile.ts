@@ -5,6 +5,7 @@ import { BerthError } from '../errors.ts'
 import { type Arch, type Compiled, compileCreate } from '../plan/create.ts'
 import type { HostFacts } from '../plan/facts.ts'
 import type { Plan } from '../plan/ops.ts'
+import { compileRestore, type RestoreSource } from '../plan/restore.ts'
 import { limitSpec } from '../policy/limits.ts'
 import type { Confinement } from '../policy/types.ts'
 import type { Spec } from '../spec/types.ts'
@@ -31,11 +32,13 @@ export interface CompileInput {
   readonly flags: CreateFlags
   readonly afterTerminal?: Plan
   readonly confinement?: Confinement | undefined
+  /** Its processes come from a checkpoint. */
+  readonly restore?: RestoreSource | undefined
 }
 
 export const compile = ({ afterTerminal = [], ...input }: CompileInput): Compiled => {
-  const { id, bundle, facts, stateDir, flags, confinement } = input
-  return compileCreate({
+  const { id, bundle, facts, stateDir, flags, confinement, restore } = input
+  const common = {
     id,
     bundle,
     spec: limitSpec(input.spec, confinement),
@@ -50,13 +53,14 @@ export const compile = ({ afterTerminal = [], ...input }: CompileInput): Compile
     systemdCgroup: flags.systemdCgroup,
     afterTerminal,
     arch: hostArch(),
-  })
+  }
+  return restore === undefined ? compileCreate(common) : compileRestore({ ...common, restore })
 }
 
-/** The process that a plan clones under a key: which operation's result tells its pid. */
+/** The process that a plan clones or adopts under a key: which operation's result tells its pid. */
 export const cloneIndex = (plan: Plan, key: string): number => {
-  const index = plan.findIndex((op) => op.op === 'clone' && op.key === key)
-  if (index < 0) throw new BerthError('internal', `the plan clones no process "${key}"`)
+  const index = plan.findIndex((op) => (op.op === 'clone' || op.op === 'adopt') && op.key === key)
+  if (index < 0) throw new BerthError('internal', `the plan makes no process "${key}"`)
   return index
 }
 

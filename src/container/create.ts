@@ -4,12 +4,14 @@ import { posix } from 'node:path'
 import { delegated, delegationPlan } from '../cgroup/delegation.ts'
 import { ERRNO } from '../controller/errno.ts'
 import type { CommandRequest, RunStep } from '../controller/types.ts'
+import { explained } from '../criu/log.ts'
 import { BerthError } from '../errors.ts'
 import type { Compiled } from '../plan/create.ts'
 import { encodePlan } from '../plan/encode.ts'
 import { factsPlan, type HostFacts, isRootless, readFacts } from '../plan/facts.ts'
 import { Namespaces } from '../plan/namespaces.ts'
 import { DIR_FLAGS, type Op, type Plan, READ_FLAGS, type Template, WRITE_FLAGS } from '../plan/ops.ts'
+import { logOf, type RestoreSource } from '../plan/restore.ts'
 import { confinementOf, ENFORCED, type NodeFile, nodeOp } from '../policy/source.ts'
 import type { Confinement } from '../policy/types.ts'
 import { checkId } from '../spec/id.ts'
@@ -45,6 +47,8 @@ export interface CreateOptions {
   readonly flags: CreateFlags
   /** The node's own file. */
   readonly nodeConfig: string
+  /** Its processes come from a checkpoint; told once the node's file is known. */
+  readonly restore?: (node: NodeFile) => Promise<RestoreSource>
 }
 
 export interface Created {
@@ -76,6 +80,7 @@ export const createContainer = async (
   const { terminal = false } = spec.process ?? {}
   const { detach, consoleSocket, announcement } = options
   const confinement = await confinementOf(step, spec, node)
+  const restore = await options.restore?.(node)
   const compiled = compile({
     id,
     bundle,
@@ -85,6 +90,7 @@ export const createContainer = async (
     flags,
     afterTerminal: afterTerminal({ terminal, detach, consoleSocket }),
     confinement,
+    restore,
   })
   const described = {
     id,
@@ -127,7 +133,8 @@ export const createContainer = async (
     if (told.length > 0) await step('announce', told)
     return { paths, state, compiled, spec, warnings: [...warnings, ...compiled.warnings] }
   } catch (error) {
-    const reported = await undone(step, paths, await advise(step, error))
+    const why = restore === undefined ? advise(step, error) : explained(step, error, 'restore', logOf(restore))
+    const reported = await undone(step, paths, await why)
     // A hook may have made what those after the end take away again (runtime.md, lifecycle).
     await runPoststop(step, compiled.poststop)
     throw reported
@@ -253,13 +260,15 @@ const noRootfs = (rootfs: string, error: BerthError): BerthError => {
   )
 }
 
-/** Builds the sandbox up to the parked init, in a process that stays as its monitor. */
+/** Builds the sandbox up to the parked init, or restores what it was, in a process that stays as its monitor. */
 const park = async (step: RunStep, before: Plan, create: Plan) => {
   // First of all the process says who it is: `delete` waits for it to be gone.
   const self: Op = { op: 'read', path: '/proc/self/stat', max: 4096, flags: 0 }
   const plan: Plan = [self, ...create]
-  const results = await step('create', [...before, { op: 'remote', socket: '', plan }])
-  const inside = results.nested(before.length)
+  // What CRIU leaves behind is to be ours, as what is cloned is.
+  const outside: Plan = plan.some(({ op }) => op === 'adopt') ? [...before, { op: 'subreaper' }] : before
+  const results = await step('create', [...outside, { op: 'remote', socket: '', plan }])
+  const inside = results.nested(outside.length)
   const { process, reap } = clonedProcess(inside, cloneIndex(plan, INIT_KEY))
   if (reap.length > 0) await step('reap', reap)
   return { init: process, monitor: selfOf(inside.text(0) ?? '') }

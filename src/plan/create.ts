@@ -1,6 +1,7 @@
 /** config.json + host facts → the plans of a container: how to create, start and remove it. */
 
 import { posix } from 'node:path'
+import type { CgroupDir } from '../cgroup/path.ts'
 import { BerthError } from '../errors.ts'
 import type { Confinement } from '../policy/types.ts'
 import type { Process, Spec } from '../spec/types.ts'
@@ -63,6 +64,8 @@ export interface Compiled {
   readonly poststop: Plan
   /** The directory that finds all processes comes first. */
   readonly cgroupPaths: readonly string[]
+  /** The same, with their hierarchies. */
+  readonly cgroups: readonly CgroupDir[]
   readonly rootfs: string
   readonly warnings: readonly string[]
 }
@@ -250,6 +253,7 @@ export const compileCreate = (input: CreateInput): Compiled => {
     undo: [...cgroups.remove, ...resctrl.undo, ...root.undo],
     poststop: poststopPlan(spec, id, bundle),
     cgroupPaths,
+    cgroups: cgroups.dirs,
     rootfs,
     warnings: [...cgroups.warnings, ...root.warnings, ...mounts.warnings, ...init.warnings],
   }

@@ -68,8 +68,12 @@ const withLabel = (type: string, data: string, { spec, facts }: MountContext): s
   return data === '' ? context : `${data},${context}`
 }
 
+/** The cgroups that a mount of them shows: those with controllers or a name. */
+export const shownCgroups = (dirs: readonly CgroupDir[]): CgroupDir[] =>
+  dirs.filter(({ hierarchy }) => hierarchy.controllers.length > 0 || hierarchy.name !== '')
+
 const cgroupMount = (context: MountContext, target: string, options: ParsedOptions, pointer: string): Op => {
-  const shown = context.cgroups.filter(({ hierarchy }) => hierarchy.controllers.length > 0 || hierarchy.name !== '')
+  const shown = shownCgroups(context.cgroups)
   return {
     op: 'mount-cgroups',
     target,

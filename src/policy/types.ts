@@ -44,6 +44,8 @@ export interface NodeConfig {
   readonly policy?: Policy
   /** Absolute. */
   readonly policies?: string
+  /** CRIU's path, absolute. */
+  readonly criu?: string
 }
 
 /** What holds for a container: each of its policies by itself, and what the host's kernel has for them. */

@@ -20,6 +20,7 @@ test('mountinfo: optional fields and escapes', () => {
     '36 35 98:0 /r\\040oot /mnt\\011x rw shared:1 master:2 - ext4 /dev/root rw,errors=continue\nbad\n',
   )
   assert.deepEqual(mount, {
+    id: 36,
     root: '/r oot',
     mountPoint: '/mnt\tx',
     type: 'ext4',

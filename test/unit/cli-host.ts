@@ -144,6 +144,8 @@ export class Host {
         const mode = this.dirs.has(op.path) ? S_IFDIR : this.files.has(op.path) ? S_IFREG : undefined
         return mode === undefined ? missing(op.flags) : new ByteWriter().u32(mode).raw(new Uint8Array(44)).finish()
       }
+      case 'access':
+        return new ByteWriter().u32(this.files.has(op.path) ? 0 : ENOENT).finish()
       case 'list': {
         if (!this.dirs.has(op.path)) return missing(op.flags)
         const below = [...this.dirs, ...this.files.keys()].filter((path) => path.startsWith(`${op.path}/`))

@@ -355,7 +355,11 @@ test('plan and features', async () => {
 test('usage', async () => {
   const host = bundled()
   await fails(host, [], 2, /no command is given/)
-  await fails(host, ['checkpoint', 'x'], 2, /^berth: unknown command "checkpoint"/)
+  await fails(host, ['attach', 'x'], 2, /^berth: unknown command "attach"/)
+  await fails(host, ['checkpoint', '--page-server', 'h:1', 'x'], 1, /--page-server: memory is not sent/)
+  await fails(host, ['restore', '--lazy-pages', 'x'], 1, /--lazy-pages: memory is not sent/)
+  await fails(host, ['restore', '--empty-ns', 'pid', 'x'], 1, /--empty-ns "pid": only the network/)
+  await fails(host, ['restore', '--manage-cgroups-mode', 'x', 'x'], 1, /"x": expected soft, full, strict, ignore/)
   await fails(host, ['constructor'], 2, /unknown command/)
   await fails(host, ['create'], 2, /^berth: create: an argument is missing: expected ID\n$/)
   await fails(host, ['create', 'x', 'y'], 2, /unexpected argument "y"/)
@@ -389,6 +393,24 @@ test('every flag of runc is taken', async () => {
   await taken('ps --format json x')
   await taken('delete --force x')
   await taken(`run ${making} --detach --keep --no-subreaper y`)
+  const criu =
+    '--image-path i --work-path w --tcp-established --tcp-skip-in-flight --ext-unix-sk --shell-job --file-locks ' +
+    '--link-remap --auto-dedup --manage-cgroups-mode soft --empty-ns network'
+  // Known flags get as far as the lack of what they are about.
+  await fails(
+    host,
+    [...globals, ...`checkpoint ${criu} --parent-path p --leave-running --pre-dump z`.split(' ')],
+    1,
+    /"z"/,
+  )
+  const making2 = '--console-socket s --bundle /bundle --pid-file p --detach --no-subreaper --no-pivot'
+  const labels = '--lsm-profile apparmor:x --lsm-mount-context c'
+  await fails(
+    host,
+    [...globals, ...`restore ${criu} ${making2} ${labels} z`.split(' ')],
+    1,
+    /CRIU, and none of \/usr\/sbin\/criu, /,
+  )
 })
 
 test('--log: errors are appended for engines, as text or JSON', async () => {

@@ -64,6 +64,7 @@ const fakeCompiler = (compiled: unknown[]): Compiler => ({
       cgroupPaths: ['/cg/unified', '/cg/freezer', '/cg/memory', '/cg/pids', '/cg/cpu,cpuacct'].map(
         (at) => `${at}/${id}`,
       ),
+      cgroups: [],
       rootfs: `${BUNDLE}/rootfs`,
       warnings: [],
     }
