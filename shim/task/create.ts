@@ -1,27 +1,28 @@
 /** Create: builds the container and parks its init. */
 
 import { join } from 'node:path'
-import type { RunStep } from '../../src/controller/types.ts'
+import type { Results, RunStep } from '../../src/controller/types.ts'
 import { BerthError } from '../../src/errors.ts'
-import type { Arch, Compiled } from '../../src/plan/create.ts'
+import type { Arch, Compiled, CreateInput } from '../../src/plan/create.ts'
 import { encodePlan } from '../../src/plan/encode.ts'
 import type { HostFacts } from '../../src/plan/facts.ts'
 import { DIR_FLAGS, OP_FLAGS, type Op, type Plan, READ_FLAGS, WRITE_FLAGS } from '../../src/plan/ops.ts'
 import { TERMINAL_SLOT } from '../../src/plan/terminal.ts'
 import { NODE_CONFIG, type NodeFile } from '../../src/policy/source.ts'
+import type { Confinement } from '../../src/policy/types.ts'
 import { checkId } from '../../src/spec/id.ts'
 import type { Spec } from '../../src/spec/types.ts'
 import { type Logged, undoLoggers } from '../logger.ts'
 import { helperPaths, helpersOf, type RootfsPlan, rootfsPlan } from '../mounts.ts'
 import { containerd } from '../proto/messages.gen.js'
-import { mayHoldFifos, type StdioPlan, stdioPlan } from '../stdio.ts'
+import { mayHoldFifos, stdioPlan } from '../stdio.ts'
 import { Code, RpcError } from '../ttrpc/status.ts'
 import { type Env, type Method, timedStep } from './call.ts'
 import { cgroupDirs } from './compile.ts'
 import { watchOomOp } from './oom.ts'
 import { readOptions } from './options.ts'
 import { keepPolicies } from './policy.ts'
-import { findTask, keyOf, putTask, type Stdio, type Task } from './record.ts'
+import { findTask, keyOf, putTask, type Running, type Stdio, type Task, type TaskOptions } from './record.ts'
 import { joinShimCgroup } from './shim-cgroup.ts'
 import { createFailed } from './status.ts'
 
@@ -53,15 +54,86 @@ const build = async (env: Env, request: Request, step: RunStep) => {
   const { id, bundle, checkpoint, stdin, stdout, stderr, terminal } = request
   checkId(id)
   if (!bundle.startsWith('/')) throw new BerthError('invalid', `bundle "${bundle}" is no absolute path`)
-  if (checkpoint !== '') throw new BerthError('unsupported', 'restoring from a checkpoint is not supported')
   if (findTask(env.record(), id) !== undefined) throw taken(id)
 
-  const { spec: written, facts, arch, node } = await readConfig(env, bundle, terminal, step)
-  const confinement = await env.compiler.confinementOf(step, written, node)
-  const spec = env.compiler.limitSpec(written, confinement)
   const stdio: Stdio = { stdin, stdout, stderr, terminal }
+  const wish: Wish = {
+    id,
+    bundle,
+    stdio,
+    checkpoint,
+    options: (spec, facts) => ownOptions(env, request, spec, facts, step),
+    confinement: (spec, node) => env.compiler.confinementOf(step, spec, node),
+  }
+  const { spec, confinement, options, io, compiled, cgroups } = await compileTask(env, wish, step)
+  if (compiled.inspect) compiled.inspect.judge(await step('inspect', compiled.inspect.plan))
+  // What a checkpoint holds comes at Start, as with runc.
+  const made =
+    checkpoint === ''
+      ? { open: io.open, compiled: { ...compiled, create: [...compiled.create, ...watchOomOp(id, cgroups)] } }
+      : { open: [], compiled: { ...compiled, create: [] } }
+  const rootfs = await planRootfs(env, request, step)
+  const keep = keepPolicies(env, id, confinement)
+  const { process, time, oomKills } = await run(env, request, { ...made, keep, rootfs }, step)
+
+  const task: Task = {
+    bundle,
+    status: 'created',
+    process,
+    stdio,
+    options,
+    cgroups,
+    ...(oomKills > 0n ? { oomKills: Number(oomKills) } : {}),
+    execs: {},
+    ...(io.pumped ? { pumped: true } : {}),
+    ...(io.logged ? { logged: true } : {}),
+    ...(checkpoint === '' ? {} : { checkpoint }),
+    ...(confinement ? { confined: true } : {}),
+    ...(hasOwnPid(spec) ? {} : { sharedPid: true }),
+    ...(compiled.start.every(({ op }) => op === 'resume') ? {} : { hooks: true }),
+  }
+  return (record: Parameters<typeof putTask>[0]) => {
+    if (findTask(record, id) !== undefined) throw taken(id)
+    const event = { containerId: id, bundle, rootfs: request.rootfs, io: stdio, checkpoint, pid: process.pid }
+    return {
+      record: putTask(record, id, task),
+      answer: containerd.task.CreateResponse.encode({ pid: process.pid }).finish(),
+      events: [env.events.create(time, event)],
+    }
+  }
+}
+
+/** The options of a new task; what they say of the shim itself is done. */
+const ownOptions = async (
+  env: Env,
+  request: Request,
+  spec: Spec,
+  facts: HostFacts,
+  step: RunStep,
+): Promise<TaskOptions> => {
   const { shimCgroup, ...options } = await readOptions(request.options, spec.linux?.cgroupsPath, step)
   if (shimCgroup !== undefined) await joinShimCgroup(env.pid, shimCgroup, facts, step)
+  return options
+}
+
+/** What a container is compiled from. */
+interface Wish {
+  readonly id: string
+  readonly bundle: string
+  readonly stdio: Stdio
+  /** Directory of images, or ''. */
+  readonly checkpoint: string
+  readonly options: (spec: Spec, facts: HostFacts) => Promise<TaskOptions>
+  readonly confinement: (spec: Spec, node: NodeFile) => Promise<Confinement | undefined>
+}
+
+/** Reads the bundle and compiles it. */
+export const compileTask = async (env: Env, wish: Wish, step: RunStep) => {
+  const { id, bundle, stdio, checkpoint } = wish
+  const { spec: written, facts, arch, node } = await readConfig(env, bundle, stdio.terminal, step)
+  const confinement = await wish.confinement(written, node)
+  const spec = env.compiler.limitSpec(written, confinement)
+  const options = await wish.options(spec, facts)
   const io = stdioPlan({
     key: id,
     stdio,
@@ -70,7 +142,7 @@ const build = async (env: Env, request: Request, step: RunStep) => {
     logged: loggedOf(env, id, ''),
     terminalSlot: TERMINAL_SLOT,
   })
-  const compiled = env.compiler.compileCreate({
+  const input: CreateInput = {
     id,
     bundle,
     spec,
@@ -85,38 +157,12 @@ const build = async (env: Env, request: Request, step: RunStep) => {
     stdio: io.slots,
     afterTerminal: io.afterTerminal,
     confinement,
-  })
-  if (compiled.inspect) compiled.inspect.judge(await step('inspect', compiled.inspect.plan))
-  const cgroups = cgroupDirs(facts, compiled.cgroupPaths)
-  const watched = { ...compiled, create: [...compiled.create, ...watchOomOp(id, cgroups)] }
-  const rootfs = await planRootfs(env, request, step)
-  const keep = keepPolicies(env, id, confinement)
-  const { process, time, oomKills } = await run(env, request, { compiled: watched, io, keep, rootfs }, step)
-
-  const task: Task = {
-    bundle,
-    status: 'created',
-    process,
-    stdio,
-    options,
-    cgroups,
-    ...(oomKills > 0n ? { oomKills: Number(oomKills) } : {}),
-    execs: {},
-    ...(io.pumped ? { pumped: true } : {}),
-    ...(io.logged ? { logged: true } : {}),
-    ...(confinement ? { confined: true } : {}),
-    ...(hasOwnPid(spec) ? {} : { sharedPid: true }),
-    ...(compiled.start.every(({ op }) => op === 'resume') ? {} : { hooks: true }),
   }
-  return (record: Parameters<typeof putTask>[0]) => {
-    if (findTask(record, id) !== undefined) throw taken(id)
-    const event = { containerId: id, bundle, rootfs: request.rootfs, io: stdio, checkpoint, pid: process.pid }
-    return {
-      record: putTask(record, id, task),
-      answer: containerd.task.CreateResponse.encode({ pid: process.pid }).finish(),
-      events: [env.events.create(time, event)],
-    }
-  }
+  const compiled =
+    checkpoint === ''
+      ? env.compiler.compileCreate(input)
+      : await (await import('./restore.ts')).compile(input, checkpoint, options, node, step)
+  return { spec, confinement, options, io, compiled, cgroups: cgroupDirs(facts, compiled.cgroupPaths) }
 }
 
 const taken = (id: string) => new RpcError(Code.alreadyExists, `task ${id}: already exists`)
@@ -165,7 +211,8 @@ const planRootfs = async (env: Env, { id, bundle, rootfs: mounts }: Request, ste
 
 interface Parts {
   readonly compiled: Compiled
-  readonly io: StdioPlan
+  /** Standard input and output. */
+  readonly open: Plan
   readonly keep: Plan
   readonly rootfs: RootfsPlan
 }
@@ -178,7 +225,7 @@ const run = async (env: Env, { id }: Request, parts: Parts, step: RunStep) => {
   const attempt = async (name: string) => {
     const { results, time } = await timedStep(step, name, plan)
     const oomKills = results.bytes(watch) === undefined ? 0n : results.u64(watch)
-    return { process: { pid: results.u32(clone), start: String(results.u64(clone, 4)) }, time, oomKills }
+    return { process: processOf(results, clone), time, oomKills }
   }
   // What is kept first, so that a logging program sees the end of its pipes.
   const undo = (name: string) => step(name, [dropOp(id), undoOp(env, id)])
@@ -199,13 +246,17 @@ const run = async (env: Env, { id }: Request, parts: Parts, step: RunStep) => {
   }
 }
 
+/** The process of a clone, or an adoption; none where `index` is negative. */
+export const processOf = (results: Results, index: number): Running =>
+  index < 0 ? { pid: 0, start: '0' } : { pid: results.u32(index), start: String(results.u64(index, 4)) }
+
 /** What a dead shim left: its undo plan, or processes in the container's cgroup. Where these are somebody else's there is no undo plan. */
 const isStale = (error: unknown, env: Env, id: string): boolean =>
   error instanceof BerthError &&
   (error.op === 'vacant' || (error.op === 'write' && error.errno === EEXIST && error.subject === undoFile(env, id)))
 
 /** The undo plan is on disk before the first thing that the host can see (trap 10). */
-const createPlan = (env: Env, id: string, { compiled, io, keep, rootfs }: Parts): Plan => {
+const createPlan = (env: Env, id: string, { compiled, open, keep, rootfs }: Parts): Plan => {
   const dir = taskDir(env, id)
   const undo: Op[] = [
     ...keepGoing(compiled.undo),
@@ -224,19 +275,24 @@ const createPlan = (env: Env, id: string, { compiled, io, keep, rootfs }: Parts)
     },
     ...keep,
     ...rootfs.make,
-    ...io.open,
+    ...open,
     ...compiled.create,
-    {
-      op: 'write',
-      path: join(dir, 'pid'),
-      data: [{ hole: 'pid' }],
-      flags: WRITE_FLAGS.create | WRITE_FLAGS.truncate,
-      mode: 0o600,
-    },
+    pidFileOp(env, id),
   ]
 }
 
-const keepGoing = (plan: Plan): Op[] => plan.map((op) => (op.opFlags ? op : { ...op, opFlags: OP_FLAGS.keepGoing }))
+/** Where the `delete` call of a shim that is gone finds the pid of the process last made. */
+export const pidFileOp = (env: Env, id: string): Op => ({
+  op: 'write',
+  path: join(taskDir(env, id), 'pid'),
+  data: [{ hole: 'pid' }],
+  flags: WRITE_FLAGS.create | WRITE_FLAGS.truncate,
+  mode: 0o600,
+})
+
+/** Each operation, whatever becomes of those before it. */
+export const keepGoing = (plan: Plan): Op[] =>
+  plan.map((op) => (op.opFlags ? op : { ...op, opFlags: OP_FLAGS.keepGoing }))
 
 /** Removes the container from the host, as was planned at Create; nothing there is no error, so that it may be repeated. */
 export const undoOp = (env: Env, id: string): Op => ({

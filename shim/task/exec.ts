@@ -30,6 +30,7 @@ export const exec: Method<containerd.task.ExecRequest> = async (env, request, st
 const check = (record: ShimRecord, id: string, execId: string): Task => {
   const task = getTask(record, id)
   if (findExec(task, execId) !== undefined) throw wrongState.execExists(execId)
-  if (task.status === 'paused' || task.status === 'stopped') throw wrongState.exec(task.status)
+  const unborn = task.status === 'created' && task.process.pid === 0
+  if (unborn || task.status === 'paused' || task.status === 'stopped') throw wrongState.exec(task.status)
   return task
 }

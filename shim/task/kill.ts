@@ -20,6 +20,7 @@ export const killAllOp = ({ all }: CgroupDirs, signal: number): Op[] => {
 export const kill: Method<containerd.task.KillRequest> = async (env, { id, execId, signal, all }, step) => {
   const task = getTask(env.record(), id)
   const target = getProcess(env.record(), id, execId)
+  if (target.process?.pid === 0) throw wrongState.notCreated()
   if (all && execId === '') {
     // After init's end too: in a shared pid namespace the others may live on.
     await step('kill', killAllOp(task.cgroups, signal))

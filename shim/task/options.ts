@@ -41,6 +41,8 @@ const ofRunc = (value: Uint8Array): Options => {
     ...(runc.systemdCgroup ? { systemdCgroup: true } : {}),
     ...(runc.ioUid === 0 ? {} : { ioUid: runc.ioUid }),
     ...(runc.ioGid === 0 ? {} : { ioGid: runc.ioGid }),
+    ...(runc.criuPath === '' ? {} : { criuPath: runc.criuPath }),
+    ...(runc.criuWorkPath === '' ? {} : { criuWorkPath: runc.criuWorkPath }),
     ...(runc.shimCgroup === '' ? {} : { shimCgroup: runc.shimCgroup }),
   }
 }
@@ -64,6 +66,10 @@ const flag = (name: keyof Options) => (value: unknown) => {
 }
 const id = (name: keyof Options, what: string) => (value: unknown) =>
   typeof value === 'number' && Number.isInteger(value) && value >= 0 && value <= MAX_ID ? { [name]: value } : what
+const path = (name: keyof Options) => (value: unknown) => {
+  if (value === '') return {}
+  return typeof value === 'string' && value.startsWith('/') ? { [name]: value } : 'an absolute path'
+}
 const cgroup = (name: keyof Options) => (value: unknown) => {
   if (value === '') return {}
   const plain = typeof value === 'string' && value.startsWith('/') && !value.split('/').includes('..')
@@ -78,11 +84,13 @@ const KEYS: Readonly<Record<string, (value: unknown) => Options | string>> = {
   IoUid: id('ioUid', 'a user id'),
   IoGid: id('ioGid', 'a group id'),
   ShimCgroup: cgroup('shimCgroup'),
+  CriuPath: path('criuPath'),
+  CriuWorkPath: path('criuWorkPath'),
   /** containerd's own: of what type a file's contents are. */
   TypeUrl: () => ({}),
 }
 /** Keys of that table that are for runc and its shim. */
-const OTHERS = ['BinaryName', 'Root', 'CriuPath', 'CriuImagePath', 'CriuWorkPath', 'TaskApiAddress']
+const OTHERS = ['BinaryName', 'Root', 'CriuImagePath', 'TaskApiAddress']
 
 /** `where` is what an error calls the document. */
 export const parseOptions = async (text: string, where: string): Promise<Options> => {
@@ -110,3 +118,9 @@ const option = (key: string, value: unknown, where: string): Options => {
   if (typeof options === 'string') throw new BerthError('invalid', `${where}: ${key} has to be ${options}`)
   return options
 }
+
+/** What a checkpoint is told; nothing where a client says nothing. containerd 1.x calls the type by an older name as well. */
+export const checkpointOptions = (options: Any | null | undefined) =>
+  containerd.options.CheckpointOptions.decode(
+    options?.typeUrl?.endsWith('.CheckpointOptions') ? (options.value ?? EMPTY) : EMPTY,
+  )

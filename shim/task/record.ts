@@ -68,11 +68,14 @@ export interface TaskOptions {
   readonly systemdCgroup?: boolean
   readonly ioUid?: number
   readonly ioGid?: number
+  readonly criuPath?: string
+  readonly criuWorkPath?: string
 }
 
 export interface Task extends ProcessState {
   readonly bundle: string
   readonly status: TaskStatus
+  /** Its pid is 0 as long as there is none: Start restores it. */
   readonly process: Running
   readonly cgroups: CgroupDirs
   readonly options: TaskOptions
@@ -81,6 +84,8 @@ export interface Task extends ProcessState {
   readonly sharedPid?: boolean
   /** It has policies (policy.ts). */
   readonly confined?: boolean
+  /** Directory of the checkpoint that Start is to restore. */
+  readonly checkpoint?: string
   /** poststart hooks have to run: the plan of Start is compiled again. */
   readonly hooks?: boolean
   /** Init has ended, processes of execs have not yet: their exits are published first. */

@@ -58,9 +58,9 @@ const atOnce =
 
 const { task } = containerd
 
-const checkpoint: Method<containerd.task.CheckpointRequest> = () => {
-  throw new RpcError(Code.unimplemented, 'checkpoint is not supported: not implemented')
-}
+/** Loaded when it is asked for, which is seldom. */
+const checkpoint: Method<containerd.task.CheckpointRequest> = async (...call) =>
+  (await import('./checkpoint.ts')).checkpoint(...call)
 
 const METHODS: Readonly<Record<MethodName, Route>> = {
   State: atOnce(task.StateRequest, state),

@@ -36,6 +36,9 @@ export const start: Method<Request> = (env, request, step) =>
 const startInit = async (env: Env, id: string, step: RunStep): Promise<Commit> => {
   const task = getTask(env.record(), id)
   if (task.status !== 'created') throw wrongState.start(task.status)
+  const { checkpoint } = task
+  if (checkpoint !== undefined)
+    return (await import('./restore.ts')).startRestored(env, id, { ...task, checkpoint }, step)
   const { pid } = task.process
   try {
     const { time } = await timedStep(step, 'start', await startPlan(env, id, task, step))

@@ -72,6 +72,8 @@ export const wrongState = {
     unknown(`cannot pause ${status === 'created' ? 'task in created state' : `a ${status} container`}`),
   resume: (status: TaskStatus) =>
     unknown(`cannot resume ${status === 'created' ? 'task in created state' : NAMES[status]}`),
+  checkpoint: (status: TaskStatus) =>
+    unknown(`cannot checkpoint a ${status === 'created' ? 'task in created state' : `${status} container`}`),
   exec: (status: TaskStatus) => unknown(`cannot exec in a ${status} state`),
   update: (status: TaskStatus) => unknown(`cannot update a ${status} container`),
   initNotRunning: (id: string) => new RpcError(Code.failedPrecondition, `container ${id} init process is not running`),

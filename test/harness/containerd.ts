@@ -46,6 +46,7 @@ export function noCri(version: Version): string | false {
 interface StartOptions {
   readonly handlers?: readonly string[]
   readonly more?: string
+  readonly wrap?: string
 }
 
 export class Containerd implements AsyncDisposable {
@@ -58,12 +59,12 @@ export class Containerd implements AsyncDisposable {
 
   /**
    * The containerd of this version, started, with a busybox image. `handlers`: with CRI, and these runtime handlers beside runc's. `more`
-   * (`KEY=value`) is in its environment.
+   * (`KEY=value`) is in its environment. `wrap`: words of a program that executes it.
    */
-  static async start(version: Version, { handlers, more = '' }: StartOptions = {}): Promise<Containerd> {
+  static async start(version: Version, { handlers, more = '', wrap = '' }: StartOptions = {}): Promise<Containerd> {
     const dir = mkdtempSync(join(tmpdir(), `berth-containerd-${version}-`))
     const cri = handlers === undefined ? { NOCRI: '1' } : { EXTRA_RUNTIMES: handlers.join(' ') }
-    const env = { ...process.env, SHIM_PATH: join(root, 'bin'), CTRD_ENV: more, ...cri }
+    const env = { ...process.env, SHIM_PATH: join(root, 'bin'), CTRD_ENV: more, CTRD_WRAP: wrap, ...cri }
     await exec(matrix, ['start', version, dir], { env, maxBuffer: 1 << 26 })
     return new Containerd(dir, env)
   }

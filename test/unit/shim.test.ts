@@ -238,8 +238,8 @@ describe('codes and texts', () => {
     [
       'checkpoint',
       (h) => h.call('Checkpoint', task.CheckpointRequest, C1),
-      12,
-      'checkpoint is not supported: not implemented',
+      3,
+      'checkpoint c1: no directory for the images',
     ],
   ]
   for (const [name, act, code, message] of cases) {
