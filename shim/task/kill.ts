@@ -1,5 +1,6 @@
 /** Kill: signals one process, or all of a container. */
 
+import { SIGKILL, thawPlan } from '../../src/container/signal.ts'
 import { BerthError } from '../../src/errors.ts'
 import type { Op } from '../../src/plan/ops.ts'
 import { KILL_FLAGS } from '../../src/plan/ops.ts'
@@ -21,16 +22,18 @@ export const kill: Method<containerd.task.KillRequest> = async (env, { id, execI
   const task = getTask(env.record(), id)
   const target = getProcess(env.record(), id, execId)
   if (target.process?.pid === 0) throw wrongState.notCreated()
+  // Not for an exec: the others would run on with it.
+  const thaw = task.status === 'paused' && signal === SIGKILL && execId === '' ? thawPlan(task.cgroups.all) : []
   if (all && execId === '') {
     // After init's end too: in a shared pid namespace the others may live on.
-    await step('kill', killAllOp(task.cgroups, signal))
+    await step('kill', [...killAllOp(task.cgroups, signal), ...thaw])
     return () => ({ answer })
   }
   if (target.exit !== undefined) throw wrongState.finished()
   if (target.process === undefined) throw wrongState.notCreated()
   const { pid, start } = target.process
   try {
-    await step('kill', [{ op: 'kill', pid, start: BigInt(start), signal, flags: 0 }])
+    await step('kill', [{ op: 'kill', pid, start: BigInt(start), signal, flags: 0 }, ...thaw])
   } catch (error) {
     if (error instanceof BerthError && error.errno === ESRCH) throw wrongState.finished()
     throw error

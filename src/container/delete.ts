@@ -102,7 +102,7 @@ const compiledPlans = async (step: RunStep, paths: ContainerPaths, state: Contai
   } catch (error) {
     if (!force || !(error instanceof BerthError)) throw error
     const { cgroupPaths } = state
-    const undo = [...thawPlan(cgroupPaths), ...removePlan(cgroupPaths)]
+    const undo = removePlan(cgroupPaths, [], thawPlan(cgroupPaths))
     return { poststop: [], undo, warnings: [`poststop hooks not run: ${error.message}`] }
   }
 }

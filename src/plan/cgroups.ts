@@ -172,12 +172,18 @@ export const freezePlan = (dir: string, frozen: boolean): Plan => [
   { op: 'freeze', path: dir, frozen: frozen ? 1 : 0, timeoutMs: FREEZE_MS },
 ]
 
-/** Kills what is in the cgroups and removes these; the first of them finds all processes. `stop`: between the two. */
-export const removePlan = (paths: readonly string[], stop: Plan = []): Plan => [
-  ...paths.slice(0, 1).flatMap((path): Op[] => [
-    { op: 'kill-cgroup', path, signal: SIGKILL, flags: KILL_FLAGS.missingOk, opFlags: OP_FLAGS.keepGoing },
-    { op: 'wait-cgroup', path, timeoutMs: WAIT_MS, opFlags: OP_FLAGS.tolerate },
-  ]),
+/**
+ * Kills what is in the cgroups and removes these; the first of them finds all processes. `thaw`: once they have been sent the signal, so that
+ * they do nothing else; `stop`: between the two.
+ */
+export const removePlan = (paths: readonly string[], stop: Plan = [], thaw: Plan = []): Plan => [
+  ...paths
+    .slice(0, 1)
+    .flatMap((path): Op[] => [
+      { op: 'kill-cgroup', path, signal: SIGKILL, flags: KILL_FLAGS.missingOk, opFlags: OP_FLAGS.keepGoing },
+      ...thaw,
+      { op: 'wait-cgroup', path, timeoutMs: WAIT_MS, opFlags: OP_FLAGS.tolerate },
+    ]),
   ...stop,
   ...paths.map(
     (path): Op => ({
@@ -197,10 +203,10 @@ const remove = (dirs: readonly CgroupDir[], stop: Plan = []): Plan => {
   // v1 keeps a frozen process from dying.
   const frozen = dirs.find(({ hierarchy }) => hierarchy.controllers.includes('freezer'))
   return [
-    ...(frozen ? [write(`${frozen.dir}/freezer.state`, 'THAWED', POINTER, OP_FLAGS.tolerate)] : []),
     ...removePlan(
       dirs.map(({ dir }) => dir),
       stop,
+      frozen ? [write(`${frozen.dir}/freezer.state`, 'THAWED', POINTER, OP_FLAGS.tolerate)] : [],
     ),
     // Parents that were not ours to choose may have limits of their owner's; /berth goes with its last container.
     ...dirs.flatMap((dir) =>

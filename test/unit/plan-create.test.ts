@@ -156,9 +156,9 @@ test('a terminal: asked for by the process, taken before it is parked', () => {
   assert.equal(one(inside(create), 'chown-stdio').uid, 5)
 })
 
-test('undo: kill, wait, remove; nothing of it stops at what is missing', () => {
+test('undo: kill, thaw what may be frozen, wait, remove; nothing of it stops at what is missing', () => {
   const { undo, cgroupPaths } = compile(plainSpec())
-  inOrder(names(undo), 'write', 'kill-cgroup', 'wait-cgroup', 'rmdir')
+  inOrder(names(undo), 'kill-cgroup', 'write', 'wait-cgroup', 'rmdir')
   assert.deepEqual(
     all(undo, 'rmdir').map(({ path }) => path),
     [...cgroupPaths, ...cgroupPaths.map((path) => path.replace(/\/c1$/, ''))],

@@ -359,6 +359,20 @@ describe('cgroups', () => {
     )
   })
 
+  test('SIGKILL thaws a frozen task once it is sent, as a v1 freezer holds that back too; other signals wait', async () => {
+    const h = new Harness()
+    await running(h)
+    await h.call('Pause', task.PauseRequest, C1)
+    await kill(h, { signal: 15 })
+    assert.equal(h.world.log.at(-1)?.op, 'kill')
+    for (const all of [false, true]) {
+      const from = h.world.log.length
+      await kill(h, { all })
+      const sent = h.world.log.slice(from).map(({ op }) => op)
+      assert.deepEqual([sent[0], ...new Set(sent.slice(1))], [all ? 'kill-cgroup' : 'kill', 'write'])
+    }
+  })
+
   test('Pause freezes; a frozen task is PAUSED and can’t be deleted', async () => {
     const h = new Harness()
     await running(h)
