@@ -1,7 +1,6 @@
 #define _GNU_SOURCE
 #include "exits.h"
 
-#include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
@@ -9,30 +8,17 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
-#include <sys/ioctl.h>
 #include <sys/signalfd.h>
-#include <sys/stat.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
+#include "../common/exit_status.h"
 #include "../common/fd.h"
 #include "../common/replace.h"
-#include "../common/sys.h"
 #include "held.h"
 #include "jobs.h"
 #include "loop.h"
-
-/* Linux 6.15: the exit code of a process that somebody else has reaped, from a pidfd held since before (trap 17). */
-#ifndef PIDFD_INFO_EXIT
-#define PIDFD_INFO_EXIT (1UL << 3)
-#endif
-struct pidfd_info_6_15 {
-  uint64_t mask, cgroupid;
-  uint32_t pid, tgid, ppid, ruid, rgid, euid, egid, suid, sgid, fsuid, fsgid;
-  int32_t exit_code;
-};
-#define PIDFD_GET_INFO_6_15 _IOWR(0xFF, 11, struct pidfd_info_6_15)
 
 /* Exits of processes that no executor has reported yet. */
 struct stray {
@@ -158,41 +144,14 @@ struct watch {
   pid_t pid;
 };
 
-/* Field 52 of /proc/PID/stat while the process is a zombie. */
-static bool zombie_status(pid_t pid, int *status) {
-  char path[32], text[1024];
-  snprintf(path, sizeof path, "/proc/%d/stat", pid);
-  _cleanup_fd_ int fd = open(path, O_RDONLY | O_CLOEXEC);
-  ssize_t n = fd < 0 ? -1 : read(fd, text, sizeof text - 1);
-  if (n <= 0) return false;
-  text[n] = 0;
-  char *p = strrchr(text, ')');
-  if (!p || p[1] != ' ' || (p[2] != 'Z' && p[2] != 'X')) return false;
-  p += 2; /* field 3 */
-  for (int field = 3; field < 52; field++) {
-    p = strchr(p, ' ');
-    if (!p) return false;
-    p++;
-  }
-  *status = atoi(p);
-  return true;
-}
-
-static bool pidfd_status(int pidfd, int *status) {
-  struct pidfd_info_6_15 info = {.mask = PIDFD_INFO_EXIT};
-  if (ioctl(pidfd, PIDFD_GET_INFO_6_15, &info) < 0 || !(info.mask & PIDFD_INFO_EXIT)) return false;
-  *status = info.exit_code;
-  return true;
-}
-
 static void watched_ready(struct source *s, uint32_t events) {
   struct watch *w = (struct watch *)((char *)s - offsetof(struct watch, source));
   struct held_process *h = held_find_pid(w->pid);
   int status;
   /* A pidfd is readable from the moment its process is a zombie; once it has been reaped it hangs up (Linux 6.9) and takes no signal. Its
    * parent may do that between two of our calls, so both places are asked, and whether it is over before them. */
-  bool reaped = (events & EPOLLHUP) != 0 || (h && sys_pidfd_send_signal(h->pidfd, 0) < 0 && errno == ESRCH);
-  bool known = h && (zombie_status(w->pid, &status) || pidfd_status(h->pidfd, &status));
+  bool reaped = (events & EPOLLHUP) != 0 || (h && exit_reaped(h->pidfd));
+  bool known = h && exit_status_of(h->pidfd, w->pid, &status);
   if (h && !known && !reaped) return; /* reaped in between: we are called again at once */
   loop_unwatch(s);
   close(s->fd);

@@ -30,6 +30,10 @@ type Request = containerd.task.CreateRequest
 
 const CONFIG_MAX = 16 << 20
 const EEXIST = 17
+// umount2(2)
+const MNT_DETACH = 2
+/** Init's pidfd, mounted. native/launcher/shim_delete.c reads it, and `pid`. */
+const EXIT_FILE = 'pidfd'
 
 /** Where a container's own files are. */
 export const taskDir = (env: Env, id: string): string => join(env.stateDir, id)
@@ -261,7 +265,12 @@ const createPlan = (env: Env, id: string, { compiled, open, keep, rootfs }: Part
   const undo: Op[] = [
     ...keepGoing(compiled.undo),
     ...keepGoing(compiled.poststop),
-    ...keepGoing([undoLoggers(dir), ...rootfs.undo, { op: 'rmtree', path: dir, flags: DIR_FLAGS.missingOk }]),
+    ...keepGoing([
+      undoLoggers(dir),
+      ...rootfs.undo,
+      { op: 'umount', path: join(dir, EXIT_FILE), flags: MNT_DETACH },
+      { op: 'rmtree', path: dir, flags: DIR_FLAGS.missingOk },
+    ]),
   ]
   return [
     ...compiled.check,
@@ -277,18 +286,22 @@ const createPlan = (env: Env, id: string, { compiled, open, keep, rootfs }: Part
     ...rootfs.make,
     ...open,
     ...compiled.create,
-    pidFileOp(env, id),
+    ...processFiles(env, id),
   ]
 }
 
-/** Where the `delete` call of a shim that is gone finds the pid of the process last made. */
-export const pidFileOp = (env: Env, id: string): Op => ({
-  op: 'write',
-  path: join(taskDir(env, id), 'pid'),
-  data: [{ hole: 'pid' }],
-  flags: WRITE_FLAGS.create | WRITE_FLAGS.truncate,
-  mode: 0o600,
-})
+/** For the `delete` call of a shim that is gone: the pid of the process last made, and how that ends where the monitor died before it. */
+export const processFiles = (env: Env, id: string): Op[] => [
+  {
+    op: 'write',
+    path: join(taskDir(env, id), 'pid'),
+    data: [{ hole: 'pid' }],
+    flags: WRITE_FLAGS.create | WRITE_FLAGS.truncate,
+    mode: 0o600,
+  },
+  // Kernels that can't do it could not tell the status either.
+  { op: 'hold-exit', path: join(taskDir(env, id), EXIT_FILE), opFlags: OP_FLAGS.tolerate },
+]
 
 /** Each operation, whatever becomes of those before it. */
 export const keepGoing = (plan: Plan): Op[] =>

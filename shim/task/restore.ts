@@ -11,7 +11,7 @@ import { compileRestore, RESTORE_LOG } from '../../src/plan/restore.ts'
 import type { NodeFile } from '../../src/policy/source.ts'
 import { containerd } from '../proto/messages.gen.js'
 import { type Commit, type Env, timedStep } from './call.ts'
-import { compileTask, dropOp, keepGoing, pidFileOp, processOf, taskDir } from './create.ts'
+import { compileTask, dropOp, keepGoing, processFiles, processOf, taskDir } from './create.ts'
 import { watchOomOp } from './oom.ts'
 import { keptPolicies } from './policy.ts'
 import { getTask, putTask, type Task, type TaskOptions } from './record.ts'
@@ -53,7 +53,7 @@ export const startRestored = async (
     const wish = { id, bundle, stdio, checkpoint, options: async () => options, confinement }
     const { io, compiled, cgroups } = await compileTask(env, wish, step)
     undo = compiled.undo
-    const plan = [...io.open, ...compiled.create, ...watchOomOp(id, cgroups), pidFileOp(env, id)]
+    const plan = [...io.open, ...compiled.create, ...watchOomOp(id, cgroups), ...processFiles(env, id)]
     const { results, time } = await timedStep(step, 'restore', plan)
     const process = processOf(
       results,

@@ -326,6 +326,11 @@ export const OPS = {
 
   /** Attaches the mount in a slot, which `mount-source` has cloned, and empties the slot. `target`, `root`: as in `mount`. */
   attach: op(144, { slot: 'slot', target: 'str', root: 'str' }),
+  /**
+   * Mounts the pidfd of the process last cloned on a file, made here: whoever opens that can ask for the exit status of a process that others
+   * have reaped (Linux 6.15), for as long as it is mounted.
+   */
+  'hold-exit': op(145, { path: 'str' }),
 
   /**
    * Makes a BPF map (`type`: BPF_MAP_TYPE_*) for `room` entries, with those of `keys` and `values`, each of its size, one behind the other.

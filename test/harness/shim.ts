@@ -4,7 +4,7 @@ import { mkdirSync, mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
-import { monitorPids, shimBinary } from './host.ts'
+import { hasEnded, monitorPids, shimBinary, until } from './host.ts'
 
 const exec = promisify(execFile)
 
@@ -25,11 +25,11 @@ export class Daemon implements Disposable {
     return dir
   }
 
-  #call(id: string, verb: string) {
+  #call(id: string, verb: string, cwd = join(this.dir, id)) {
     const args = ['-namespace', this.namespace, '-address', this.address, '-publish-binary', '/bin/false', '-id', id]
     const bundle = join(this.dir, id)
     const running = exec(this.binary, [...args, ...(verb === 'delete' ? ['-bundle', bundle] : []), verb], {
-      cwd: bundle,
+      cwd,
       env: { TTRPC_ADDRESS: `${this.address}.ttrpc` },
       encoding: 'buffer',
     })
@@ -44,13 +44,16 @@ export class Daemon implements Disposable {
   }
 
   /** The delete call; its answer, a DeleteResponse. */
-  async delete(id: string): Promise<Uint8Array> {
-    return (await this.#call(id, 'delete')).stdout
+  async delete(id: string, cwd?: string): Promise<Uint8Array> {
+    return (await this.#call(id, 'delete', cwd)).stdout
   }
 
-  /** Ends the shim of this container as its owner would: by SIGTERM. */
-  async stop(id: string): Promise<void> {
-    for (const pid of monitorPids(this.address, id)) process.kill(pid, 'SIGTERM')
+  /** Ends the shim of this container, as its owner would, or worse. */
+  async stop(id: string, signal: 'SIGTERM' | 'SIGKILL' = 'SIGTERM'): Promise<void> {
+    for (const pid of monitorPids(this.address, id)) {
+      process.kill(pid, signal)
+      await until('the shim has ended', () => hasEnded(pid))
+    }
   }
 
   [Symbol.dispose](): void {
