@@ -21,6 +21,7 @@
 #include "sha256.h"
 
 #define BACKLOG 128
+#define BACKLOG_S 20 /* in it */
 
 struct place {
   char dir[PATH_MAX];
@@ -70,11 +71,22 @@ static int find_place(struct place *p, const struct install *in) {
   return 0;
 }
 
+/* The backlog of one that takes no connection is full at some point; connect(2) would wait for ever. */
+static int connect_in_time(int fd, const struct sockaddr_un *at) {
+  struct timeval limit = {.tv_sec = BACKLOG_S}, none = {0};
+  if (setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof limit) < 0) return -1;
+  if (connect(fd, (const struct sockaddr *)at, sizeof *at) < 0) {
+    if (errno == EAGAIN) errno = ETIMEDOUT;
+    return -1;
+  }
+  return setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &none, sizeof none);
+}
+
 static int connect_shared(const struct place *p) {
   struct sockaddr_un at;
   _cleanup_fd_ int dir = -1;
   _cleanup_fd_ int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-  if (fd < 0 || unix_address(p->socket, &at, &dir) < 0 || connect(fd, (struct sockaddr *)&at, sizeof at) < 0) return -1;
+  if (fd < 0 || unix_address(p->socket, &at, &dir) < 0 || connect_in_time(fd, &at) < 0) return -1;
   /* The peer is who called listen: nobody else's controller gets our requests. */
   return peer_check(fd, true) < 0 ? -1 : fd_steal(&fd);
 }

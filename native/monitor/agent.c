@@ -6,6 +6,7 @@
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/timerfd.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "../common/frame.h"
@@ -16,6 +17,9 @@
 /* How long to keep trying to reach a controller, and how often, before what waits is given up (trap 5). */
 #define CONNECT_TRIES 60
 #define CONNECT_RETRY_MS 100
+/* How long a controller that was reached may take to say its first word: many times what a busy host needs to boot one. One that takes
+ * longer hangs, or is stopped, for whoever else would ask it too. */
+#define WELCOME_MS 10000
 /* Strikes of a request since it last got a step further: from STRIKES_OWN on it gets a controller of its own, so that others no longer
  * suffer from it; from STRIKES_LAST on a fixed error. Far enough apart that a request outlives somebody who kills every controller
  * as fast as they boot: own ones boot no faster. */
@@ -27,8 +31,9 @@ struct link {
   struct link *next;
   struct agent *agent;
   uint64_t ticket, own_request;
-  int fd;     /* -1 while connecting */
-  int failed; /* why that came to nothing, told from agent_ready: who asked with a request does not know its id yet */
+  int fd;              /* -1 while connecting */
+  int failed;          /* why that came to nothing, told from agent_ready: who asked with a request does not know its id yet */
+  uint64_t welcome_by; /* ms; 0: it has come, or is not awaited yet */
   bool connecting, broken;
   struct buf in, out;
 };
@@ -43,7 +48,7 @@ struct agent {
   uint64_t next_id, next_ticket, seq;
   uint32_t failed_connects;
   struct buf record;
-  bool timer_set;
+  uint64_t retry_at; /* ms; 0: not due */
 };
 
 /* ---- requests ---- */
@@ -78,9 +83,24 @@ static struct link *find_link(struct agent *a, uint64_t own_request) {
   return NULL;
 }
 
+static uint64_t now(void) {
+  struct timespec t;
+  clock_gettime(CLOCK_MONOTONIC, &t);
+  return (uint64_t)t.tv_sec * 1000 + (uint64_t)t.tv_nsec / 1000000;
+}
+
+/* For the next of what is due, if anything is. */
+static void arm_timer(struct agent *a) {
+  uint64_t next = a->retry_at;
+  for (struct link *l = a->links; l; l = l->next)
+    if (!l->broken && l->welcome_by && (!next || l->welcome_by < next)) next = l->welcome_by;
+  struct itimerspec t = {.it_value = {.tv_sec = (time_t)(next / 1000), .tv_nsec = (long)(next % 1000) * 1000000}};
+  (void)timerfd_settime(a->timer, TFD_TIMER_ABSTIME, &t, NULL);
+}
+
 static void arm_retry(struct agent *a, uint32_t ms) {
-  struct itimerspec t = {.it_value = {.tv_sec = ms / 1000, .tv_nsec = (long)(ms % 1000) * 1000000}};
-  a->timer_set = timerfd_settime(a->timer, 0, &t, NULL) == 0;
+  a->retry_at = now() + ms;
+  arm_timer(a);
 }
 
 /* Frees what broke, and what served a request that is answered or parked; called where no link is in use further up the stack. */
@@ -137,6 +157,8 @@ static void link_up(struct link *l, int fd) {
   l->connecting = false;
   l->fd = fd;
   a->failed_connects = 0;
+  l->welcome_by = now() + WELCOME_MS;
+  arm_timer(a);
   struct epoll_event e = {.events = EPOLLIN, .data.ptr = l};
   if (epoll_ctl(a->epoll, EPOLL_CTL_ADD, fd, &e) < 0) {
     break_link(l);
@@ -161,7 +183,8 @@ static void give_up(struct agent *a, struct request *r, const char *why) {
 }
 
 static void connect_failed(struct agent *a, int error) {
-  if (++a->failed_connects < CONNECT_TRIES && error != ENOENT && error != EACCES && error != EPERM && error != ENOEXEC) {
+  bool final = error == ENOENT || error == EACCES || error == EPERM || error == ENOEXEC || error == ETIMEDOUT;
+  if (++a->failed_connects < CONNECT_TRIES && !final) {
     arm_retry(a, CONNECT_RETRY_MS);
     return;
   }
@@ -200,7 +223,7 @@ static void dispatch(struct agent *a) {
       send_out(l);
       continue;
     }
-    if (a->timer_set) break; /* a retry is due soon */
+    if (a->retry_at) break; /* it is due soon */
     l = calloc(1, sizeof *l);
     if (!l) {
       arm_retry(a, CONNECT_RETRY_MS);
@@ -231,6 +254,27 @@ static void break_link(struct link *l) {
     for (struct step *s = r->steps; s; s = s->next) s->asked = false;
     if (!r->parked && ++r->strikes >= STRIKES_LAST) give_up(a, r, "every controller ended while it served this request");
   }
+}
+
+/* What waits for a controller that has not said a word is not to blame, and would wait no less for the next. */
+static void give_up_silent(struct link *l) {
+  struct agent *a = l->agent;
+  l->broken = true;
+  for (struct request *r = a->first, *next; r; r = next) {
+    next = r->next;
+    if (r->link != l) continue;
+    r->link = NULL;
+    give_up(a, r, "the controller does not answer");
+  }
+}
+
+static void timer_fired(struct agent *a) {
+  uint64_t ticks, moment = now();
+  if (read(a->timer, &ticks, sizeof ticks) < 0) return;
+  if (a->retry_at <= moment) a->retry_at = 0;
+  for (struct link *l = a->links; l; l = l->next)
+    if (!l->broken && l->welcome_by && l->welcome_by <= moment) give_up_silent(l);
+  arm_timer(a);
 }
 
 /* ---- what a controller says ---- */
@@ -344,6 +388,10 @@ static void read_link(struct link *l) {
     if (ok && f.type == MSG_STEP) ok = on_step(l, &f.body);
     else if (ok && f.type == MSG_COMMIT) ok = on_commit(l, &f.body);
     else if (ok) ok = f.type == MSG_WELCOME;
+    if (l->welcome_by) {
+      l->welcome_by = 0;
+      arm_timer(l->agent);
+    }
     if (!ok) {
       break_link(l);
       return;
@@ -425,8 +473,7 @@ void agent_ready(struct agent *a) {
   for (int i = 0; i < n; i++) {
     struct link *l = events[i].data.ptr;
     if (!l) {
-      uint64_t ticks;
-      if (read(a->timer, &ticks, sizeof ticks) == sizeof ticks) a->timer_set = false;
+      timer_fired(a);
       tell_failed(a);
       continue;
     }

@@ -1,29 +1,14 @@
 /** The shim without containerd, over the real socket: traps 4, 5, 9 and 15, and the order of events. */
 import assert from 'node:assert/strict'
-import { cpSync, mkdirSync, mkdtempSync, realpathSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
 import { afterEach, beforeEach, describe, it } from 'node:test'
 import { containerd } from '../../shim/proto/messages.gen.js'
-import { RpcError } from '../../shim/ttrpc/status.ts'
+import type { RpcError } from '../../shim/ttrpc/status.ts'
 import { notHere } from '../harness/bundle.ts'
-import { controllerPids, nothingLeft, root, snapshot, until } from '../harness/host.ts'
+import { controllerPids, nothingLeft, snapshot } from '../harness/host.ts'
 import { closeClients, eventsSocket, Image, Task } from '../harness/life.ts'
 import { Daemon } from '../harness/shim.ts'
 
 const v2 = containerd.task
-
-/** A copy of the installation whose controller is the given program. */
-function installWith(controller: string): string {
-  const dir = mkdtempSync(join(tmpdir(), 'berth-install-'))
-  mkdirSync(join(dir, 'bin'))
-  mkdirSync(join(dir, 'dist'))
-  cpSync(join(root, 'bin/berth'), join(dir, 'bin/berth'))
-  symlinkSync('berth', join(dir, 'bin/containerd-shim-berth-v2'))
-  cpSync(realpathSync(join(root, 'dist/node')), join(dir, 'dist/node'))
-  writeFileSync(join(dir, 'dist/controller.js'), controller)
-  return dir
-}
 
 describe('shim', { skip: notHere }, () => {
   let daemon: Daemon
@@ -69,37 +54,6 @@ describe('shim', { skip: notHere }, () => {
     }
   })
 
-  it('trap 4: a controller that dies over every request is answered for, on a connection that stays', async () => {
-    const dir = installWith(`require('net').createServer(() => process.exit(1)).listen({ fd: 3 })`)
-    try {
-      const broken = new Daemon(join(dir, 'bin/containerd-shim-berth-v2'))
-      const task = await Task.start(broken, 'broken', image.config(['/bin/true']))
-      const error = await task.create(image).catch((e) => e)
-      assert.ok(error instanceof RpcError)
-      assert.equal(error.code, 2)
-      assert.match(error.message, /controller/)
-      // the same connection serves on
-      await assert.rejects(task.call('State', v2.StateRequest.encode({ id: 'broken' }).finish()), RpcError)
-      task.client.close()
-      await broken.stop('broken')
-      await broken.delete('broken')
-      broken[Symbol.dispose]()
-    } finally {
-      rmSync(dir, { recursive: true, force: true })
-    }
-  })
-
-  it('trap 5: start says what is missing, and delete needs no Node', async () => {
-    const dir = installWith('')
-    rmSync(join(dir, 'dist/node'))
-    const broken = new Daemon(join(dir, 'bin/containerd-shim-berth-v2'))
-    broken.bundle('none')
-    await assert.rejects(broken.start('none'), /node.*missing|missing.*node/)
-    await broken.delete('none')
-    broken[Symbol.dispose]()
-    rmSync(dir, { recursive: true, force: true })
-  })
-
   it('trap 15: what is unanswered is bounded, and a short request still gets through', async () => {
     const task = await Task.start(daemon, 'flood', image.config(['/bin/sleep', '1000']))
     await task.create(image)
@@ -118,23 +72,5 @@ describe('shim', { skip: notHere }, () => {
     await task.call('Shutdown', v2.ShutdownRequest.encode({ id: 'flood' }).finish())
     task.client.close()
     await daemon.delete('flood')
-  })
-
-  it('delete cleans up after a shim that was killed', async () => {
-    const task = await Task.start(daemon, 'gone', image.config(['/bin/sleep', '1000']))
-    await task.create(image)
-    await task.call('Start', v2.StartRequest.encode({ id: 'gone' }).finish())
-    const { shimPid } = v2.ConnectResponse.decode(
-      await task.call('Connect', v2.ConnectRequest.encode({ id: 'gone' }).finish()),
-    )
-    process.kill(shimPid, 'SIGKILL')
-    await until('disconnected', () =>
-      task.call('State', v2.StateRequest.encode({ id: 'gone' }).finish()).then(
-        () => false,
-        () => true,
-      ),
-    )
-    await daemon.delete('gone')
-    await daemon.delete('gone')
   })
 })
