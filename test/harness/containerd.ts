@@ -1,10 +1,10 @@
 /** A real containerd with root, state and socket of its own in a temporary directory. */
 import { execFile } from 'node:child_process'
-import { existsSync, mkdtempSync, readdirSync, rmSync } from 'node:fs'
+import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
-import { root, shimBinary } from './host.ts'
+import { hasEnded, root, shimBinary, until } from './host.ts'
 import { type Finished, type RunOptions, run } from './run.ts'
 
 const matrix = join(root, 'test/containerd/matrix')
@@ -47,6 +47,7 @@ interface StartOptions {
   readonly handlers?: readonly string[]
   readonly more?: string
   readonly wrap?: string
+  readonly log?: string
 }
 
 export class Containerd implements AsyncDisposable {
@@ -59,12 +60,14 @@ export class Containerd implements AsyncDisposable {
 
   /**
    * The containerd of this version, started, with a busybox image. `handlers`: with CRI, and these runtime handlers beside runc's. `more`
-   * (`KEY=value`) is in its environment. `wrap`: words of a program that executes it.
+   * (`KEY=value`) is in its environment. `wrap`: words of a program that executes it. `log`:
+   * the level of its log.
    */
-  static async start(version: Version, { handlers, more = '', wrap = '' }: StartOptions = {}): Promise<Containerd> {
+  static async start(version: Version, options: StartOptions = {}): Promise<Containerd> {
+    const { handlers, more = '', wrap = '', log = 'info' } = options
     const dir = mkdtempSync(join(tmpdir(), `berth-containerd-${version}-`))
     const cri = handlers === undefined ? { NOCRI: '1' } : { EXTRA_RUNTIMES: handlers.join(' ') }
-    const env = { ...process.env, SHIM_PATH: join(root, 'bin'), CTRD_ENV: more, CTRD_WRAP: wrap, ...cri }
+    const env = { ...process.env, SHIM_PATH: join(root, 'bin'), CTRD_ENV: more, CTRD_WRAP: wrap, LOG: log, ...cri }
     await exec(matrix, ['start', version, dir], { env, maxBuffer: 1 << 26 })
     return new Containerd(dir, env)
   }
@@ -80,6 +83,17 @@ export class Containerd implements AsyncDisposable {
   /** The same as a line for a shell; arguments have to be quoted by the caller. */
   ctrCommand(args: readonly string[]): string {
     return [join(this.dir, 'pkg/usr/bin/ctr'), '-a', this.socket, ...args].join(' ')
+  }
+
+  get log(): string {
+    return readFileSync(join(this.dir, 'log'), 'utf8')
+  }
+
+  /** Ends containerd, and nothing else; `restart` brings it back. */
+  async end(signal: 'SIGTERM' | 'SIGKILL'): Promise<void> {
+    const pid = Number(readFileSync(join(this.dir, 'pid'), 'utf8'))
+    process.kill(pid, signal)
+    await until('containerd has ended', () => hasEnded(pid))
   }
 
   /** containerd only. `meanwhile`: what happens while there is none. */
