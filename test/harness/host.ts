@@ -127,9 +127,9 @@ function pidsWith(condition: (args: readonly string[]) => boolean): number[] {
   return pids
 }
 
-/** Processes that run dist/controller.js of this checkout. */
-export function controllerPids(): number[] {
-  return pidsWith((args) => args.includes(join(dist, 'controller.js')))
+/** Processes that run controller.js of a directory: of this checkout's, where no other is named. */
+export function controllerPids(of: string = dist): number[] {
+  return pidsWith((args) => args.includes(join(of, 'controller.js')))
 }
 
 /** The shims of the containerd at this address; that of one container or pod. */
