@@ -41,6 +41,8 @@ const OUTPUTS = ['stdout', 'stderr'] as const
 export const kept = {
   /** The writer that keeps a stdin FIFO from ending when a client leaves: CloseIO drops it. */
   stdin: (key: string) => `${key}/.stdin`,
+  /** The writer of a stdin pipe until the process starts. */
+  unread: (key: string) => `${key}/.unread`,
   /** The reader that keeps an output from failing when a client leaves. */
   reader: (key: string, stream: Output) => `${key}/.reader/${stream}`,
   /** The writer of a logging program's pipe, until Delete. */
@@ -54,7 +56,7 @@ export const kept = {
 export const loggedPipes = (key: string): string[] => OUTPUTS.map((stream) => kept.logged(key, stream))
 
 export interface StdioPlan {
-  /** Opens everything; comes before the clone. */
+  /** Opens everything but what `stdinPlan` does; comes before the clone. */
   readonly open: Plan
   readonly slots: readonly [number, number, number]
   /** With a terminal: what happens to its master. It can't block, as nothing could take back a process that is parked already. */
@@ -65,7 +67,7 @@ export interface StdioPlan {
 }
 
 /**
- * Whether init may have the FIFOs themselves: nobody who outlives it can hold their write ends (an own pid namespace), and it may open
+ * Whether init may have the FIFOs of its outputs themselves: nobody who outlives it can hold their write ends (an own pid namespace), and it may open
  * them again as /dev/stdout (no user namespace, no label). A FIFO is the client's: an owner that it wants for the process's end is that of a pipe.
  */
 export const mayHoldFifos = (spec: Spec, options: TaskOptions): boolean => {
@@ -105,7 +107,7 @@ export const stdioPlan = (input: StdioInput): StdioPlan => {
   return stdio.terminal ? terminalPlan(input) : streamsPlan(input)
 }
 
-const streamsPlan = ({ key, stdio, direct, options, logged, stdinClosed = false }: StdioInput): StdioPlan => {
+const streamsPlan = ({ key, stdio, direct, options, logged }: StdioInput): StdioPlan => {
   const targets = outputTargets(stdio.stdout, stdio.stderr)
   const owner = ownerOf(options)
   // A file gets its bytes from the shim: whoever holds it could cut away what was logged before.
@@ -121,7 +123,7 @@ const streamsPlan = ({ key, stdio, direct, options, logged, stdinClosed = false 
     ]
   }
   const open: Op[] = [
-    ...(stdio.stdin === '' ? [nothing(SLOTS[0], O_RDONLY)] : stdinOps(key, stdio.stdin, direct, stdinClosed, owner)),
+    ...stdinPipe(key, stdio, owner),
     ...output('stdout', SLOTS[1]),
     ...output('stderr', SLOTS[2]),
     ...loggerOps(targets.stdout, logged),
@@ -218,14 +220,27 @@ const loggerOps = (target: Target, logged: Logged): Op[] =>
 const chown = (slot: number, owner: Owner | undefined): Op[] =>
   owner === undefined ? [] : [{ op: 'chown-slot', slot, ...owner }]
 
-const stdinOps = (key: string, path: string, direct: boolean, closed: boolean, owner: Owner | undefined): Op[] =>
-  direct
-    ? fifoInput(key, path, SLOTS[0], closed)
+const stdinPipe = (key: string, { stdin }: Stdio, owner: Owner | undefined): Op[] =>
+  stdin === ''
+    ? [nothing(SLOTS[0], O_RDONLY)]
     : [
-        ...fifoInput(key, path, OUTSIDE.stdin, closed),
         { op: 'pipe', reader: SLOTS[0], writer: SPARE.a },
         ...chown(SLOTS[0], owner),
+        { op: 'keep', slot: SPARE.a, name: kept.unread(key) },
+      ]
+
+/**
+ * Lets the client's stdin flow to a process that has `stdinPipe`, as it starts and no sooner: with a reader there a client that has little to
+ * say is at its end at once, and its CloseIO would come before containerd knows the task. A terminal has its own from the beginning.
+ */
+export const stdinPlan = (key: string, { stdin, terminal }: Stdio, closed = false): Plan =>
+  stdin === '' || terminal
+    ? []
+    : [
+        ...fifoInput(key, stdin, OUTSIDE.stdin, closed),
+        { op: 'use', name: kept.unread(key), slot: SPARE.a },
         { op: 'pump', name: kept.inputPump(key), from: OUTSIDE.stdin, to: SPARE.a },
+        { op: 'drop', name: kept.unread(key) },
       ]
 
 /**

@@ -34,6 +34,8 @@ export interface Running {
 
 interface ProcessState {
   readonly stdio: Stdio
+  /** CloseIO came before its start. */
+  readonly stdinClosed?: boolean
   readonly exit?: Exit
   readonly waiters?: readonly Waiter[]
   /** Pumps carry its output: Delete waits for their end. */
@@ -51,7 +53,6 @@ export interface Exec extends ProcessState {
   /** The OCI process (JSON) until it is started. */
   readonly spec?: string
   /** What was asked for before there was a process to do it to. */
-  readonly stdinClosed?: boolean
   readonly size?: { readonly width: number; readonly height: number }
 }
 

@@ -6,7 +6,7 @@ import { KILL_FLAGS, NO_SLOT, type Plan, REPORTS } from '../../src/plan/ops.ts'
 import { TERMINAL_SLOT } from '../../src/plan/terminal.ts'
 import { undoLoggers } from '../logger.ts'
 import { containerd } from '../proto/messages.gen.js'
-import { stdioPlan } from '../stdio.ts'
+import { stdinPlan, stdioPlan } from '../stdio.ts'
 import { type Commit, type Env, type Method, timedStep } from './call.ts'
 import { dropOp, loggedOf, readConfig, taskDir } from './create.ts'
 import { keptPolicies } from './policy.ts'
@@ -41,12 +41,18 @@ const startInit = async (env: Env, id: string, step: RunStep): Promise<Commit> =
     return (await import('./restore.ts')).startRestored(env, id, { ...task, checkpoint }, step)
   const { pid } = task.process
   try {
-    const { time } = await timedStep(step, 'start', await startPlan(env, id, task, step))
-    return (record) => ({
-      record: putTask(record, id, { ...getTask(record, id), status: 'running' }),
-      answer: answer(pid),
-      events: [env.events.start(time, id, pid)],
-    })
+    const { time } = await timedStep(step, 'start', [
+      ...stdinPlan(keyOf(id, ''), task.stdio, task.stdinClosed),
+      ...(await startPlan(env, id, task, step)),
+    ])
+    return (record) => {
+      const { stdinClosed: _, ...now } = getTask(record, id)
+      return {
+        record: putTask(record, id, { ...now, status: 'running' }),
+        answer: answer(pid),
+        events: [env.events.start(time, id, pid)],
+      }
+    }
   } catch (error) {
     // A failed start (a hook's, or execve's) must leave a task that ends: clients wait for its exit before they delete it.
     await step('kill', [killOp(task.process)]).catch(() => undefined)
@@ -137,7 +143,7 @@ const runExec = async (env: Env, id: string, execId: string, task: Task, exec: E
       afterTerminal: io.afterTerminal,
       arch,
     })
-    const plan = [...io.open, ...compiled]
+    const plan = [...io.open, ...stdinPlan(key, stdio, stdinClosed), ...compiled]
     const clone = plan.findIndex((op) => op.op === 'clone' && op.key === key)
     const { results, time } = await timedStep(step, name, plan)
     return { process: { pid: results.u32(clone), start: String(results.u64(clone, 4)) }, time, io }

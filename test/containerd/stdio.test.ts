@@ -90,16 +90,18 @@ describe('stdio', { skip: notHere }, () => {
 
   for (const [way, make] of Object.entries(ways)) {
     it(`${way}: clients come late, leave, come back, and stdin ends when it is closed`, async () => {
-      const { stdin, stdout } = fifos()
+      const { stdin, stdout, stderr } = fifos()
       const echo = shell('while read -r line; do echo "got $line"; done; echo end')
-      const beginning = make(echo, pathsOf({ stdin, stdout })).then(async (one) => {
+      let out = stdout.reader()
+      const beginning = make(echo, pathsOf({ stdin, stdout, stderr })).then(async (one) => {
         await one.one.begin(one.execId)
         return one
       })
-      // The shim has come to the streams: it waits for a reader now.
-      let input = await stdin.awaitedWriter()
-      let out = stdout.reader()
+      // The shim has come to the streams: it has the first output, and waits for a reader of the second now.
+      await until('a writer', () => out.read() === undefined)
+      using _err = stderr.reader()
       const life = await beginning
+      let input = stdin.writer()
       input.write('1\n')
       assert.equal(await out.text('\n'), 'got 1\n')
       out[Symbol.dispose]()

@@ -83,15 +83,6 @@ export class Fifo {
   writer(): End {
     return new End(this.path, constants.O_WRONLY)
   }
-  /** Once somebody reads. */
-  async awaitedWriter(): Promise<End> {
-    let end: End | undefined
-    await until('a reader', () => {
-      end = ignoring('ENXIO', () => this.writer())
-      return end !== undefined
-    })
-    return end as End
-  }
 }
 
 /** A task whose calls are made one by one. */

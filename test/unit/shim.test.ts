@@ -502,22 +502,33 @@ describe('stdio', () => {
   const paths = { stdin: '/in', stdout: '/out', stderr: '/err' }
   const opened = (h: Harness) => h.world.log.map(({ op }) => op)
 
-  test('FIFOs go to an init with its own pid namespace, and their other ends are kept', async () => {
+  const inputOpens = (h: Harness) =>
+    h.world.log.flatMap((op) => (op.op === 'open' && op.path === '/in' ? [op.oflags] : []))
+
+  test('FIFOs of outputs go to an init with its own pid namespace, stdin flows from its start on, and other ends are kept', async () => {
     const h = new Harness()
     await create(h, paths)
-    assert.ok(!opened(h).includes('pump'))
     const names = h.world.log.flatMap((op) => (op.op === 'keep' ? [op.name] : []))
-    assert.deepEqual(names, ['c1/.stdin', 'c1/.reader/stdout', 'c1/.reader/stderr'])
-    const reading = h.world.log
-      .filter((op) => op.op === 'open' && op.path === '/in')
-      .map((op) => op.op === 'open' && op.oflags)
-    assert.deepEqual(reading, [0o4002, 0, 0o4001])
+    assert.deepEqual(names, ['c1/.unread', 'c1/.reader/stdout', 'c1/.reader/stderr'])
+    assert.ok(!opened(h).includes('pump'))
+    assert.deepEqual(inputOpens(h), [])
+    await h.call('Start', task.StartRequest, C1)
+    assert.deepEqual(inputOpens(h), [0o4002, 0, 0o4001])
+    assert.equal(opened(h).filter((op) => op === 'pump').length, 1)
     await h.call('CloseIO', task.CloseIORequest, { ...C1, stdin: true })
     assert.deepEqual(h.world.log.at(-1), { op: 'drop', name: 'c1/.stdin' })
     assert.deepEqual((({ stdin, stdout, stderr, terminal }) => ({ stdin, stdout, stderr, terminal }))(await state(h)), {
       ...paths,
       terminal: false,
     })
+  })
+
+  test('a stdin that is closed before the start has no writer that keeps it', async () => {
+    const h = new Harness()
+    await create(h, paths)
+    await h.call('CloseIO', task.CloseIORequest, { ...C1, stdin: true })
+    await h.call('Start', task.StartRequest, C1)
+    assert.deepEqual(inputOpens(h), [0o4002, 0])
   })
 
   for (const [why, linux] of [
