@@ -45,7 +45,7 @@ export const kept = {
   unread: (key: string) => `${key}/.unread`,
   /** The reader that keeps an output from failing when a client leaves. */
   reader: (key: string, stream: Output) => `${key}/.reader/${stream}`,
-  /** The writer of a logging program's pipe, until Delete. */
+  /** A logging program's pipe, neither end of it. */
   logged: (key: string, stream: Output) => `${key}/.log/${stream}`,
   terminal: (key: string) => `${key}/.tty`,
   inputPump: (key: string) => `${key}/.in`,
@@ -196,7 +196,7 @@ const outputOps = (key: string, stream: Output, target: Target, slot: number): O
     case 'logger':
       return [
         { op: 'pipe', reader: LOG[stream], writer: slot },
-        { op: 'keep', slot, name: kept.logged(key, stream) },
+        { op: 'keep-pipe', slot, name: kept.logged(key, stream) },
       ]
     case 'fifo':
       return [

@@ -2,7 +2,6 @@
 #define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>
-#include <poll.h>
 #include <sys/ioctl.h>
 #include <unistd.h>
 
@@ -80,18 +79,35 @@ int run_drain(struct executor *ex, const struct op_drain *op, struct buf *result
   return 1;
 }
 
-/* For a pipe that becomes empty the kernel has no event. */
+int run_keep_pipe(struct executor *ex, const struct op_keep_pipe *op, struct buf *result) {
+  (void)result;
+  if (!can(ex, ex->effects->keep != NULL)) return -1;
+  char path[FD_PATH_SIZE];
+  int end = slot_fd(ex, op->slot);
+  if (end < 0) return -1;
+  int fd = open(fd_path(&path, end), O_PATH | O_CLOEXEC);
+  if (fd < 0) return fail_sys(&ex->fail, "open", op->name);
+  return ex->effects->keep(ex->effects->home, op->name, fd) == 0 ? 0 : fail_sys(&ex->fail, "", op->name);
+}
+
+/* How much is in the pipe for its readers; 0 where none is left. -1 with errno. */
+static int unread(int pipe) {
+  char path[FD_PATH_SIZE];
+  int bytes = 0;
+  /* As a writer, for a moment: that says whether somebody reads. */
+  _cleanup_fd_ int fd = open(fd_path(&path, pipe), O_WRONLY | O_NONBLOCK | O_CLOEXEC);
+  if (fd < 0) return errno == ENXIO ? 0 : -1;
+  return ioctl(fd, FIONREAD, &bytes) == 0 ? bytes : -1;
+}
+
 int run_wait_read(struct executor *ex, const struct op_wait_read *op, struct buf *result) {
   if (!can(ex, ex->effects->lookup != NULL)) return -1;
-  int fd = ex->effects->lookup(ex->effects->home, op->name), unread = 0;
+  int pipe = ex->effects->lookup(ex->effects->home, op->name), left = 0;
   uint64_t until = now_ms() + op->timeout_ms;
-  struct pollfd writer = {.fd = fd}; /* POLLERR: no reader is left */
-  while (fd >= 0 && poll(&writer, 1, 0) == 0) {
-    if (ioctl(fd, FIONREAD, &unread) != 0) return fail_sys(&ex->fail, "ioctl", op->name);
-    if (unread == 0 || now_ms() >= until) break;
-    pause_ms(READ_STEP_MS);
-  }
-  return buf_u32(result, unread == 0 || writer.revents != 0) == 0 ? 1 : fail_sys(&ex->fail, "mmap", op->name);
+  /* The kernel has no event for a pipe that becomes empty. */
+  while (pipe >= 0 && (left = unread(pipe)) > 0 && now_ms() < until) pause_ms(READ_STEP_MS);
+  if (left < 0) return fail_sys(&ex->fail, "open", op->name);
+  return buf_u32(result, left == 0) == 0 ? 1 : fail_sys(&ex->fail, "mmap", op->name);
 }
 
 int run_chown_slot(struct executor *ex, const struct op_chown_slot *op, struct buf *result) {

@@ -33,11 +33,15 @@ export const del: Method<containerd.task.DeleteRequest> = (env, { id, execId }, 
   execId === '' ? deleteTask(env, id, step) : deleteExec(env, id, execId, step)
 
 /** What the process has written goes where it is to go, and what the monitor keeps for the process is closed. */
-const letGo = (key: string, { pumped, logged }: { readonly pumped?: boolean; readonly logged?: boolean }): Plan => [
-  ...(pumped ? ([{ op: 'drain', name: kept.outputPumps(key), timeoutMs: DRAIN_MS }] as const) : []),
-  ...(logged ? readOut(loggedPipes(key)) : []),
-  dropOp(key),
-]
+const letGo = (key: string, { pumped, logged }: { readonly pumped?: boolean; readonly logged?: boolean }): Plan => {
+  const pumps = kept.outputPumps(key)
+  return [
+    ...(pumped ? ([{ op: 'drain', name: pumps, timeoutMs: DRAIN_MS }] as const) : []),
+    // Some read one output to its end before the other.
+    ...(logged ? [dropOp(pumps), ...readOut(loggedPipes(key))] : []),
+    dropOp(key),
+  ]
+}
 
 const deleteExec = async (env: Env, id: string, execId: string, step: RunStep): Promise<Commit> => {
   const exec = getExec(getTask(env.record(), id), execId)

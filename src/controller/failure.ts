@@ -32,6 +32,7 @@ const ACTIONS: Readonly<Record<string, string>> = {
   spawn: 'start',
   'end-spawned': 'end',
   'chown-slot': 'chown stdio',
+  'keep-pipe': 'keep',
   'oom-score': 'set oom_score_adj',
   'no-new-privs': 'set no_new_privs',
   'lsm-exec': 'set LSM label',

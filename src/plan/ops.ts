@@ -375,8 +375,8 @@ export const OPS = {
    */
   'end-spawned': op(151, { path: 'str', eofMs: 'u32', termMs: 'u32' }),
   /**
-   * Waits until somebody has read what is in the pipe that is kept under `name`, or nobody can any more. Result: u32 1, 0 if `timeoutMs` ran
-   * out first.
+   * Waits until somebody has read what is in the pipe that `keep-pipe` has kept under `name`, or nobody can any more. Result: u32 1, 0 if
+   * `timeoutMs` ran out first.
    */
   'wait-read': op(152, { name: 'str', timeoutMs: 'u32' }),
   /** Changes the owner of what a descriptor is of. */
@@ -428,6 +428,8 @@ export const OPS = {
   'mount-point': op(174, { root: 'str', target: 'str', source: 'str' }),
   /** Result: the last `max` bytes of the file. */
   tail: op(173, { path: 'str', max: 'u32', flags: 'u32' }),
+  /** Keeps the pipe itself in the monitor, neither end of it: it ends as if nobody had. */
+  'keep-pipe': op(154, { slot: 'slot', name: 'str' }),
 
   // ---- In the cloned process: before the pivot -----------------------------------------------------------------
   /** Enters a namespace (`nstype`: CLONE_NEW*); 0 = whatever the descriptor is. A pidfd enters those in `nstype`. */

@@ -1,5 +1,7 @@
 /** What containerd's own client does with a container, over the shim, on each version. */
 import assert from 'node:assert/strict'
+import { readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
 import { after, afterEach, before, beforeEach, describe, it } from 'node:test'
 import { Containerd, image, noVersion, runtime, versions } from '../harness/containerd.ts'
 import { nothingLeft, snapshot, until } from '../harness/host.ts'
@@ -96,6 +98,38 @@ for (const version of versions)
       assert.equal((await ctr('run', '-d', '--runtime', runtime, image, id, '/bin/sleep', '1000')).code, 0)
       const done = await ctr('task', 'exec', '--exec-id', 'bg', id, '/bin/sh', '-c', 'sleep 1000 & echo done')
       assert.equal(done.stdout, 'done\n')
+    })
+
+    it('gives output to a file and to a logging program as runc does', async () => {
+      const out = join(containerd.dir, 'output')
+      const program = join(containerd.dir, 'logger')
+      const words = 'echo "$CONTAINER_ID $CONTAINER_NAMESPACE $*"; cat <&3; cat <&4'
+      writeFileSync(program, `#!/bin/sh\ntrap '' TERM\nprintf x >&5\nexec 5>&- >${out}\n${words}\n`, { mode: 0o755 })
+      for (const uri of [`file://${out}`, `binary://${program}?key=a%20value`]) {
+        const told: string[] = []
+        for (const args of [[], ['--runtime', runtime]]) {
+          rmSync(out, { force: true })
+          const done = await ctr(
+            'run',
+            '-d',
+            '--log-uri',
+            uri,
+            ...args,
+            image,
+            id,
+            '/bin/sh',
+            '-c',
+            'echo out; echo err >&2',
+          )
+          assert.equal(done.code, 0, done.stderr)
+          await until('stopped', async () => /STOPPED/.test((await ctr('task', 'ls')).stdout))
+          assert.equal((await ctr('task', 'rm', id)).code, 0)
+          await ctr('container', 'rm', id)
+          told.push(readFileSync(out, 'utf8').split('\n').sort().join('\n'))
+        }
+        assert.equal(told[1], told[0])
+        assert.match(told[1] ?? '', /err\nout$/)
+      }
     })
 
     it('survives a restart of containerd', async () => {

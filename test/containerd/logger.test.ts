@@ -5,7 +5,7 @@ import { join } from 'node:path'
 import { after, afterEach, before, beforeEach, describe, it } from 'node:test'
 import { type Config, notHere } from '../harness/bundle.ts'
 import { controllerPids, hasEnded, nothingLeft, snapshot, until } from '../harness/host.ts'
-import { closeClients, Image } from '../harness/life.ts'
+import { closeClients, eventsSocket, Image } from '../harness/life.ts'
 import { Daemon } from '../harness/shim.ts'
 import { Fifo, Streamed } from '../harness/stdio.ts'
 
@@ -17,6 +17,7 @@ describe('logging programs', { skip: notHere }, () => {
   let daemon: Daemon
   let image: Image
   let base: Config
+  let events: ReturnType<typeof eventsSocket>
   let pristine: Set<string>
   before(() => {
     image = new Image()
@@ -26,9 +27,11 @@ describe('logging programs', { skip: notHere }, () => {
   beforeEach(() => {
     pristine = snapshot()
     daemon = new Daemon()
+    events = eventsSocket(daemon)
   })
   afterEach(async () => {
     closeClients()
+    events.close()
     const left = loggers().filter((pid) => !hasEnded(pid))
     daemon[Symbol.dispose]()
     assert.deepEqual(left, [], 'loggers that are left')
@@ -65,9 +68,11 @@ describe('logging programs', { skip: notHere }, () => {
       'trap "echo TERM >>$d/signals" TERM',
     ]
     const uri = logger([...look, READY, COPY, 'wait'].join('\n'), 'binary-v2', '?b=1%202&a=%2Fx')
-    const one = await run('one', 'echo out; echo err >&2', uri)
+    const one = await Streamed.start(daemon, 'one', shell('echo out; echo err >&2'))
+    await one.create(image, { stdout: uri })
     const [pid = 0] = loggers()
     const open = readdirSync(`/proc/${pid}/fd`).map((fd) => `${fd} ${readlinkSync(`/proc/${pid}/fd/${fd}`)}`)
+    await one.begin()
     assert.equal(await one.wait(), 0)
     await remove(one)
     assert.equal(file('args'), 'b\n1 2\na\n/x\n')
@@ -78,6 +83,21 @@ describe('logging programs', { skip: notHere }, () => {
     assert.equal(file('state'), 'loggers\nundo\n', 'there is no process yet')
     assert.equal(file('out') + file('err'), 'out\nerr\n')
     assert.ok(!existsSync(join(daemon.dir, 'signals')), 'one that ends with its pipes gets no signal')
+  })
+
+  it('may read one output to its end before the other, and both are theirs until then', async () => {
+    const one = await run(
+      'one',
+      'yes | head -c 200000 >&2; echo out',
+      logger(`${READY}; cat <&4 >$d/err; cat <&3 >$d/out`),
+    )
+    assert.equal(await one.wait(), 0)
+    const started = performance.now()
+    await one.delete()
+    assert.ok(performance.now() - started < 5000)
+    assert.equal(file('out'), 'out\n')
+    assert.equal(file('err').length, 200_000)
+    await one.leave()
   })
 
   it('of an exec, and of a terminal', async () => {
@@ -168,7 +188,7 @@ describe('logging programs', { skip: notHere }, () => {
       const one = await run(id, 'sleep 1000', logger(`${READY}; ${manners}`))
       await one.exec('e', shell('sleep 1000').process, { stdout: logger(`${READY}; ${manners}`) })
       await one.begin('e')
-      process.kill(await one.shimPid(), 'SIGKILL')
+      process.kill(await one.task.shimPid(), 'SIGKILL')
       await until('the end of the connection', () =>
         one.wait().then(
           () => false,

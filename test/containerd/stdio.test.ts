@@ -142,7 +142,7 @@ describe('stdio', { skip: notHere }, () => {
       const { stdout } = fifos()
       using out = stdout.reader()
       const life = await make(shell('seq 1 1500000; printf last'), pathsOf({ stdout }))
-      const monitor = await life.one.shimPid()
+      const monitor = await life.one.task.shimPid()
       await life.one.begin(life.execId)
       const chunks: Buffer[] = []
       await until(

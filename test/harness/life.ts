@@ -89,7 +89,7 @@ export class Task {
   }
 
   /** The start call and the connection. */
-  static async start(daemon: Daemon, id: string, config: Bundle['config']): Promise<Task> {
+  static async start(daemon: Daemon, id: string, config: Bundle['config'], input?: Uint8Array): Promise<Task> {
     const bundle = daemon.bundle(id)
     mkdirSync(bundle, { recursive: true })
     writeFileSync(
@@ -100,7 +100,7 @@ export class Task {
         linux: { cgroupsPath: `/berth-test-${id}`, ...config.linux },
       }),
     )
-    const client = await Client.connect(await daemon.start(id))
+    const client = await Client.connect(await daemon.start(id, input))
     clients.add(client)
     return new Task(id, bundle, client)
   }
@@ -116,6 +116,11 @@ export class Task {
   async create({ rootfs }: { readonly rootfs: readonly Mount[] }): Promise<number> {
     const request = v2.CreateRequest.encode({ id: this.id, bundle: this.bundle, rootfs: [...rootfs] }).finish()
     return v2.CreateResponse.decode(await this.call('Create', request)).pid
+  }
+
+  async shimPid(): Promise<number> {
+    return v2.ConnectResponse.decode(await this.call('Connect', v2.ConnectRequest.encode({ id: this.id }).finish()))
+      .shimPid
   }
 
   /** Create, Wait and Start, the exit, Delete, Shutdown, the delete call. Returns the exit status. */

@@ -12,6 +12,8 @@ const exec = promisify(execFile)
 export class Daemon implements Disposable {
   readonly dir = mkdtempSync(join(tmpdir(), 'berth-shim-'))
   readonly address = join(this.dir, 'containerd.sock')
+  /** Where events go. */
+  events = `${this.address}.ttrpc`
   readonly namespace = 'test'
   readonly binary: string
 
@@ -25,27 +27,27 @@ export class Daemon implements Disposable {
     return dir
   }
 
-  #call(id: string, verb: string, cwd = join(this.dir, id)) {
+  #call(id: string, verb: string, { cwd, input }: { cwd?: string | undefined; input?: Uint8Array | undefined } = {}) {
     const args = ['-namespace', this.namespace, '-address', this.address, '-publish-binary', '/bin/false', '-id', id]
     const bundle = join(this.dir, id)
     const running = exec(this.binary, [...args, ...(verb === 'delete' ? ['-bundle', bundle] : []), verb], {
-      cwd,
-      env: { TTRPC_ADDRESS: `${this.address}.ttrpc` },
+      cwd: cwd ?? bundle,
+      env: { TTRPC_ADDRESS: this.events },
       encoding: 'buffer',
     })
-    running.child.stdin?.end() // containerd gives the options or nothing, and then EOF
+    running.child.stdin?.end(input?.length ? input : undefined) // containerd gives the options or nothing, and then EOF
     return running
   }
 
-  /** The start call; the path of the shim's socket. */
-  async start(id: string): Promise<string> {
-    const { stdout } = await this.#call(id, 'start')
+  /** The start call, with this on standard input; the path of the shim's socket. */
+  async start(id: string, input?: Uint8Array): Promise<string> {
+    const { stdout } = await this.#call(id, 'start', { input })
     return stdout.toString().trim().replace('unix://', '')
   }
 
   /** The delete call; its answer, a DeleteResponse. */
   async delete(id: string, cwd?: string): Promise<Uint8Array> {
-    return (await this.#call(id, 'delete', cwd)).stdout
+    return (await this.#call(id, 'delete', { cwd })).stdout
   }
 
   /** Ends the shim of this container, as its owner would, or worse. */

@@ -135,11 +135,6 @@ export class Streamed {
     const answer = await this.task.call('Pids', v2.PidsRequest.encode({ id: this.task.id }).finish())
     return v2.PidsResponse.decode(answer).processes.map(({ pid }) => pid ?? 0)
   }
-  async shimPid(): Promise<number> {
-    const answer = await this.task.call('Connect', v2.ConnectRequest.encode({ id: this.task.id }).finish())
-    return v2.ConnectResponse.decode(answer).shimPid
-  }
-
   /** What comes after Delete. */
   async leave(): Promise<void> {
     await this.task.call('Shutdown', v2.ShutdownRequest.encode({ id: this.task.id }).finish())
