@@ -15,6 +15,10 @@ export const timestamp = (nanoseconds: bigint): google.protobuf.Timestamp.$Prope
   nanos: Number(nanoseconds % SECOND),
 })
 
-/** The `exitedAt` property of a message: left out while the process has not ended. */
-export const exitedAt = (exit: { readonly time: string } | undefined) =>
-  exit === undefined || exit.time === '0' ? {} : { exitedAt: timestamp(BigInt(exit.time)) }
+/** The time that has not come: the zero value of Go's, which clients compare with. */
+const NEVER = -62_135_596_800n * SECOND
+
+/** The `exitedAt` property of a message. */
+export const exitedAt = (exit: { readonly time: string } | undefined) => ({
+  exitedAt: timestamp(exit === undefined ? NEVER : BigInt(exit.time)),
+})

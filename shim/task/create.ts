@@ -58,7 +58,7 @@ const build = async (env: Env, request: Request, step: RunStep) => {
   const { id, bundle, checkpoint, stdin, stdout, stderr, terminal } = request
   checkId(id)
   if (!bundle.startsWith('/')) throw new BerthError('invalid', `bundle "${bundle}" is no absolute path`)
-  if (findTask(env.record(), id) !== undefined) throw taken(id)
+  if (findTask(env.record(), id) !== undefined) throw taken()
 
   const stdio: Stdio = { stdin, stdout, stderr, terminal }
   const wish: Wish = {
@@ -97,7 +97,7 @@ const build = async (env: Env, request: Request, step: RunStep) => {
     ...(compiled.start.every(({ op }) => op === 'resume') ? {} : { hooks: true }),
   }
   return (record: Parameters<typeof putTask>[0]) => {
-    if (findTask(record, id) !== undefined) throw taken(id)
+    if (findTask(record, id) !== undefined) throw taken()
     const event = { containerId: id, bundle, rootfs: request.rootfs, io: stdio, checkpoint, pid: process.pid }
     return {
       record: putTask(record, id, task),
@@ -169,7 +169,7 @@ export const compileTask = async (env: Env, wish: Wish, step: RunStep) => {
   return { spec, confinement, options, io, compiled, cgroups: cgroupDirs(facts, compiled.cgroupPaths) }
 }
 
-const taken = (id: string) => new RpcError(Code.alreadyExists, `task ${id}: already exists`)
+const taken = () => new RpcError(Code.unknown, 'OCI runtime create failed: container with given ID already exists')
 
 const hasOwnPid = ({ linux }: Spec): boolean =>
   linux?.namespaces?.some(({ type, path }) => type === 'pid' && path === undefined) ?? false

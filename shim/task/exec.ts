@@ -10,7 +10,7 @@ import { wrongState } from './status.ts'
 export const exec: Method<containerd.task.ExecRequest> = async (env, request, step) => {
   const { id, execId, terminal, stdin, stdout, stderr } = request
   check(env.record(), id, execId)
-  checkId(execId)
+  checkId(execId, 'exec')
   const spec = request.spec?.value
   if (!spec?.length) throw new RpcError(Code.invalidArgument, `exec ${execId}: no process given`)
   // Refused now rather than at Start.

@@ -2,8 +2,7 @@
 
 import { SIGKILL, thawPlan } from '../../src/container/signal.ts'
 import { BerthError } from '../../src/errors.ts'
-import type { Op } from '../../src/plan/ops.ts'
-import { KILL_FLAGS } from '../../src/plan/ops.ts'
+import { KILL_FLAGS, type Op } from '../../src/plan/ops.ts'
 import type { containerd } from '../proto/messages.gen.js'
 import type { Method } from './call.ts'
 import { type CgroupDirs, getProcess, getTask } from './record.ts'

@@ -91,6 +91,6 @@ export const route = (service: string, method: string, payload: Uint8Array): Cal
   try {
     return found(payload)
   } catch (error) {
-    throw new RpcError(Code.invalidArgument, `${method}: malformed request: ${(error as Error).message}`)
+    throw new RpcError(Code.internal, `ttrpc: error unmarshalling payload: ${(error as Error).message}`)
   }
 }

@@ -76,6 +76,8 @@ const startExec = async (env: Env, id: string, execId: string, step: RunStep): P
   const exec = getExec(task, execId)
   if (exec.status !== 'added') throw wrongState.start(exec.status === 'running' ? 'running' : 'stopped')
   if (task.exit !== undefined || task.pending !== undefined) throw wrongState.initNotRunning(id)
+  // A frozen cgroup would hold the process before its execve, and this request with it.
+  if (task.status === 'paused') return notStarted(id, execId, wrongState.execPaused())
   try {
     const { process, time, io } = await runExec(env, id, execId, task, exec, step)
     return (record) => {

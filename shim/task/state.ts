@@ -21,12 +21,12 @@ export const state: Method<containerd.task.StateRequest> =
     const task = getTask(record, id)
     const process = getProcess(record, id, execId)
     const message = {
-      id,
-      execId,
+      // As the reference has it: an exec's own, and nothing in the field for execs.
+      id: execId === '' ? id : execId,
       bundle: task.bundle,
       pid: process.process?.pid ?? 0,
-      // A frozen cgroup holds every process of the container.
-      status: process.status === 'running' && task.status === 'paused' ? Status.PAUSED : STATUS[process.status],
+      // Nothing in a frozen cgroup moves, nor is let into it.
+      status: task.status === 'paused' ? Status.PAUSED : STATUS[process.status],
       ...process.stdio,
       exitStatus: process.exit?.status ?? 0,
       ...exitedAt(process.exit),

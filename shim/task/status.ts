@@ -71,12 +71,17 @@ export const wrongState = {
   pause: (status: TaskStatus) =>
     unknown(`cannot pause ${status === 'created' ? 'task in created state' : `a ${status} container`}`),
   resume: (status: TaskStatus) =>
-    unknown(`cannot resume ${status === 'created' ? 'task in created state' : NAMES[status]}`),
+    unknown(
+      `cannot resume ${status === 'created' ? 'task in created state' : status === 'stopped' ? 'a stopped container' : NAMES[status]}`,
+    ),
   checkpoint: (status: TaskStatus) =>
     unknown(`cannot checkpoint a ${status === 'created' ? 'task in created state' : `${status} container`}`),
   exec: (status: TaskStatus) => unknown(`cannot exec in a ${status} state`),
+  execPaused: () => unknown('OCI runtime exec failed: exec failed: cannot exec in a paused container'),
+  resize: () => unknown('cannot resize a stopped container'),
   update: (status: TaskStatus) => unknown(`cannot update a ${status} container`),
-  initNotRunning: (id: string) => new RpcError(Code.failedPrecondition, `container ${id} init process is not running`),
+  initNotRunning: (id: string) =>
+    new RpcError(Code.failedPrecondition, `container ${id} init process is not running: failed precondition`),
   finished: () => new RpcError(Code.notFound, 'process already finished: not found'),
   notCreated: () => new RpcError(Code.failedPrecondition, 'process not created: failed precondition'),
   execExists: (execId: string) => new RpcError(Code.alreadyExists, `id ${execId}: already exists`),

@@ -206,7 +206,7 @@ describe('Exec', () => {
     const text =
       'OCI runtime exec failed: exec failed: unable to start container process: exec: "x": executable file not found in $PATH'
     await assert.rejects(start(h, 'e'), status(2, text))
-    assert.deepEqual({ ...task.WaitResponse.decode(h.answer(waiting)) }, {})
+    assert.equal(Number(task.WaitResponse.decode(h.answer(waiting)).exitedAt?.seconds), -62_135_596_800)
     assert.equal((await state(h, 'e')).status, task.Status.CREATED)
     assert.equal((await del(h, 'e')).exitStatus, 0)
   })
@@ -234,7 +234,7 @@ describe('codes and texts', () => {
     ['start twice', (h) => start(h), 2, 'cannot start a running process'],
     ['delete running', (h) => del(h), 2, 'cannot delete a running process'],
     ['resume running', (h) => h.call('Resume', task.ResumeRequest, C1), 2, 'cannot resume a running process'],
-    ['create twice', (h) => create(h), 6, 'task c1: already exists'],
+    ['create twice', (h) => create(h), 2, 'OCI runtime create failed: container with given ID already exists'],
     [
       'checkpoint',
       (h) => h.call('Checkpoint', task.CheckpointRequest, C1),
@@ -257,7 +257,7 @@ describe('codes and texts', () => {
     await assert.rejects(exec(h, 'E'), status(6, 'id E: already exists'))
     await assert.rejects(kill(h, { execId: 'E' }), status(9, 'process not created: failed precondition'))
     await h.exit('c1', 100, 0)
-    await assert.rejects(start(h, 'E'), status(9, 'container c1 init process is not running'))
+    await assert.rejects(start(h, 'E'), status(9, 'container c1 init process is not running: failed precondition'))
     await assert.rejects(exec(h, 'F'), status(2, 'cannot exec in a stopped state'))
   })
 
@@ -306,7 +306,7 @@ describe('codes and texts', () => {
     })
     assert.equal((await raw(4n, Uint8Array.of(0xff, 0xff)))?.code, 3)
     const bad = encodeRequest({ service, method: 'State', payload: Uint8Array.of(0x0a, 0x7f) })
-    assert.equal((await raw(5n, bad))?.code, 3)
+    assert.equal((await raw(5n, bad))?.code, 13)
   })
 })
 
@@ -389,6 +389,21 @@ describe('cgroups', () => {
     await h.call('Resume', task.ResumeRequest, C1)
     assert.equal((await state(h)).status, task.Status.RUNNING)
     assert.deepEqual(h.topics.slice(2), ['/tasks/paused', '/tasks/resumed'])
+  })
+
+  test('nothing waits for a frozen cgroup: an exec is not started in it, and SIGKILL opens it', async () => {
+    const h = new Harness()
+    await running(h)
+    await exec(h, 'e')
+    await h.call('Pause', task.PauseRequest, C1)
+    const before = h.world.log.length
+    const text = 'OCI runtime exec failed: exec failed: cannot exec in a paused container'
+    await assert.rejects(start(h, 'e'), status(2, text))
+    await kill(h, { signal: 15 })
+    const ops = () => h.world.log.slice(before).map((op) => `${op.op} ${'path' in op ? op.path : ''}`)
+    assert.deepEqual(ops(), ['kill '])
+    await kill(h, { signal: 9 })
+    assert.ok(ops().includes('write /cg/freezer/c1/freezer.state'), ops().join())
   })
 
   test('Update writes what it was given; memory and swap, which bound one another, twice', async () => {
