@@ -114,7 +114,7 @@ export function leftOver(before: Set<string>, controllers: readonly number[] = c
 }
 
 /** Processes whose arguments are such. */
-function pidsWith(condition: (args: readonly string[]) => boolean): number[] {
+export function pidsWith(condition: (args: readonly string[]) => boolean): number[] {
   const pids = []
   for (const entry of readdirSync('/proc')) {
     if (!/^\d+$/.test(entry)) continue

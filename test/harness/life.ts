@@ -13,7 +13,6 @@ import type { Daemon } from './shim.ts'
 
 const v2 = containerd.task
 export type Mount = containerd.task.Mount.$Properties
-const SERVICE = 'containerd.task.v2.Task'
 
 /** A root file system that many tasks share, and the config.json of a program in it. */
 export class Image implements Disposable {
@@ -81,11 +80,22 @@ export function closeClients(): void {
 export class Task {
   readonly id: string
   readonly bundle: string
+  /** The path of the shim's socket. */
+  readonly path: string
   readonly client: Client
-  private constructor(id: string, bundle: string, client: Client) {
+  readonly #version: number
+  private constructor(id: string, bundle: string, path: string, version: number, client: Client) {
     this.id = id
     this.bundle = bundle
+    this.path = path
+    this.#version = version
     this.client = client
+  }
+
+  static async #connect(id: string, bundle: string, path: string, version: number): Promise<Task> {
+    const client = await Client.connect(path)
+    clients.add(client)
+    return new Task(id, bundle, path, version, client)
   }
 
   /** The start call and the connection. */
@@ -100,9 +110,13 @@ export class Task {
         linux: { cgroupsPath: `/berth-test-${id}`, ...config.linux },
       }),
     )
-    const client = await Client.connect(await daemon.start(id, input))
-    clients.add(client)
-    return new Task(id, bundle, client)
+    const { path, version } = await daemon.answer(id, input)
+    return Task.#connect(id, bundle, path, version)
+  }
+
+  /** The same task over a further connection. */
+  again(): Promise<Task> {
+    return Task.#connect(this.id, this.bundle, this.path, this.#version)
   }
 
   /** The last method that was called. */
@@ -110,7 +124,7 @@ export class Task {
 
   call(method: string, payload: Uint8Array): Promise<Uint8Array> {
     this.last = method
-    return this.client.call(SERVICE, method, payload)
+    return this.client.call(`containerd.task.v${this.#version}.Task`, method, payload)
   }
 
   async create({ rootfs }: { readonly rootfs: readonly Mount[] }): Promise<number> {

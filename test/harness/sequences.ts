@@ -13,20 +13,22 @@ export interface Stage {
   /** Of a shell that ends with 5 at SIGTERM. */
   readonly config: Bundle['config']
   readonly script: Transcript
+  /** Waits for so many events of tasks that were deleted. */
+  readonly events?: (deleted: number) => Promise<void>
 }
 export type Sequence = (stage: Stage) => Promise<void>
 
 export const SHELL = ['/bin/sh', '-c', 'trap "exit 5" TERM; echo up; while :; do sleep 1000 & wait $!; done']
 
-const any = (type: string, value: object) => ({
+export const any = (type: string, value: object) => ({
   typeUrl: `types.containerd.io/opencontainers/runtime-spec/1/${type}`,
   value: new TextEncoder().encode(JSON.stringify(value)),
 })
-const processOf = (config: Bundle['config'], args: readonly string[]) => any('Process', { ...config.process, args })
-const rootfsOf = (image: Image) => [{ type: 'bind', source: image.dir, options: ['rbind', 'ro'] }]
+export const processOf = (config: Bundle['config'], change: object) => any('Process', { ...config.process, ...change })
+export const rootfsOf = (image: Image) => [{ type: 'bind', source: image.dir, options: ['rbind', 'ro'] }]
 
 /** A FIFO and what comes out of it until its end. */
-const outputFifo = (path: string): { readonly path: string; readonly text: Promise<string> } => {
+export const outputFifo = (path: string): { readonly path: string; readonly text: Promise<string> } => {
   execFileSync('mkfifo', [path])
   const reader = spawn('/bin/cat', [path], { stdio: ['ignore', 'pipe', 'inherit'] })
   let text = ''
@@ -37,11 +39,11 @@ const outputFifo = (path: string): { readonly path: string; readonly text: Promi
 }
 
 /** One task's life: every method, errors among them. */
-export const oneTask: Sequence = async ({ id, daemon, image, config, script }) => {
+export const oneTask: Sequence = async ({ id, daemon, image, config, script, events }) => {
   const task = await Task.start(daemon, id, config)
   const call = (method: string, request = {}) => script.call(task, method, request)
   const rootfs = rootfsOf(image)
-  const spec = processOf(config, ['/bin/sleep', '1000'])
+  const spec = processOf(config, { args: ['/bin/sleep', '1000'] })
 
   await call('Connect')
   await call('State')
@@ -67,7 +69,7 @@ export const oneTask: Sequence = async ({ id, daemon, image, config, script }) =
   await call('Kill', { execId: 'one', signal: 9 })
   await call('Delete', { execId: 'one' })
   await call('Delete', { execId: 'one' })
-  await call('Exec', { execId: 'two', spec: processOf(config, ['/bin/nope']) })
+  await call('Exec', { execId: 'two', spec: processOf(config, { args: ['/bin/nope'] }) })
   await call('Start', { execId: 'two' })
   await call('Wait', { execId: 'two' })
   await call('Delete', { execId: 'two' })
@@ -84,13 +86,14 @@ export const oneTask: Sequence = async ({ id, daemon, image, config, script }) =
   await call('Kill', { signal: 9, all: true })
   await call('Delete')
   await call('Delete')
+  await events?.(1)
   await call('Shutdown')
   task.client.close()
   await daemon.delete(id)
 }
 
 /** A pod: a sandbox, a member in its pid namespace that ends while an exec lives, one that can't be created, output, a lost connection. */
-export const pod: Sequence = async ({ id, daemon, image, config, script }) => {
+export const pod: Sequence = async ({ id, daemon, image, config, script, events }) => {
   const annotations = { 'io.kubernetes.cri.sandbox-id': id }
   const rootfs = rootfsOf(image)
   const sandbox = await Task.start(daemon, id, {
@@ -104,8 +107,8 @@ export const pod: Sequence = async ({ id, daemon, image, config, script }) => {
   )
   const linux = { ...config.linux, namespaces }
   const member = await Task.start(daemon, `${id}-member`, { ...config, linux, annotations })
-  const out = outputFifo(join(daemon.dir, 'out'))
-  await script.call(member, 'Create', { bundle: member.bundle, rootfs, stdout: out.path })
+  const [out, err] = [outputFifo(join(daemon.dir, 'out')), outputFifo(join(daemon.dir, 'err'))]
+  await script.call(member, 'Create', { bundle: member.bundle, rootfs, stdout: out.path, stderr: err.path })
   const ended = script.begin(member, 'Wait')
   await script.call(member, 'Start')
   const lost = await Task.start(daemon, `${id}-lost`, {
@@ -121,15 +124,21 @@ export const pod: Sequence = async ({ id, daemon, image, config, script }) => {
   lost.client.close()
   await daemon.delete(lost.id)
 
-  const said = outputFifo(join(daemon.dir, 'said'))
+  const [said, tty] = [outputFifo(join(daemon.dir, 'said')), outputFifo(join(daemon.dir, 'tty'))]
   await script.call(member, 'Exec', {
     execId: 'talk',
     stdout: said.path,
-    spec: processOf(config, ['/bin/sh', '-c', 'echo one; echo two; exec sleep 1000']),
+    stderr: said.path,
+    spec: processOf(config, { args: ['/bin/sh', '-c', 'echo one; echo two; exec sleep 1000'] }),
   })
   const talked = script.begin(member, 'Wait', { execId: 'talk' })
   await script.call(member, 'Start', { execId: 'talk' })
-  await script.call(member, 'Exec', { execId: 'tty', terminal: true, spec: processOf(config, ['/bin/sleep', '1000']) })
+  await script.call(member, 'Exec', {
+    execId: 'tty',
+    terminal: true,
+    stdout: tty.path,
+    spec: processOf(config, { args: ['/bin/sleep', '1000'] }),
+  })
   await script.call(member, 'ResizePty', { execId: 'tty', width: 80, height: 24 })
   await script.call(member, 'Start', { execId: 'tty' })
   await script.call(member, 'ResizePty', { execId: 'tty', width: 132, height: 50 })
@@ -139,7 +148,7 @@ export const pod: Sequence = async ({ id, daemon, image, config, script }) => {
   await script.call(member, 'Kill', { signal: 9 })
   script.note(await talked)
   script.note(await ended)
-  await script.call(member, 'Exec', { execId: 'late', spec: processOf(config, ['/bin/true']) })
+  await script.call(member, 'Exec', { execId: 'late', spec: processOf(config, { args: ['/bin/true'] }) })
   for (const execId of ['talk', 'tty', '']) await script.call(member, 'Delete', { execId })
   script.note({ line: `output: ${JSON.stringify([await out.text, await said.text])}` })
   await script.call(member, 'Shutdown')
@@ -151,6 +160,7 @@ export const pod: Sequence = async ({ id, daemon, image, config, script }) => {
   await script.call(sandbox, 'Kill', { signal: 15 })
   script.note(await over)
   await script.call(sandbox, 'Delete')
+  await events?.(2)
   await script.call(sandbox, 'Shutdown')
   sandbox.client.close()
   await daemon.delete(id)

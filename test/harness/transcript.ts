@@ -1,9 +1,12 @@
 /** What a client of the task API sees, with names for what differs from run to run (pids, times, paths), so that two runs compare. */
 import { containerd } from '../../shim/proto/messages.gen.js'
-import { RpcError } from '../../shim/ttrpc/status.ts'
+import { Code, RpcError } from '../../shim/ttrpc/status.ts'
 import type { Task } from './life.ts'
 
 const v2 = containerd.task
+const { ProcessDetails } = containerd.options
+/** The time that has not come, as Go has it. */
+const NEVER = '-62135596800.0'
 const { events } = containerd
 
 /** A message type as its object is made from bytes and fields. */
@@ -16,10 +19,20 @@ interface Type {
 const typeOf = (method: string, kind: 'Request' | 'Response'): Type | undefined =>
   (v2 as unknown as Record<string, Type>)[`${method}${kind}`]
 
+/** A connection that ended while something was on its way. */
+const closed = (error: NodeJS.ErrnoException): RpcError => {
+  if (error.code === 'ECONNRESET' || error.code === 'EPIPE') return new RpcError(Code.unavailable, 'ttrpc: closed')
+  throw error
+}
+
+export interface Noted {
+  readonly line: string | (() => string)
+}
+
 export class Transcript {
   readonly lines: string[] = []
   readonly #texts: readonly (readonly [string, string])[]
-  readonly #names = new Map<string, string>()
+  readonly #names = { pid: new Map<string, string>(), time: new Map<string, string>() }
 
   /** `texts`: what is replaced by what, wherever it occurs. */
   constructor(texts: Readonly<Record<string, string>>) {
@@ -30,13 +43,15 @@ export class Transcript {
   // biome-ignore lint/suspicious/noExplicitAny: fields of any message
   async call(task: Task, method: string, request: Record<string, unknown> = {}): Promise<any> {
     const { line, answer } = await this.begin(task, method, request)
-    this.lines.push(line)
+    this.lines.push(line())
     return answer
   }
 
   /** The same, but noted only once its result is passed to `note`. */
   async begin(task: Task, method: string, request: Record<string, unknown> = {}) {
-    const shown = `${method} ${this.#plain(request)}`
+    // The bundle is the task's own, and which root file system it has is told by the event.
+    const { bundle: _bundle, rootfs: _rootfs, ...rest } = request
+    const shown = `${method} ${this.shown(rest)}`
     try {
       const payload = typeOf(method, 'Request')
         ?.encode({ id: task.id, ...request })
@@ -44,15 +59,17 @@ export class Transcript {
       const answer = await task.call(method, payload ?? new Uint8Array())
       const type = typeOf(method, 'Response')
       const message = type?.decode(answer)
-      return { line: `${shown} → ${this.#plain(message ?? {})}`, answer: message }
+      // Made when it is noted, as names go by the order in which things are.
+      const line = () => `${shown} → ${this.shown(message ?? {})}`
+      return { line, answer: message }
     } catch (error) {
-      if (!(error instanceof RpcError)) throw error
-      return { line: `${shown} → ${error.code} ${this.#text(error.message)}`, answer: undefined }
+      const { code, message } = error instanceof RpcError ? error : closed(error as NodeJS.ErrnoException)
+      return { line: () => `${shown} → ${code} ${this.text(message)}`, answer: undefined }
     }
   }
 
-  note(result: { readonly line: string }): void {
-    this.lines.push(result.line)
+  note({ line }: Noted): void {
+    this.lines.push(typeof line === 'string' ? line : line())
   }
 
   /** Events, from the payloads of Forward requests. */
@@ -60,28 +77,35 @@ export class Transcript {
     return requests.map((payload) => {
       const { topic = '', event } = events.ForwardRequest.decode(payload).envelope ?? {}
       const type = (events as unknown as Record<string, Type>)[(event?.typeUrl ?? '').replace('containerd.events.', '')]
-      return `${topic} ${this.#plain(type?.decode(event?.value ?? new Uint8Array()) ?? {})}`
+      return `${topic} ${this.shown(type?.decode(event?.value ?? new Uint8Array()) ?? {})}`
     })
   }
 
-  #plain(message: object): string {
+  /** A message. `times`: what a time is called instead, where it is another at each call. */
+  shown(message: object, times?: string): string {
     const text = JSON.stringify(message, (key, value) => {
       if (/^(pid|shimPid|taskPid)$/.test(key)) return value === 0 ? 0 : this.#name('pid', String(value))
-      if (key === 'exitedAt') return value && this.#name('time', `${value.seconds}.${value.nanos}`)
+      if (key === 'exitedAt') return value && (times ?? this.#time(`${value.seconds}.${value.nanos}`))
       if (key === 'stats' || key === 'spec' || key === 'resources') return value?.typeUrl
+      if (key === 'info') return value && `${value.typeUrl} ${ProcessDetails.decode(value.value).execId}`
       return value
     })
-    return this.#text(text)
+    return this.text(text)
   }
 
-  #text(text: string): string {
-    return this.#texts.reduce((done, [from, to]) => done.replaceAll(from, to), text)
+  #time(value: string): string {
+    return value === NEVER ? 'never' : this.#name('time', value)
   }
 
-  #name(kind: string, value: string): string {
-    const key = `${kind} ${value}`
-    const name = this.#names.get(key) ?? `${kind} ${this.#names.size + 1}`
-    this.#names.set(key, name)
+  text(text: string): string {
+    const named = this.#texts.reduce((done, [from, to]) => done.replaceAll(from, to), text)
+    return named.replace(/\bprocess (\d+)/g, (_, pid) => this.#name('pid', pid))
+  }
+
+  #name(kind: 'pid' | 'time', value: string): string {
+    const names = this.#names[kind]
+    const name = names.get(value) ?? `${kind} ${names.size + 1}`
+    names.set(value, name)
     return name
   }
 }
