@@ -2,7 +2,6 @@
 #include "events.h"
 
 #include <errno.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
@@ -10,27 +9,27 @@
 #include <unistd.h>
 
 #include "../common/frame.h"
+#include "../common/reader.h"
 #include "loop.h"
 #include "ttrpc.h"
 
 #define SERVICE "containerd.services.events.ttrpc.v1.Events"
 #define METHOD "Forward"
-#define ANSWER_MS 5000 /* as the reference: how long containerd may take for one */
-#define RETRY_MS 200   /* while it restarts its socket does not listen yet */
-#define QUEUE_LIMIT (16u << 20)
+#define ANSWER_MS 5000    /* as the reference: how long containerd may take for one */
+#define RETRY_MS 100      /* while it restarts its socket does not listen yet; twice as long each time, */
+#define RETRY_MAX_MS 1600 /* up to this: it may be gone for long */
+#define QUEUE_LIMIT (4u << 20)
+#define COMPACT (64u << 10)
 
-struct event {
-  struct event *next;
-  struct buf payload;
-};
-
-static struct event *first, **last = &first;
-static size_t queued;
+/* What waits, each as u32 length and payload, from `front` on. One buffer: an event is short, and a mapping of its own would be a page. */
+static struct buf queue = {.secret = true};
+static size_t front;
 static const char *address;
 static struct source link_source = {.fd = -1};
 static struct buf in, out;
 static uint32_t stream;
 static bool sent; /* the first event is on its way */
+static uint64_t wait_ms = RETRY_MS;
 static void (*on_empty)(void);
 
 static void retry_fired(struct timer *);
@@ -38,7 +37,7 @@ static void answer_late(struct timer *);
 static struct timer retry = {.fire = retry_fired}, deadline = {.fire = answer_late};
 
 void events_to(const char *to) { address = to && *to ? to : NULL; }
-bool events_empty(void) { return first == NULL; }
+bool events_empty(void) { return front == queue.len; }
 void events_on_empty(void (*empty)(void)) { on_empty = empty; }
 
 static void disconnect(void) {
@@ -55,16 +54,22 @@ static void disconnect(void) {
 
 static void later(void) {
   disconnect();
-  if (first && !retry.due) timer_set(&retry, RETRY_MS);
+  if (events_empty() || retry.due) return;
+  timer_set(&retry, wait_ms);
+  wait_ms = wait_ms < RETRY_MAX_MS ? wait_ms * 2 : RETRY_MAX_MS;
+}
+
+static struct span first(void) {
+  struct reader r = reader_of(queue.data + front, queue.len - front);
+  return reader_bytes(&r);
 }
 
 static void pop(void) {
-  struct event *e = first;
-  first = e->next;
-  if (!first) last = &first;
-  queued -= e->payload.len;
-  buf_free(&e->payload);
-  free(e);
+  front += sizeof(uint32_t) + first().len;
+  if (front == queue.len) buf_free(&queue);
+  else if (front >= COMPACT && front >= queue.len / 2) buf_drop(&queue, front);
+  else return;
+  front = 0;
 }
 
 static void flush(void) {
@@ -96,8 +101,9 @@ static void link_ready(struct source *s, uint32_t events) {
       if (h.type == TTRPC_RESPONSE && h.stream == stream && sent) {
         sent = false;
         timer_clear(&deadline);
+        wait_ms = RETRY_MS;
         pop();
-        if (!first && on_empty) on_empty();
+        if (events_empty() && on_empty) on_empty();
       }
     }
     if (!in.len) buf_free(&in);
@@ -124,13 +130,14 @@ static bool connect_now(void) {
 }
 
 static void send_next(void) {
-  if (!first || sent || retry.due) return;
+  if (events_empty() || sent || retry.due) return;
   if (link_source.fd < 0 && !connect_now()) {
     later();
     return;
   }
   stream = stream ? stream + 2 : 1;
-  if (ttrpc_append_call(&out, stream, SERVICE, METHOD, first->payload.data, first->payload.len, (uint64_t)ANSWER_MS * 1000000u) < 0) {
+  struct span event = first();
+  if (ttrpc_append_call(&out, stream, SERVICE, METHOD, event.data, event.len, (uint64_t)ANSWER_MS * 1000000u) < 0) {
     later();
     return;
   }
@@ -149,16 +156,9 @@ static void answer_late(struct timer *t) {
 }
 
 void events_add(const uint8_t *payload, size_t len) {
-  if (!address || queued + len > QUEUE_LIMIT) return; /* a bound: containerd has been away for a hundred thousand events */
-  struct event *e = calloc(1, sizeof *e);
-  if (!e) return;
-  e->payload.secret = true;
-  if (buf_append(&e->payload, payload, len) < 0) {
-    free(e);
-    return;
-  }
-  queued += len;
-  *last = e;
-  last = &e->next;
-  send_next();
+  /* A bound: containerd has been away for tens of thousands of events. Those that came first are kept, so that what it gets is in order. */
+  if (!address || queue.len - front + sizeof(uint32_t) + len > QUEUE_LIMIT) return;
+  size_t end = queue.len;
+  if (buf_bytes(&queue, payload, len) < 0) queue.len = end; /* no memory for it; half of it must not stay */
+  else send_next();
 }

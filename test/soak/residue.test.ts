@@ -1,17 +1,14 @@
 /** 500 lives leave monitors and controller with the memory and descriptors that they had after 50. */
 import assert from 'node:assert/strict'
-import { readdirSync, readFileSync } from 'node:fs'
 import { after, describe, it } from 'node:test'
 import { containerd } from '../../shim/proto/messages.gen.js'
 import { notHere } from '../harness/bundle.ts'
 import { controllerPids } from '../harness/host.ts'
 import { atATime, closeClients, eventsSocket, Image, Task } from '../harness/life.ts'
 import { Daemon } from '../harness/shim.ts'
+import { descriptors, privateKb } from '../harness/usage.ts'
 
 const v2 = containerd.task
-const descriptors = (pid: number) => readdirSync(`/proc/${pid}/fd`).length
-const privateKb = (pid: number) =>
-  Number(/Private_Dirty: +(\d+)/.exec(readFileSync(`/proc/${pid}/smaps_rollup`, 'utf8'))?.[1])
 
 describe('residue', { skip: notHere }, () => {
   after(closeClients)
