@@ -4,6 +4,7 @@ import { posix } from 'node:path'
 import type { CgroupDir } from '../cgroup/path.ts'
 import { parseMountOptions } from '../plan/mount-options.ts'
 import { cleanDestination, shownCgroups } from '../plan/mounts.ts'
+import { Namespaces } from '../plan/namespaces.ts'
 import type { Mount, NamespaceType, Spec } from '../spec/types.ts'
 
 /** A mount of the host's in the container. */
@@ -17,14 +18,22 @@ export interface HostMount {
 export const isBind = ({ type, options = [] }: Mount): boolean => type === 'bind' || parseMountOptions(options).bind
 
 /** The mounts that the configuration takes from the host, the container's cgroups among them. */
-export const hostMounts = (spec: Spec, bundle: string, cgroups: readonly CgroupDir[], unified: boolean): HostMount[] =>
-  (spec.mounts ?? []).flatMap((mount): HostMount[] => {
+export const hostMounts = (
+  spec: Spec,
+  bundle: string,
+  cgroups: readonly CgroupDir[],
+  unified: boolean,
+): HostMount[] => {
+  // A mount of v2 shows all there is, unless a namespace keeps it to the container's own.
+  const divided = new Namespaces(spec).has('cgroup')
+  return (spec.mounts ?? []).flatMap((mount): HostMount[] => {
     const at = cleanDestination(mount.destination)
     if (isBind(mount)) return [{ at, source: posix.resolve(bundle, mount.source ?? '') }]
     if (mount.type !== 'cgroup' && !(unified && mount.type === 'cgroup2')) return []
-    if (unified) return cgroups.map(({ dir }) => ({ at, source: dir }))
+    if (unified) return cgroups.map(({ hierarchy, dir }) => ({ at, source: divided ? dir : hierarchy.mountPoint }))
     return shownCgroups(cgroups).map(({ hierarchy, dir }) => ({ at: `${at}/${hierarchy.label}`, source: dir }))
   })
+}
 
 const isBelow = (path: string, top: string): boolean => path === top || path.startsWith(top === '/' ? top : `${top}/`)
 

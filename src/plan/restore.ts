@@ -11,6 +11,7 @@ import type { Confinement } from '../policy/types.ts'
 import type { Spec } from '../spec/types.ts'
 import { planCgroups } from './cgroups.ts'
 import type { Compiled, CreateInput } from './create.ts'
+import { type HostFacts, isRootless } from './facts.ts'
 import { planHooks } from './hooks.ts'
 import { planLandlock } from './landlock.ts'
 import { poststopPlan } from './lifecycle.ts'
@@ -146,19 +147,18 @@ const mountArguments = (input: RestoreInput, cgroups: readonly CgroupDir[]): str
   })
 }
 
-/** Where the container's cgroups are now, in each hierarchy. */
-const cgroupRoots = (cgroups: readonly CgroupDir[]): string[] =>
+/** Where the container's cgroups are now, each hierarchy by one of its names: v2 has none. */
+const cgroupRoots = (cgroups: readonly CgroupDir[], { cgroup }: HostFacts): string[] =>
   cgroups.flatMap(({ hierarchy, dir }) => {
-    const path = dir.slice(hierarchy.mountPoint.length)
-    const names =
-      hierarchy.controllers.length > 0 ? hierarchy.controllers : hierarchy.name === '' ? [] : [`name=${hierarchy.name}`]
-    return names.length === 0 ? ['--cgroup-root', path] : ['--cgroup-root', `${names.join(',')}:${path}`]
+    const name = hierarchy === cgroup.v2 ? '' : (hierarchy.controllers[0] ?? `name=${hierarchy.name}`)
+    return ['--cgroup-root', `${name}:${dir.slice(hierarchy.mountPoint.length)}`]
   })
 
 /** Compiles a container that is restored. Its processes bring along what is in force for them; its cgroups and their limits are the configuration's. */
 export const compileRestore = (input: RestoreInput): Compiled => {
   const { spec, id, bundle, key, facts, restore, stateDir } = input
   checkRestorable(spec, input.confinement)
+  if (isRootless(facts)) throw new BerthError('unsupported', "restore: takes the host's root")
   if (input.systemdCgroup)
     throw new BerthError('unsupported', 'restore: a unit of systemd takes in one process, and a checkpoint has more', {
       pointer: '/linux/cgroupsPath',
@@ -184,7 +184,7 @@ export const compileRestore = (input: RestoreInput): Compiled => {
     // Hooks find the container's namespaces, and none of its processes at work.
     ...(hooks.length > 0 ? ['--leave-stopped'] : []),
     ...sharedArguments(both(restore.image.outside?.options ?? {}, restore.options)),
-    ...cgroupRoots(cgroups.dirs),
+    ...cgroupRoots(cgroups.dirs, facts),
     ...(restore.options.lsmProfile === undefined ? [] : ['--lsm-profile', restore.options.lsmProfile]),
     ...(restore.options.lsmMountContext === undefined ? [] : ['--lsm-mount-context', restore.options.lsmMountContext]),
     ...mountArguments(input, cgroups.dirs),

@@ -35,9 +35,11 @@ test('mounts of the host: binds with what they brought along, and cgroups; not w
 
 test('v2: the one cgroup is where the configuration mounts it', () => {
   const spec = withMounts({ destination: '/cg', type: 'cgroup2' })
-  const hosts = hostMounts(spec, '/bundle', cgroupDirs(layout('unified'), '/c1'), true)
-  assert.equal(sourceOf('/cg', hosts), '/sys/fs/cgroup/c1')
-  assert.equal(sourceOf('/sys/fs/cgroup', hosts), '/sys/fs/cgroup/c1')
+  const inNamespaces = (...namespaces: NonNullable<NonNullable<Spec['linux']>['namespaces']>) =>
+    hostMounts({ ...spec, linux: { namespaces } }, '/bundle', cgroupDirs(layout('unified'), '/c1'), true)
+  assert.equal(sourceOf('/cg', inNamespaces({ type: 'cgroup' })), '/sys/fs/cgroup/c1')
+  assert.equal(sourceOf('/sys/fs/cgroup', inNamespaces({ type: 'cgroup' })), '/sys/fs/cgroup/c1')
+  assert.equal(sourceOf('/cg', inNamespaces()), '/sys/fs/cgroup')
 })
 
 test('descriptors: pipes by their number, files of the host by mount and inode, others as they are', () => {
@@ -100,7 +102,11 @@ test('restore: given descriptors follow each other from 3 on, each name once', (
 
 test('restore: the cgroups are joined by CRIU itself, and the root is let go of again', () => {
   const { create, undo, cgroupPaths } = restore(plainSpec())
-  assert.deepEqual(one(create, 'run').cgroups, cgroupPaths)
+  const { cgroups, args } = one(create, 'run')
+  assert.deepEqual(cgroups, cgroupPaths)
+  const roots = valuesOf(args, '--cgroup-root')
+  assert.deepEqual(roots.slice(0, 3), [':/berth/c1', 'cpu:/berth/c1', 'cpuset:/berth/c1'])
+  assert.equal(roots.at(-1), 'name=systemd:/berth/c1')
   assert.equal(all(create, 'umount').length, 1)
   assert.deepEqual(one(undo, 'umount').path, one(create, 'mount').target)
 })
