@@ -20,11 +20,21 @@ export class BerthError extends Error {
   readonly syscall: string | undefined
   readonly subject: string | undefined
   readonly errno: number | undefined
+  /** Which operation of the step's plan failed. */
+  readonly at: number | undefined
 
   constructor(
     kind: ErrorKind,
     message: string,
-    more: { pointer?: string; op?: string; syscall?: string; subject?: string; errno?: number; cause?: unknown } = {},
+    more: {
+      pointer?: string
+      op?: string
+      syscall?: string
+      subject?: string
+      errno?: number
+      at?: number
+      cause?: unknown
+    } = {},
   ) {
     super(message, more.cause === undefined ? undefined : { cause: more.cause })
     this.name = 'BerthError'
@@ -34,5 +44,6 @@ export class BerthError extends Error {
     this.syscall = more.syscall
     this.subject = more.subject
     this.errno = more.errno
+    this.at = more.at
   }
 }

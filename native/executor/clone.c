@@ -45,6 +45,7 @@ struct birth {
   bool unshare_cgroup, touchable, of_user;
   int cgroup;    /* to be born in; -1: none */
   uint32_t born; /* which of the cgroups that is */
+  struct joining joining;
   uint64_t flags;
   struct entry entry;
 };
@@ -103,7 +104,7 @@ static _Noreturn void live(const struct birth *birth) {
   /* The owner of /proc/PID/uid_map is root as long as we are not dumpable: a maker without privilege could not write it. Until
    * then whoever looks at us has this user's id, in a namespace above ours. */
   if (birth->touchable && recv(birth->control, &byte, 1, 0) != 1) _exit(1);
-  if (prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) != 0 || close_others(ex, birth->control) != 0) _exit(1);
+  if (prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) != 0 || !joining_do(&birth->joining, birth->control) || close_others(ex, birth->control) != 0) _exit(1);
   signals_reset();
   wipe_environment();
   wipe_arguments();
@@ -209,7 +210,7 @@ static pid_t give_birth_between(const struct op_clone *op, struct birth *birth, 
 static int settle(const struct op_clone *op, const struct birth *birth, pid_t pid) {
   struct executor *ex = birth->ex;
   uint64_t start;
-  if (place_process(ex, op, pid, birth->born) != 0) return -1;
+  if (joining_done(ex, op, &birth->joining, birth->other) != 0 || place_process(ex, op, pid, birth->born, &birth->joining) != 0) return -1;
   if (process_start_time(pid, &start) != 0) return fail_sys(&ex->fail, "read", "/proc/PID/stat");
   if (birth->touchable && send(birth->other, "m", 1, MSG_NOSIGNAL) != 1) return fail_sys(&ex->fail, "send", op->key);
   birth->self->pid = (uint64_t)pid;
@@ -232,6 +233,7 @@ static int make(const struct op_clone *op, struct birth *birth, struct buf *resu
   } else {
     _cleanup_fd_ int cgroup = birth_cgroup(op, &birth->born);
     birth->cgroup = cgroup;
+    if (!birth->touchable && joining_open(ex, op, birth->born, &birth->joining) != 0) return -1;
     pid = give_birth_joined(birth, &pidfd);
   }
   fd_close(&birth->control);
@@ -270,6 +272,7 @@ int run_clone(struct executor *ex, const struct op_clone *op, struct buf *result
   struct birth birth = {.ex = ex, .handover = handover, .len = op->plan.len, .other = ends[0], .control = ends[1],
                         .flags = op->flags, .unshare_cgroup = (op->flags & CLONE_NEWCGROUP) != 0,
                         .of_user = geteuid() != 0, .touchable = op->uid_map[0] != '\0' && geteuid() != 0};
+  for (size_t i = 0; i < JOIN_MAX; i++) birth.joining.tasks[i] = -1;
   int done = -1;
   if (handover == NULL || share_self(ex) != 0) {
     (void)fail_sys(&ex->fail, "mmap", op->key);
@@ -279,6 +282,7 @@ int run_clone(struct executor *ex, const struct op_clone *op, struct buf *result
     done = make(op, &birth, result);
   }
   if (handover != NULL) (void)munmap(handover, size);
+  joining_close(&birth.joining);
   fd_close(&birth.control);
   fd_close(&birth.other);
   return done;

@@ -44,8 +44,22 @@ bool is_own_user_namespace(int ns);
 /* The cgroup that the process is to be born in: the one of version 2, at `index`. A descriptor, or -1 where there is none. */
 int birth_cgroup(const struct op_clone *op, uint32_t *index);
 
-/* Moves the new process into its cgroups but the one it was born in (or NOT_BORN), and writes its id maps. 0 or -1 (fail set). */
-int place_process(struct executor *ex, const struct op_clone *op, pid_t pid, uint32_t born);
+/* The cgroups of version 1 that the new process moves itself into. */
+#define JOIN_MAX 32
+struct joining {
+  int tasks[JOIN_MAX]; /* by the position of the cgroup; -1: it is moved there by its maker */
+};
+/* Opens them. 0 or -1 (fail set). */
+int joining_open(struct executor *ex, const struct op_clone *op, uint32_t born, struct joining *);
+void joining_close(struct joining *);
+/* For the new process: joins, and tells `control` how that went. False where nobody hears it. */
+bool joining_do(const struct joining *, int control);
+/* For its maker: hears it. 0 or -1 (fail set). */
+int joining_done(struct executor *ex, const struct op_clone *op, const struct joining *, int control);
+
+/* Moves the new process into its cgroups but the one it was born in (or NOT_BORN) and those that it joins itself, and writes its id maps. 0 or
+ * -1 (fail set). */
+int place_process(struct executor *ex, const struct op_clone *op, pid_t pid, uint32_t born, const struct joining *);
 /* Writes /proc/PID/NAME in one piece; an empty text is none. 0 or -1 (fail set). */
 int id_map_write(struct executor *ex, pid_t pid, const char *name, const char *text);
 /* The same, or by this program where it is not "". */

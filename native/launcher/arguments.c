@@ -67,6 +67,7 @@ int arguments_read(char **argv, struct arguments *a, char *why, size_t size) {
   }
   if (!argv[verb] || (strcmp(argv[verb], "create") && strcmp(argv[verb], "run") && strcmp(argv[verb], "exec"))) return 0;
 
+  a->makes_process = true;
   int end = -1, n = 0, listen = listen_fds();
   if (!strcmp(argv[verb], "exec")) end = first_plain(argv, verb + 1, exec_values, EXEC_LETTERS);
   for (int i = verb + 1; argv[i] && i != end && strcmp(argv[i], "--"); i++) {

@@ -162,6 +162,7 @@ int command_main(int argc, char **argv) {
       return 1;
     }
     asked_again = false;
+    if (arguments.makes_process) remote_early();
     struct pollfd p = {.fd = agent_fd(agent), .events = POLLIN};
     if (poll(&p, 1, -1) < 0 && errno != EINTR) {
       fprintf(stderr, "berth: poll: %s\n", strerror(errno));

@@ -68,6 +68,10 @@ static int start_own(void) {
   return 0;
 }
 
+void remote_early(void) {
+  if (own < 0) (void)start_own();
+}
+
 /* Reads what is there, with the descriptors that ride along. */
 static ssize_t receive(int fd, struct buf *in, int *fds, size_t *n_fds) {
   union {

@@ -11,6 +11,8 @@
 int remote_connect(const char *socket, bool or_root);
 /* How many descriptors from 3 on the container is to inherit; set before the first remote_run. */
 void remote_preserve(unsigned count);
+/* Starts the process for this command that a plan will want, so that it is there by then; where that fails it is told then. */
+void remote_early(void);
 /* Runs the plan in the monitor that listens on `socket`, or for "" in one started for this command, and appends its outcome. 0 or -1
  * with errno. */
 int remote_run(const char *socket, const uint8_t *plan, size_t len, struct buf *outcome);

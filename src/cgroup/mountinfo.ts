@@ -1,5 +1,7 @@
 /** proc_pid_mountinfo(5). */
 
+import { remembered } from '../remember.ts'
+
 export interface MountInfo {
   readonly id: number
   /** The directory of the file system that is the root of this mount. */
@@ -14,7 +16,7 @@ const unescapeOctal = (text: string): string =>
   text.replace(/\\([0-7]{3})/g, (_, digits: string) => String.fromCharCode(Number.parseInt(digits, 8)))
 
 /** The mounts, in the order of the file; lines that are not understood are left out. */
-export const parseMountinfo = (text: string): MountInfo[] => {
+export const parseMountinfo = remembered(4, (text: string): readonly MountInfo[] => {
   const mounts: MountInfo[] = []
   for (const line of text.split('\n')) {
     const fields = line.split(' ')
@@ -33,4 +35,4 @@ export const parseMountinfo = (text: string): MountInfo[] => {
     })
   }
   return mounts
-}
+})

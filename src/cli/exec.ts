@@ -2,8 +2,8 @@
 
 import { announcePid, announcePidfd } from '../container/announce.ts'
 import { execInContainer, execProcess, subCgroups } from '../container/exec.ts'
-import { need, readOp } from '../container/inspect.ts'
-import { recompile } from '../container/recompile.ts'
+import { readOp } from '../container/inspect.ts'
+import { needCompiled } from '../container/recompile.ts'
 import { afterTerminal } from '../container/terminal.ts'
 import { awaitProcess } from '../container/wait.ts'
 import { BerthError } from '../errors.ts'
@@ -43,11 +43,11 @@ export const verb: Verb = {
   failure: 255,
   run: async (context) => {
     const { step, globals, request } = context
-    const { id, paths, state, status } = await need(step, globals.root, checkId(context.first))
+    const { id, state, status, recompiled } = await needCompiled(step, globals.root, checkId(context.first))
     if (status === 'stopped') throw new BerthError('state', `cannot exec in a stopped container: "${id}"`)
     if (status === 'paused' && !context.flag('ignore-paused'))
       throw new BerthError('state', `cannot exec in a paused container (use --ignore-paused to override): "${id}"`)
-    const { spec, facts } = await recompile(step, paths, state)
+    const { spec, facts } = recompiled()
     const wanted = await wantedProcess(context, spec)
     const { terminal = false } = wanted
     const process = terminal && request.rows > 0 && request.cols > 0 ? sized(wanted, request) : wanted

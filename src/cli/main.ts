@@ -68,7 +68,7 @@ export const runCommand: RunCommand = async (request, step) => {
 }
 
 const dispatch = async (request: CommandRequest, step: RunStep, reporter: Reporter): Promise<CommandAnswer> => {
-  const global = parseArgs(request.argv, {
+  const global = await parseArgs(request.argv, {
     usage: 'berth [flags] COMMAND [flags] [arguments]',
     flags: GLOBAL_FLAGS,
     stopAtFirst: true,
@@ -97,7 +97,7 @@ const dispatch = async (request: CommandRequest, step: RunStep, reporter: Report
   const { verb } = await entry.load()
   const { flags, stopAtFirst = false } = verb
   reporter.failure = verb.failure
-  const parsed = parseArgs(rest, { usage: `berth ${name} [flags] ${verb.usage}`.trimEnd(), flags, stopAtFirst })
+  const parsed = await parseArgs(rest, { usage: `berth ${name} [flags] ${verb.usage}`.trimEnd(), flags, stopAtFirst })
   if (parsed.help !== undefined) return printed(parsed.help)
   checkCount(verb, parsed)
   const root = globals.path('root') ?? request.runDir

@@ -1,9 +1,8 @@
 /** `berth start` */
 
 import { deleteContainer } from '../container/delete.ts'
-import { need } from '../container/inspect.ts'
 import { notifyPlan } from '../container/notify.ts'
-import { recompile } from '../container/recompile.ts'
+import { needCompiled } from '../container/recompile.ts'
 import { checkStartable, startContainer } from '../container/start.ts'
 import { BerthError } from '../errors.ts'
 import { checkId } from '../spec/id.ts'
@@ -14,10 +13,10 @@ export const verb: Verb = {
   flags: {},
   args: [1, 1],
   run: async ({ request, step, globals, first, warnings }) => {
-    const { id, paths, state, status } = await need(step, globals.root, checkId(first))
+    const { id, paths, state, status, recompiled } = await needCompiled(step, globals.root, checkId(first))
     const attempt = request.attempt.length > 0 ? request.attempt : undefined
     if (attempt === undefined) checkStartable(id, status)
-    const { compiled, spec } = await recompile(step, paths, state)
+    const { compiled, spec } = recompiled()
     const around = await notifyPlan(step, request, paths, state, true)
     try {
       await startContainer(step, paths, state, compiled.start, { around, attempt })

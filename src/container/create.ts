@@ -112,13 +112,17 @@ export const createContainer = async (
   if (compiled.inspect) compiled.inspect.judge(await step('inspect', compiled.inspect.plan))
   const undo = encodePlan(compiled.undo)
 
-  await claim(step, compiled, root, paths, id)
+  const { start, create } = compiled
+  const claim = claimPlan(compiled, root, paths)
   try {
-    const { start, create } = compiled
     const prepared = preparedPlan({ id, paths, state: described, spec, start, cgroups: facts.cgroup })
     const { init, monitor } = await park(
       step,
-      [...keep(paths, { config, undo, delete: preparedDelete(paths, compiled) }), ...notifyDir(request, paths)],
+      [
+        ...claim,
+        ...keep(paths, { config, undo, delete: preparedDelete(paths, compiled) }),
+        ...notifyDir(request, paths),
+      ],
       [
         ...create,
         ...prepared,
@@ -133,6 +137,8 @@ export const createContainer = async (
     if (told.length > 0) await step('announce', told)
     return { paths, state, compiled, spec, warnings: [...warnings, ...compiled.warnings] }
   } catch (error) {
+    if (error instanceof BerthError && error.at !== undefined && error.at < claim.length)
+      throw notClaimed(error, { rootfs: compiled.rootfs, root, id })
     const why = restore === undefined ? advise(step, error) : explained(step, error, 'restore', logOf(restore))
     const reported = await undone(step, paths, await why)
     // A hook may have made what those after the end take away again (runtime.md, lifecycle).
@@ -224,27 +230,21 @@ const checkRoot = (root: string, mode: number, owner: number, self: number): voi
  * The last look before anything is made: the root has to be a directory, the cgroups free. Then the directory is the claim to the id: who makes
  * it has it.
  */
-const claim = async (
-  step: RunStep,
-  { rootfs, check }: Compiled,
-  root: string,
-  paths: ContainerPaths,
-  id: string,
-): Promise<void> => {
-  try {
-    await step('claim', [
-      { op: 'open', path: rootfs, oflags: O_PATH_DIRECTORY, mode: 0, slot: ROOTFS_SLOT },
-      { op: 'close', slot: ROOTFS_SLOT },
-      ...check,
-      { op: 'mkdir', path: root, mode: 0o700, flags: DIR_FLAGS.parents | DIR_FLAGS.existOk },
-      { op: 'mkdir', path: paths.dir, mode: 0o700, flags: 0 },
-    ])
-  } catch (error) {
-    if (!(error instanceof BerthError)) throw error
-    if (error.op === 'open') throw noRootfs(rootfs, error)
-    if (error.op === 'mkdir' && error.errno === ERRNO.EEXIST && error.subject !== root) throw alreadyExists(id)
-    throw error
-  }
+const claimPlan = ({ rootfs, check }: Compiled, root: string, paths: ContainerPaths): Plan => [
+  { op: 'open', path: rootfs, oflags: O_PATH_DIRECTORY, mode: 0, slot: ROOTFS_SLOT },
+  { op: 'close', slot: ROOTFS_SLOT },
+  ...check,
+  { op: 'mkdir', path: root, mode: 0o700, flags: DIR_FLAGS.parents | DIR_FLAGS.existOk },
+  { op: 'mkdir', path: paths.dir, mode: 0o700, flags: 0 },
+]
+
+/** Nothing has been made, or somebody else has made it. */
+const notClaimed = (
+  error: BerthError,
+  { rootfs, root, id }: { readonly rootfs: string; readonly root: string; readonly id: string },
+): BerthError => {
+  if (error.op === 'open') return noRootfs(rootfs, error)
+  return error.op === 'mkdir' && error.errno === ERRNO.EEXIST && error.subject !== root ? alreadyExists(id) : error
 }
 
 const noRootfs = (rootfs: string, error: BerthError): BerthError => {

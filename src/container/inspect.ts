@@ -38,6 +38,9 @@ interface InspectOptions {
   readonly tolerant?: boolean
   /** Containers of other users are left out; otherwise they are an error. */
   readonly skipForeign?: boolean
+  /** To be read with what is written, so that it takes no step of its own; its results go to `alsoRead`, from that index on. */
+  readonly also?: Plan
+  readonly alsoRead?: (results: Results, at: number) => void
 }
 
 /** The containers of these ids, in their order; ids without a directory are left out. `name` is the prefix of the steps' names. */
@@ -45,13 +48,15 @@ export const inspectAll = async (
   step: RunStep,
   root: string,
   ids: readonly string[],
-  { name = 'inspect', tolerant = false, skipForeign = false }: InspectOptions = {},
+  { name = 'inspect', tolerant = false, skipForeign = false, also = [], alsoRead }: InspectOptions = {},
 ): Promise<Container[]> => {
   if (ids.length === 0) return []
   const written = await step(`${name} state`, [
     ...ids.flatMap((id) => writtenPlan(containerPaths(root, id))),
     readOp('/proc/self/status', MAX_PROC),
+    ...also,
   ])
+  alsoRead?.(written, ids.length * WRITTEN + 1)
   const self = idField(written.text(ids.length * WRITTEN) ?? '', 'Uid')
   const found = ids.flatMap((id, index) => {
     const paths = containerPaths(root, id)
@@ -88,9 +93,9 @@ export const inspect = async (
   step: RunStep,
   root: string,
   id: string,
-  name?: string,
+  options: InspectOptions = {},
 ): Promise<Container | undefined> => {
-  const [container] = await inspectAll(step, root, [id], name === undefined ? {} : { name })
+  const [container] = await inspectAll(step, root, [id], options)
   return container
 }
 
@@ -99,8 +104,9 @@ export const need = async (
   step: RunStep,
   root: string,
   id: string,
+  options?: InspectOptions,
 ): Promise<Container & { readonly state: ContainerState }> => {
-  const container = await inspect(step, root, id)
+  const container = await inspect(step, root, id, options)
   if (container === undefined) throw notFound(id)
   const { state } = container
   if (state === undefined)

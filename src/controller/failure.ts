@@ -89,5 +89,6 @@ export const stepError = (plan: Plan, record: ErrorRecord): BerthError => {
     syscall: record.syscall,
     subject: record.subject,
     errno: record.errno,
+    ...(record.index[0] === undefined ? {} : { at: record.index[0] }),
   })
 }

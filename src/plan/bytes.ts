@@ -60,7 +60,13 @@ export class ByteWriter {
   }
 
   str(text: string): this {
-    return this.bytes(utf8.encode(text)).u8(0)
+    // UTF-8 takes at most three bytes for a unit of UTF-16.
+    const at = this.#grow(4 + text.length * 3 + 1)
+    const { written } = utf8.encodeInto(text, this.#data.subarray(at + 4))
+    this.#view.setUint32(at, written, true)
+    this.#data[at + 4 + written] = 0
+    this.#length = at + 4 + written + 1
+    return this
   }
 
   strs(list: readonly string[]): this {

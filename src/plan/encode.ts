@@ -2,11 +2,28 @@
 
 import { BerthError } from '../errors.ts'
 import { ByteReader, ByteWriter, MalformedError } from './bytes.ts'
-import { HOLES, NO_SLOT, OPS, type Op, PLAN_MAGIC, PLAN_VERSION, type Plan, SLOTS, type Template } from './ops.ts'
+import {
+  HOLES,
+  NO_SLOT,
+  OPS,
+  type Op,
+  type OpName,
+  PLAN_MAGIC,
+  PLAN_VERSION,
+  type Plan,
+  SLOTS,
+  type Template,
+} from './ops.ts'
 
 const U32_MAX = 0xffffffff
 const U64_MAX = 0xffffffffffffffffn
 const I64_MAX = 0x7fffffffffffffffn
+
+const FIELDS = Object.fromEntries(
+  Object.entries(OPS).map(([name, { fields }]) => [name, Object.entries(fields)]),
+) as unknown as {
+  readonly [N in OpName]: readonly (readonly [string, string])[]
+}
 
 /** Encodes a plan; throws BerthError 'invalid', with the operation's pointer, for a value that can't be encoded. */
 export const encodePlan = (plan: Plan): Uint8Array => {
@@ -26,7 +43,7 @@ const writeOp = (out: ByteWriter, op: Op): void => {
   const sizeAt = out.length
   out.u32(0)
   const values = op as unknown as Readonly<Record<string, unknown>>
-  for (const [name, type] of Object.entries(spec.fields)) writeField(out, op, name, type, values[name])
+  for (const [name, type] of FIELDS[op.op]) writeField(out, op, name, type, values[name])
   out.patchU32(sizeAt, out.length - sizeAt - 4)
 }
 

@@ -98,10 +98,10 @@ export const idField = (status: string, name: string): number => {
   return Number(match[1])
 }
 
-/** The facts, from the outcome of a plan that starts with `factsPlan`. */
-export const readFacts = (results: Results): HostFacts => {
+/** The facts, from the outcome of a plan that has `factsPlan` at `at`. */
+export const readFacts = (results: Results, at = 0): HostFacts => {
   const file = (name: (typeof FILES)[number]['name']) =>
-    results.text(FILES.findIndex((candidate) => candidate.name === name)) ?? ''
+    results.text(at + FILES.findIndex((candidate) => candidate.name === name)) ?? ''
   const mountinfo = file('mountinfo')
   const lastCap = Number.parseInt(file('lastCap'), 10)
   if (!Number.isInteger(lastCap)) throw new BerthError('internal', '/proc/sys/kernel/cap_last_cap is not a number')
@@ -116,8 +116,8 @@ export const readFacts = (results: Results): HostFacts => {
     inUserNamespace: file('uidMap') !== '' && !/^\s*0\s+0\s+4294967295\s*$/.test(file('uidMap')),
     delegatedFiles: (file('delegate') || DELEGATED).split(/\s+/).filter((name) => name !== ''),
     resctrl: parseMountinfo(mountinfo).find((mount) => mount.type === 'resctrl')?.mountPoint,
-    kcore: results.bytes(KCORE) !== undefined,
-    systemd: results.bytes(SYSTEMD) !== undefined,
+    kcore: results.bytes(at + KCORE) !== undefined,
+    systemd: results.bytes(at + SYSTEMD) !== undefined,
     hostUid: mapOut(idField(file('status'), 'Uid'), file('uidMap')),
     caller: {
       uid: idField(file('status'), 'Uid'),

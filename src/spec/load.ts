@@ -1,4 +1,5 @@
 import { BerthError } from '../errors.ts'
+import { remembered } from '../remember.ts'
 import { checkLinux, checkMappings, type Namespaces } from './check-linux.ts'
 import { checkProcess } from './check-process.ts'
 import { describe, type Finding, point, settle, show } from './finding.ts'
@@ -18,12 +19,25 @@ export const loadSpec = (
   bytes: Uint8Array | string,
   file = 'config.json',
   { runnable = false }: { readonly runnable?: boolean } = {},
-): { spec: Spec; warnings: string[] } => {
-  const document = validated(bytes, file, validateSpec)
-  dropEmpty(document)
-  const spec = document as unknown as Spec
-  return { spec, warnings: settle(file, checkSpec(spec, runnable)) }
+): LoadedSpec => {
+  const text =
+    typeof bytes === 'string' ? bytes : Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length).toString('latin1')
+  const load = () => {
+    const document = validated(bytes, file, validateSpec)
+    dropEmpty(document)
+    const spec = document as unknown as Spec
+    return { spec, warnings: settle(file, checkSpec(spec, runnable)) }
+  }
+  return rememberedSpec(`${typeof bytes} ${runnable} ${file}\0${text}`, load)
 }
+
+export interface LoadedSpec {
+  readonly spec: Spec
+  readonly warnings: readonly string[]
+}
+
+/** A pod's create, start and delete load one configuration three times, and many containers have the same. */
+const rememberedSpec = remembered<LoadedSpec, [() => LoadedSpec]>(8, (_, load) => load())
 
 /** Loads a bare process: what `exec --process` and containerd's Exec bring. */
 export const loadProcess = (

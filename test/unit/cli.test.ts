@@ -51,7 +51,7 @@ const created = async (...flags: string[]): Promise<Host> => {
 
 test('create, state, start, kill, delete', async () => {
   const host = await created('--pid-file', 'p.pid')
-  assert.deepEqual(host.steps, ['config', 'claim', 'create'])
+  assert.deepEqual(host.steps, ['config', 'create'])
   assert.equal(host.text('/bundle/p.pid'), '1234')
   assert.equal(
     await ok(host, 'state', 'x'),

@@ -5,6 +5,7 @@ import { test } from 'node:test'
 import { manPage } from '../../scripts/gen-man.ts'
 import { verb as exec } from '../../src/cli/exec.ts'
 import { GLOBAL_FLAGS, VERBS } from '../../src/cli/main.ts'
+import { parseAny, parsePlain } from '../../src/cli/parse.ts'
 import type { Flags } from '../../src/cli/verb.ts'
 
 const launcher = readFileSync(new URL('../../native/launcher/arguments.c', import.meta.url), 'utf8')
@@ -68,5 +69,52 @@ test('the manual has each command and each flag, and nothing that roff would tak
     assert.doesNotMatch(line, /[^\x20-\x7e]/, line)
     // Escapes: only those that are meant.
     assert.doesNotMatch(line.replaceAll(/\\(f[BIR]|-|e|&|\((cq|lq|rq))|^\.\\"/g, ''), /\\/, line)
+  }
+})
+
+test('what is plain is read as yargs reads it, and nothing else is taken for plain', async () => {
+  const flags: Flags = {
+    force: { type: 'boolean', alias: 'f', describe: '' },
+    bundle: { type: 'string', alias: 'b', describe: '' },
+    'pid-file': { type: 'string', describe: '' },
+    env: { type: 'list', alias: 'e', describe: '' },
+  }
+  const plain = [
+    [],
+    ['x'],
+    ['x', 'y z', '9'],
+    ['--force', 'x'],
+    ['x', '-f'],
+    ['--bundle', '/b', '--pid-file=p=q', 'x'],
+    ['-b', '/b', 'x'],
+    ['--env', 'A=1', '-e', 'B', 'x', '--env=C=--d'],
+    ['--bundle', 'a', '--bundle', 'b', '007'],
+    ['x', '--pid-file=a b'],
+  ]
+  const others = [
+    ['--force=true', 'x'],
+    ['--force', '--force', 'x'],
+    ['--no-force', 'x'],
+    ['--unknown', 'x'],
+    ['--help'],
+    ['-h'],
+    ['-fb', '/b'],
+    ['-b/b'],
+    ['--bundle'],
+    ['--bundle=', 'x'],
+    ['--bundle', '', 'x'],
+    ['--bundle', '-x'],
+    ['--', 'x'],
+    ['-'],
+    ['--constructor', 'x'],
+    ['--pidFile', 'x'],
+  ]
+  for (const stopAtFirst of [false, true]) {
+    const grammar = { usage: '', flags, stopAtFirst }
+    for (const argv of plain) {
+      const read = parsePlain(argv, grammar)
+      assert.deepEqual(read, await parseAny(argv, grammar), argv.join(' '))
+    }
+    for (const argv of others) assert.equal(parsePlain(argv, grammar), undefined, argv.join(' '))
   }
 })
