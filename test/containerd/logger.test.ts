@@ -2,11 +2,10 @@
 import assert from 'node:assert/strict'
 import { existsSync, readdirSync, readFileSync, readlinkSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { after, afterEach, before, beforeEach, describe, it } from 'node:test'
-import { type Config, notHere } from '../harness/bundle.ts'
-import { controllerPids, hasEnded, nothingLeft, snapshot, until } from '../harness/host.ts'
-import { closeClients, eventsSocket, Image } from '../harness/life.ts'
-import { Daemon } from '../harness/shim.ts'
+import { afterEach, describe, it } from 'node:test'
+import { notHere } from '../harness/bundle.ts'
+import { controllerPids, hasEnded, until } from '../harness/host.ts'
+import { stage } from '../harness/stage.ts'
 import { Fifo, Streamed } from '../harness/stdio.ts'
 
 /** Says that it is ready. */
@@ -14,44 +13,29 @@ const READY = 'printf x >&5; exec 5>&-'
 const COPY = 'cat <&3 >$d/out & cat <&4 >$d/err & wait'
 
 describe('logging programs', { skip: notHere }, () => {
-  let daemon: Daemon
-  let image: Image
-  let base: Config
-  let events: ReturnType<typeof eventsSocket>
-  let pristine: Set<string>
-  before(() => {
-    image = new Image()
-    base = image.config([])
-  })
-  after(() => image[Symbol.dispose]())
-  beforeEach(() => {
-    pristine = snapshot()
-    daemon = new Daemon()
-    events = eventsSocket(daemon)
-  })
-  afterEach(async () => {
-    closeClients()
-    events.close()
-    const left = loggers().filter((pid) => !hasEnded(pid))
-    daemon[Symbol.dispose]()
-    assert.deepEqual(left, [], 'loggers that are left')
-    await nothingLeft(pristine)
-  })
+  // Before the stage's own: the directory in which they have written down who they are goes with it.
+  afterEach(() =>
+    assert.deepEqual(
+      loggers().filter((pid) => !hasEnded(pid)),
+      [],
+      'loggers that are left',
+    ),
+  )
+  const on = stage()
 
-  const shell = (text: string): Config => ({ ...base, process: { ...base.process, args: ['/bin/sh', '-c', text] } })
-  const file = (name: string) => readFileSync(join(daemon.dir, name), 'utf8')
+  const file = (name: string) => readFileSync(join(on.daemon.dir, name), 'utf8')
   /** Pids of all that were started, in the order of their start. */
   const loggers = (): number[] =>
-    existsSync(join(daemon.dir, 'pids')) ? file('pids').trim().split('\n').map(Number) : []
+    existsSync(join(on.daemon.dir, 'pids')) ? file('pids').trim().split('\n').map(Number) : []
   /** A program for the host's shell, in which $d is the daemon's directory; its URI. */
   const logger = (text: string, scheme = 'binary', query = ''): string => {
-    const path = join(daemon.dir, 'logger')
-    writeFileSync(path, `#!/bin/sh\nd=${daemon.dir}\necho $$ >>$d/pids\n${text}\n`, { mode: 0o755 })
+    const path = join(on.daemon.dir, 'logger')
+    writeFileSync(path, `#!/bin/sh\nd=${on.daemon.dir}\necho $$ >>$d/pids\n${text}\n`, { mode: 0o755 })
     return `${scheme}://${path}${query}`
   }
   const run = async (id: string, text: string, stdout: string): Promise<Streamed> => {
-    const one = await Streamed.start(daemon, id, shell(text))
-    await one.create(image, { stdout, stderr: stdout })
+    const one = await Streamed.start(on.daemon, id, on.shell(text))
+    await one.create(on.image, { stdout, stderr: stdout })
     await one.begin()
     return one
   }
@@ -68,8 +52,8 @@ describe('logging programs', { skip: notHere }, () => {
       'trap "echo TERM >>$d/signals" TERM',
     ]
     const uri = logger([...look, READY, COPY, 'wait'].join('\n'), 'binary-v2', '?b=1%202&a=%2Fx')
-    const one = await Streamed.start(daemon, 'one', shell('echo out; echo err >&2'))
-    await one.create(image, { stdout: uri })
+    const one = await Streamed.start(on.daemon, 'one', on.shell('echo out; echo err >&2'))
+    await one.create(on.image, { stdout: uri })
     const [pid = 0] = loggers()
     const open = readdirSync(`/proc/${pid}/fd`).map((fd) => `${fd} ${readlinkSync(`/proc/${pid}/fd/${fd}`)}`)
     await one.begin()
@@ -82,7 +66,7 @@ describe('logging programs', { skip: notHere }, () => {
     assert.deepEqual(shown, ['0 /dev/null', '1 /dev/null', '2 /dev/null', '3 pipe:[]', '4 pipe:[]'])
     assert.equal(file('state'), 'loggers\nundo\n', 'there is no process yet')
     assert.equal(file('out') + file('err'), 'out\nerr\n')
-    assert.ok(!existsSync(join(daemon.dir, 'signals')), 'one that ends with its pipes gets no signal')
+    assert.ok(!existsSync(join(on.daemon.dir, 'signals')), 'one that ends with its pipes gets no signal')
   })
 
   it('may read one output to its end before the other, and both are theirs until then', async () => {
@@ -102,10 +86,10 @@ describe('logging programs', { skip: notHere }, () => {
 
   it('of an exec, and of a terminal', async () => {
     const uri = logger(`tr "\\0" "\\n" </proc/$$/environ >>$d/env; ${READY}; cat <&3 >>$d/out`)
-    const one = await Streamed.start(daemon, 'one', shell('sleep 1000'))
-    await one.create(image, {})
+    const one = await Streamed.start(on.daemon, 'one', on.shell('sleep 1000'))
+    await one.create(on.image, {})
     await one.begin()
-    const { process } = shell('echo $(tty | grep -c /dev/pts) here')
+    const { process } = on.shell('echo $(tty | grep -c /dev/pts) here')
     for (const [execId, terminal] of [
       ['pipes', false],
       ['tty', true],
@@ -127,14 +111,14 @@ describe('logging programs', { skip: notHere }, () => {
     const stay = 'trap "echo TERM >$d/signals; exit 0" TERM; while :; do sleep 0.02; done'
     const one = await run('one', 'yes | head -c 60000', logger(`${READY}; ${slow}; ${stay}`))
     assert.equal(await one.wait(), 0)
-    await until('the first byte', () => existsSync(join(daemon.dir, 'first')) && file('first') === 'y')
+    await until('the first byte', () => existsSync(join(on.daemon.dir, 'first')) && file('first') === 'y')
     let deleted = false
     const deleting = one.delete().then(() => {
       deleted = true
     })
     assert.equal((await one.pids().catch(() => [])).length, 0)
     assert.equal(deleted, false, 'Delete waits for what is in the pipe')
-    writeFileSync(join(daemon.dir, 'go'), '')
+    writeFileSync(join(on.daemon.dir, 'go'), '')
     await deleting
     assert.equal(file('rest').length, 59_999)
     assert.equal(file('signals'), 'TERM\n')
@@ -143,8 +127,8 @@ describe('logging programs', { skip: notHere }, () => {
 
   it('that are not there, end early, never get ready or ignore every signal', async () => {
     const create = async (id: string, stdout: string) => {
-      const one = await Streamed.start(daemon, id, shell('true'))
-      await one.create(image, { stdout }).finally(() => one.leave())
+      const one = await Streamed.start(on.daemon, id, on.shell('true'))
+      await one.create(on.image, { stdout }).finally(() => one.leave())
       return one
     }
     const io = 'failed to create init process I/O: start'
@@ -177,16 +161,13 @@ describe('logging programs', { skip: notHere }, () => {
       ['polite', COPY],
       ['rude', 'trap "" TERM; while :; do sleep 1; done'],
     ] as const) {
-      const failed = await Streamed.start(daemon, `${id}-failed`, {
-        ...base,
-        process: { ...base.process, args: ['/nope'] },
-      })
-      await assert.rejects(failed.create(image, { stdout: logger(`${READY}; ${manners}`) }), /stat \/nope/)
+      const failed = await Streamed.start(on.daemon, `${id}-failed`, on.program(['/nope']))
+      await assert.rejects(failed.create(on.image, { stdout: logger(`${READY}; ${manners}`) }), /stat \/nope/)
       assert.ok(loggers().every(hasEnded))
       await failed.leave()
 
       const one = await run(id, 'sleep 1000', logger(`${READY}; ${manners}`))
-      await one.exec('e', shell('sleep 1000').process, { stdout: logger(`${READY}; ${manners}`) })
+      await one.exec('e', on.shell('sleep 1000').process, { stdout: logger(`${READY}; ${manners}`) })
       await one.begin('e')
       process.kill(await one.task.shimPid(), 'SIGKILL')
       await until('the end of the connection', () =>
@@ -196,7 +177,7 @@ describe('logging programs', { skip: notHere }, () => {
         ),
       )
       const started = performance.now()
-      await daemon.delete(id)
+      await on.daemon.delete(id)
       assert.ok(performance.now() - started < 5000)
     }
     assert.equal(loggers().length, 6)
@@ -204,11 +185,11 @@ describe('logging programs', { skip: notHere }, () => {
 
   it('a controller that dies meanwhile changes nothing: one is started', async () => {
     const uri = logger(`while [ ! -e $d/go ]; do sleep 0.02; done; ${READY}; ${COPY}`)
-    const one = await Streamed.start(daemon, 'one', shell('echo out'))
-    const creating = one.create(image, { stdout: uri, stderr: uri })
+    const one = await Streamed.start(on.daemon, 'one', on.shell('echo out'))
+    const creating = one.create(on.image, { stdout: uri, stderr: uri })
     await until('it runs', () => loggers().length === 1)
     for (const pid of controllerPids()) process.kill(pid, 'SIGKILL')
-    writeFileSync(join(daemon.dir, 'go'), '')
+    writeFileSync(join(on.daemon.dir, 'go'), '')
     await creating
     await one.begin()
     assert.equal(await one.wait(), 0)
@@ -221,15 +202,15 @@ describe('logging programs', { skip: notHere }, () => {
   })
 
   it('an exit of one is nobody else’s', async () => {
-    const fifo = new Fifo(daemon, 'out')
+    const fifo = new Fifo(on.daemon, 'out')
     using out = fifo.reader()
     const dies = await run(
       'dies',
       'trap "" PIPE; while sleep 0.05; do echo x; done 2>/dev/null',
       logger(`${READY}; read -r line <&3; exit 7`),
     )
-    const other = await Streamed.start(daemon, 'other', shell('echo fine; exit 5'))
-    await other.create(image, { stdout: fifo.path })
+    const other = await Streamed.start(on.daemon, 'other', on.shell('echo fine; exit 5'))
+    await other.create(on.image, { stdout: fifo.path })
     await until('its end', () => loggers().every(hasEnded))
     await other.begin()
     assert.equal(await other.wait(), 5)

@@ -3,12 +3,11 @@ import assert from 'node:assert/strict'
 import { execFileSync } from 'node:child_process'
 import { chmodSync, readFileSync, statSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { after, afterEach, before, beforeEach, describe, it } from 'node:test'
+import { describe, it } from 'node:test'
 import { containerd } from '../../shim/proto/messages.gen.js'
 import { busybox, type Config, notHere } from '../harness/bundle.ts'
-import { nothingLeft, snapshot, until } from '../harness/host.ts'
-import { closeClients, eventsSocket, Image } from '../harness/life.ts'
-import { Daemon } from '../harness/shim.ts'
+import { until } from '../harness/host.ts'
+import { stage } from '../harness/stage.ts'
 import { Fifo, Streamed, type Streams } from '../harness/stdio.ts'
 
 const { RuncOptions } = containerd.options
@@ -17,30 +16,8 @@ const memoryOf = (pid: number): number =>
   Number(/^RssAnon:\s+(\d+) kB$/m.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))?.[1])
 
 describe('stdio', { skip: notHere }, () => {
-  let daemon: Daemon
-  let image: Image
-  let base: Config
-  let events: ReturnType<typeof eventsSocket>
-  let pristine: Set<string>
-  before(() => {
-    image = new Image()
-    base = image.config([])
-    chmodSync(image.dir, 0o755)
-  })
-  after(() => image[Symbol.dispose]())
-  beforeEach(() => {
-    pristine = snapshot()
-    daemon = new Daemon()
-    events = eventsSocket(daemon)
-  })
-  afterEach(async () => {
-    closeClients()
-    events.close()
-    daemon[Symbol.dispose]()
-    await nothingLeft(pristine)
-  })
+  const on = stage()
 
-  const shell = (text: string): Config => ({ ...base, process: { ...base.process, args: ['/bin/sh', '-c', text] } })
   const shared = (config: Config): Config => ({
     ...config,
     linux: {
@@ -49,9 +26,9 @@ describe('stdio', { skip: notHere }, () => {
     },
   })
   const fifos = () => ({
-    stdin: new Fifo(daemon, 'in'),
-    stdout: new Fifo(daemon, 'out'),
-    stderr: new Fifo(daemon, 'err'),
+    stdin: new Fifo(on.daemon, 'in'),
+    stdout: new Fifo(on.daemon, 'out'),
+    stderr: new Fifo(on.daemon, 'err'),
   })
   const pathsOf = ({ stdin, stdout, stderr }: Partial<ReturnType<typeof fifos>>): Streams => ({
     ...(stdin ? { stdin: stdin.path } : {}),
@@ -62,18 +39,18 @@ describe('stdio', { skip: notHere }, () => {
   /** The three ways that bytes can go: the process has the FIFOs, pipes of init, pipes of an exec. */
   const ways = {
     'FIFOs of init': async (config: Config, streams: Streams) => {
-      const one = await Streamed.start(daemon, 'one', config)
-      await one.create(image, streams)
+      const one = await Streamed.start(on.daemon, 'one', config)
+      await one.create(on.image, streams)
       return { one, execId: '' }
     },
     'pipes of init': async (config: Config, streams: Streams) => {
-      const one = await Streamed.start(daemon, 'one', shared(config))
-      await one.create(image, streams)
+      const one = await Streamed.start(on.daemon, 'one', shared(config))
+      await one.create(on.image, streams)
       return { one, execId: '' }
     },
     'pipes of an exec': async (config: Config, streams: Streams) => {
-      const one = await Streamed.start(daemon, 'one', shell('sleep 1000'))
-      await one.create(image, {})
+      const one = await Streamed.start(on.daemon, 'one', on.shell('sleep 1000'))
+      await one.create(on.image, {})
       await one.begin()
       await one.exec('e', config.process, streams)
       return { one, execId: 'e' }
@@ -91,7 +68,7 @@ describe('stdio', { skip: notHere }, () => {
   for (const [way, make] of Object.entries(ways)) {
     it(`${way}: clients come late, leave, come back, and stdin ends when it is closed`, async () => {
       const { stdin, stdout, stderr } = fifos()
-      const echo = shell('while read -r line; do echo "got $line"; done; echo end')
+      const echo = on.shell('while read -r line; do echo "got $line"; done; echo end')
       let out = stdout.reader()
       const beginning = make(echo, pathsOf({ stdin, stdout, stderr })).then(async (one) => {
         await one.one.begin(one.execId)
@@ -124,7 +101,7 @@ describe('stdio', { skip: notHere }, () => {
     it(`${way}: what is in stdin when it is closed is read`, async () => {
       const { stdin, stdout } = fifos()
       using out = stdout.reader()
-      const life = await make(shell('read -r go; cat | md5sum'), pathsOf({ stdin, stdout }))
+      const life = await make(on.shell('read -r go; cat | md5sum'), pathsOf({ stdin, stdout }))
       await life.one.begin(life.execId)
       const data = Buffer.from(Array.from({ length: 60_000 }, (_, i) => (i * 7) % 251))
       const input = stdin.writer()
@@ -141,7 +118,7 @@ describe('stdio', { skip: notHere }, () => {
     it(`${way}: a slow reader holds the writer up, costs no memory, and gets every byte`, async () => {
       const { stdout } = fifos()
       using out = stdout.reader()
-      const life = await make(shell('seq 1 1500000; printf last'), pathsOf({ stdout }))
+      const life = await make(on.shell('seq 1 500000; printf last'), pathsOf({ stdout }))
       const monitor = await life.one.task.shimPid()
       await life.one.begin(life.execId)
       const chunks: Buffer[] = []
@@ -159,7 +136,7 @@ describe('stdio', { skip: notHere }, () => {
       chunks.push(await out.rest())
       assert.equal(await life.one.wait(life.execId), 0)
       const sum = (input: Buffer) => execFileSync('md5sum', { input }).toString()
-      const expected = execFileSync(busybox ?? '', ['sh', '-c', 'busybox seq 1 1500000; printf last'], {
+      const expected = execFileSync(busybox ?? '', ['sh', '-c', 'busybox seq 1 500000; printf last'], {
         maxBuffer: 1 << 26,
       })
       assert.equal(sum(Buffer.concat(chunks)), sum(expected))
@@ -170,16 +147,16 @@ describe('stdio', { skip: notHere }, () => {
   it('a background process that holds the output keeps nobody waiting, and Delete cuts it off', async () => {
     const { stdout } = fifos()
     using out = stdout.reader()
-    const one = await Streamed.start(daemon, 'one', shell('sleep 1000'))
-    const init = await one.create(image, {})
+    const one = await Streamed.start(on.daemon, 'one', on.shell('sleep 1000'))
+    const init = await one.create(on.image, {})
     await one.begin()
     // The second ends of SIGPIPE, once it writes to what nobody reads.
     const text = 'sleep 1000 & (sleep 0.5; while echo more; do sleep 0.1; done) & echo done'
-    await one.exec('e', shell(text).process, { stdout: stdout.path })
+    await one.exec('e', on.shell(text).process, { stdout: stdout.path })
     const started = performance.now()
     await one.begin('e')
     assert.equal(await one.wait('e'), 0)
-    await until('the exit event', () => events.of('one').includes('/tasks/exit'))
+    await until('the exit event', () => on.events.of('one').includes('/tasks/exit'))
     await one.delete('e')
     assert.ok(performance.now() - started < 5000)
     assert.match((await out.rest()).toString(), /^done\n(more\n)*$/)
@@ -198,12 +175,12 @@ describe('stdio', { skip: notHere }, () => {
   it('a terminal of an exec: output and input', async () => {
     const { stdin, stdout } = fifos()
     using out = stdout.reader()
-    const one = await Streamed.start(daemon, 'one', shell('sleep 1000'))
-    await one.create(image, {})
+    const one = await Streamed.start(on.daemon, 'one', on.shell('sleep 1000'))
+    await one.create(on.image, {})
     await one.begin()
-    const { process } = shell('stty -echo; echo ready; read -r x; echo "x=$x"; test -t 2')
+    const { process } = on.shell('stty -echo; echo ready; read -r x; echo "x=$x"; test -t 2')
     // As CRI does, with an stderr that does not exist.
-    const streams = { stdin: stdin.path, stdout: stdout.path, stderr: join(daemon.dir, 'none'), terminal: true }
+    const streams = { stdin: stdin.path, stdout: stdout.path, stderr: join(on.daemon.dir, 'none'), terminal: true }
     await one.exec('e', { ...process, terminal: true }, streams)
     await one.begin('e')
     assert.equal(await out.text('\n'), 'ready\r\n')
@@ -221,11 +198,11 @@ describe('stdio', { skip: notHere }, () => {
     const { stdin, stdout, stderr } = fifos()
     using out = stdout.reader()
     using err = stderr.reader()
-    const config = shell('stat -L -c %u:%g /dev/fd/0 /dev/fd/1 /dev/fd/2; echo again >/dev/stderr')
+    const config = on.shell('stat -L -c %u:%g /dev/fd/0 /dev/fd/1 /dev/fd/2; echo again >/dev/stderr')
     config.process = { ...config.process, user: { uid: 5, gid: 3 } }
-    const one = await Streamed.start(daemon, 'one', config)
-    for (const dir of [daemon.dir, one.task.bundle, join(one.task.bundle, 'rootfs')]) chmodSync(dir, 0o755)
-    await one.create(image, pathsOf({ stdin, stdout, stderr }), RuncOptions.encode({ ioUid: 9, ioGid: 8 }).finish())
+    const one = await Streamed.start(on.daemon, 'one', config)
+    for (const dir of [on.daemon.dir, one.task.bundle, join(one.task.bundle, 'rootfs')]) chmodSync(dir, 0o755)
+    await one.create(on.image, pathsOf({ stdin, stdout, stderr }), RuncOptions.encode({ ioUid: 9, ioGid: 8 }).finish())
     await one.begin()
     assert.equal(await one.wait(), 0)
     assert.equal((await out.rest()).toString(), '5:8\n5:8\n5:8\n')
@@ -236,17 +213,17 @@ describe('stdio', { skip: notHere }, () => {
   })
 
   it('a file takes both outputs, behind what it has', async () => {
-    const path = join(daemon.dir, 'logs/a b/log')
+    const path = join(on.daemon.dir, 'logs/a b/log')
     for (const round of [1, 2]) {
-      const one = await Streamed.start(daemon, `file${round}`, shell('echo out; echo err >&2'))
+      const one = await Streamed.start(on.daemon, `file${round}`, on.shell('echo out; echo err >&2'))
       const uri = `file://${path.replace(' ', '%20')}`
-      await one.create(image, { stdout: uri, stderr: uri })
+      await one.create(on.image, { stdout: uri, stderr: uri })
       await one.begin()
       assert.equal(await one.wait(), 0)
       await one.delete()
       await one.leave()
       assert.equal(statSync(path).mode & 0o7777, 0o644)
-      assert.equal(statSync(join(daemon.dir, 'logs')).mode & 0o7777, 0o755)
+      assert.equal(statSync(join(on.daemon.dir, 'logs')).mode & 0o7777, 0o755)
       const lines = readFileSync(path, 'utf8').trim().split('\n').sort()
       assert.deepEqual(
         lines,
@@ -257,9 +234,12 @@ describe('stdio', { skip: notHere }, () => {
   })
 
   it('a reader that never comes is an error, and nothing is left', async () => {
-    const one = await Streamed.start(daemon, 'one', shell('true'))
-    await assert.rejects(one.create(image, { stdout: join(daemon.dir, 'missing') }), /open FIFO .*missing.*ENOENT/)
-    await assert.rejects(one.create(image, { stdout: 'npipe://x' }), {
+    const one = await Streamed.start(on.daemon, 'one', on.shell('true'))
+    await assert.rejects(
+      one.create(on.image, { stdout: join(on.daemon.dir, 'missing') }),
+      /open FIFO .*missing.*ENOENT/,
+    )
+    await assert.rejects(one.create(on.image, { stdout: 'npipe://x' }), {
       message: 'failed to create init process I/O: unknown STDIO scheme npipe',
     })
     await one.leave()

@@ -1,6 +1,6 @@
 /** Bundles around a busybox root file system, in a temporary directory. */
 import { execFileSync } from 'node:child_process'
-import { cpSync, existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { cpSync, existsSync, mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { binary } from './host.ts'
@@ -24,12 +24,9 @@ export function makeRootfs(dir: string): void {
   for (const name of ['bin', 'etc', 'proc', 'sys', 'dev', 'tmp', 'root'])
     mkdirSync(join(dir, name), { recursive: true })
   cpSync(busybox ?? '', join(dir, 'bin/busybox'))
-  execFileSync(join(dir, 'bin/busybox'), ['--install', '-s', join(dir, 'bin')])
-  // --install -s links to the path it was started by: make it the one inside
-  for (const applet of execFileSync(join(dir, 'bin/busybox'), ['--list'], { encoding: 'utf8' })
-    .split('\n')
-    .filter(Boolean))
-    if (applet !== 'busybox') execFileSync('ln', ['-sfn', 'busybox', join(dir, 'bin', applet)])
+  const applets = execFileSync(join(dir, 'bin/busybox'), ['--list'], { encoding: 'utf8' }).split('\n')
+  for (const applet of applets)
+    if (applet !== '' && applet !== 'busybox') symlinkSync('busybox', join(dir, 'bin', applet))
   writeFileSync(join(dir, 'etc/passwd'), 'root:x:0:0:root:/root:/bin/sh\nu:x:1000:1000::/:/bin/sh\n')
   writeFileSync(join(dir, 'etc/group'), 'root:x:0:\nu:x:1000:\n')
 }
