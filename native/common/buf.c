@@ -7,12 +7,21 @@
 
 #define BUF_FIRST 4096u
 
+static void to_front(struct buf *b) {
+  if (b->lead == 0) return;
+  memmove(b->data - b->lead, b->data, b->len);
+  b->data -= b->lead;
+  b->lead = 0;
+}
+
 int buf_reserve(struct buf *b, size_t more) {
   if (more > SIZE_MAX / 2 - b->len) {
     errno = ENOMEM;
     return -1;
   }
   size_t want = b->len + more;
+  if (want <= b->cap - b->lead) return 0;
+  to_front(b);
   if (want <= b->cap) return 0;
   size_t cap = b->cap == 0 ? BUF_FIRST : b->cap;
   while (cap < want) cap *= 2;
@@ -68,15 +77,16 @@ int buf_bytes(struct buf *b, const void *data, size_t len) {
 }
 
 void buf_drop(struct buf *b, size_t from_front) {
-  if (from_front >= b->len) {
-    b->len = 0;
-    return;
-  }
-  memmove(b->data, b->data + from_front, b->len - from_front);
+  if (from_front > b->len) from_front = b->len;
+  if (from_front == 0) return;
+  b->data += from_front;
+  b->lead += from_front;
   b->len -= from_front;
+  /* Each byte is moved once at most for each that was dropped, however small the pieces are. */
+  if (b->lead >= b->len) to_front(b);
 }
 
 void buf_free(struct buf *b) {
-  if (b->cap != 0) (void)munmap(b->data, b->cap);
+  if (b->cap != 0) (void)munmap(b->data - b->lead, b->cap);
   *b = (struct buf){.secret = b->secret};
 }

@@ -9,6 +9,7 @@
 struct buf {
   uint8_t *data; /* NULL when empty */
   size_t len, cap;
+  size_t lead;   /* bytes of the mapping before `data`: dropped, and not yet worth moving the rest */
   bool secret;   /* MADV_DONTFORK: a child does not see it */
 };
 

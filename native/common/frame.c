@@ -51,6 +51,8 @@ ssize_t frame_fill(int fd, struct buf *in, size_t limit) {
   return n;
 }
 
+#define KEPT (64u << 10) /* a larger buffer is given back once all of it is sent */
+
 int frame_flush(int fd, struct buf *out) {
   while (out->len > 0) {
     ssize_t n = send(fd, out->data, out->len, MSG_NOSIGNAL | MSG_DONTWAIT);
@@ -60,6 +62,7 @@ int frame_flush(int fd, struct buf *out) {
     }
     buf_drop(out, (size_t)n);
   }
+  if (out->cap > KEPT) buf_free(out);
   return 0;
 }
 

@@ -349,7 +349,7 @@ static bool on_commit(struct link *l, struct reader *body) {
   r->parked = true;
   journal_clear(r);
   buf_free(&r->body); /* never sent again */
-  if (is_report(r)) remove_request(a, r);
+  if (is_report(r) || r->forgotten) remove_request(a, r);
   for (uint32_t i = 0; i < c.events; i++) {
     struct span e = reader_bytes(&c.event);
     if (a->owner.event) a->owner.event(a->owner.owner, e.data, e.len);
@@ -448,6 +448,12 @@ uint64_t agent_request(struct agent *a, enum request_kind kind, const uint8_t *b
   uint64_t id = r->id;
   dispatch(a);
   return id;
+}
+
+void agent_forget(struct agent *a, uint64_t id) {
+  struct request *r = find_request(a, id);
+  if (r && r->parked) remove_request(a, r);
+  else if (r) r->forgotten = true;
 }
 
 void agent_connected(struct agent *a, uint64_t ticket, int fd, int error) {

@@ -41,6 +41,8 @@ void agent_free(struct agent *);
 
 /* Queues a request (body is copied) and returns its id; 0 where memory ran out. */
 uint64_t agent_request(struct agent *, enum request_kind kind, const uint8_t *body, size_t len);
+/* Nobody takes its answer any more: it is gone once its handler has committed, answered or not. */
+void agent_forget(struct agent *, uint64_t request);
 /* A step's outcome. */
 void agent_outcome(struct agent *, uint64_t request, const char *step, const uint8_t *plan, size_t plan_len,
                    const uint8_t *outcome, size_t len);

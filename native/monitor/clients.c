@@ -20,7 +20,7 @@
  * (a Kill) have a reserve beyond. */
 #define CLIENT_LIMIT (16u << 20)
 #define TOTAL_LIMIT (64u << 20)
-#define REQUEST_COST 4096
+#define REQUEST_COST (16u << 10)
 #define SHORT_REQUEST 4096
 #define SHORT_RESERVE (1u << 20)
 /* Requests of one client that are being worked on (those that only wait do not count): what comes beyond stays unread until others
@@ -97,6 +97,7 @@ static void client_close(struct client *c) {
     }
     had_calls = true;
     total -= k->cost;
+    agent_forget(agent, k->request);
     *p = k->next;
     free(k);
   }

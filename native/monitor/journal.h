@@ -27,6 +27,7 @@ struct request {
   struct step *steps;
   struct link *link; /* which controller runs it, NULL: none */
   uint32_t strikes;  /* controllers that ended while it ran */
+  bool forgotten;    /* nobody takes its answer */
   bool parked;       /* committed without an answer: waits for another request's commit */
 };
 

@@ -39,16 +39,21 @@ static int append_number(struct buf *out, uint32_t number, uint64_t v) {
   return append_varint(out, number << 3) < 0 || append_varint(out, v) < 0 ? -1 : 0;
 }
 
+static size_t varint_size(uint64_t v) {
+  size_t n = 1;
+  for (; v >= 0x80; v >>= 7) n++;
+  return n;
+}
+
+/* Without buffers of its own: a client may ask for thousands of these. */
 int ttrpc_append_error(struct buf *out, uint32_t stream, enum rpc_code code, const char *message) {
-  struct buf status = {0}, response = {0};
-  int done = append_number(&status, 1, code) < 0 || append_field(&status, 2, message, strlen(message)) < 0 ||
-                     append_field(&response, 1, status.data, status.len) < 0 ||
-                     ttrpc_append(out, stream, TTRPC_RESPONSE, response.data, response.len) < 0
-                 ? -1
-                 : 0;
-  buf_free(&status);
-  buf_free(&response);
-  return done;
+  size_t len = strlen(message), status = 1 + varint_size(code) + 1 + varint_size(len) + len;
+  size_t response = 1 + varint_size(status) + status;
+  return buf_reserve(out, TTRPC_HEADER + response) < 0 || append_header(out, (uint32_t)response, stream, TTRPC_RESPONSE) < 0 ||
+                 append_varint(out, 1 << 3 | 2) < 0 || append_varint(out, status) < 0 || append_number(out, 1, code) < 0 ||
+                 append_field(out, 2, message, len) < 0
+             ? -1
+             : 0;
 }
 
 int ttrpc_append_call(struct buf *out, uint32_t stream, const char *service, const char *method, const uint8_t *payload,
