@@ -4,6 +4,7 @@
  */
 
 import { dirname } from 'node:path'
+import { hostId } from '../src/plan/ids.ts'
 import { DIR_FLAGS, NO_SLOT, type Op, type Plan } from '../src/plan/ops.ts'
 import type { Spec } from '../src/spec/types.ts'
 import { type Logged, startLogger } from './logger.ts'
@@ -76,18 +77,30 @@ export const mayHoldFifos = (spec: Spec, options: TaskOptions): boolean => {
     namespaces.some(({ type, path }) => type === 'pid' && path === undefined) &&
     !namespaces.some(({ type }) => type === 'user') &&
     !spec.process?.selinuxLabel &&
-    ownerOf(options) === undefined
+    askedOwner(options) === undefined
   )
 }
 
+/** A user by the ids that the host has for it. */
 interface Owner {
   readonly uid: number
   readonly gid: number
 }
 
-/** Who is to own the process's pipes; as they are made, they are root's. */
-const ownerOf = ({ ioUid: uid = 0, ioGid: gid = 0 }: TaskOptions): Owner | undefined =>
+/** Who was asked for as the owner of the process's pipes; as they are made, they are root's. */
+const askedOwner = ({ ioUid: uid = 0, ioGid: gid = 0 }: TaskOptions): Owner | undefined =>
   uid === 0 && gid === 0 ? undefined : { uid, gid }
+
+/**
+ * Who is to own the pipes of a process in a user namespace: it can't take them over itself, being nobody to what the host's root has made,
+ * and only their owner may open /dev/stdout. Any other process does that itself.
+ */
+export const pipeOwner = ({ linux }: Spec, user: Owner | undefined): Owner | undefined => {
+  if (user === undefined || !linux?.namespaces?.some(({ type }) => type === 'user')) return undefined
+  const uid = hostId(user.uid, linux.uidMappings)
+  const gid = hostId(user.gid, linux.gidMappings)
+  return uid === undefined || gid === undefined ? undefined : { uid, gid }
+}
 
 export interface StdioInput {
   readonly key: string
@@ -95,6 +108,8 @@ export interface StdioInput {
   readonly direct: boolean
   readonly options: TaskOptions
   readonly logged: Logged
+  /** Of its pipes, where nobody else was asked for (`pipeOwner`). */
+  readonly owner: Owner | undefined
   /** CloseIO came before the process was there. */
   readonly stdinClosed?: boolean
   readonly size?: { readonly width: number; readonly height: number }
@@ -107,9 +122,9 @@ export const stdioPlan = (input: StdioInput): StdioPlan => {
   return stdio.terminal ? terminalPlan(input) : streamsPlan(input)
 }
 
-const streamsPlan = ({ key, stdio, direct, options, logged }: StdioInput): StdioPlan => {
+const streamsPlan = ({ key, stdio, direct, options, logged, ...input }: StdioInput): StdioPlan => {
   const targets = outputTargets(stdio.stdout, stdio.stderr)
-  const owner = ownerOf(options)
+  const owner = askedOwner(options) ?? input.owner
   // A file gets its bytes from the shim: whoever holds it could cut away what was logged before.
   const pumps = ({ kind }: Target) => kind === 'file' || (kind !== 'none' && !direct)
   const output = (stream: Output, slot: number): Op[] => {

@@ -15,7 +15,7 @@ import type { Spec } from '../../src/spec/types.ts'
 import { type Logged, undoLoggers } from '../logger.ts'
 import { helperPaths, helpersOf, type RootfsPlan, rootfsPlan } from '../mounts.ts'
 import { containerd } from '../proto/messages.gen.js'
-import { mayHoldFifos, stdioPlan } from '../stdio.ts'
+import { mayHoldFifos, pipeOwner, stdioPlan } from '../stdio.ts'
 import { Code, RpcError } from '../ttrpc/status.ts'
 import { type Env, type Method, timedStep } from './call.ts'
 import { cgroupDirs } from './compile.ts'
@@ -143,6 +143,7 @@ export const compileTask = async (env: Env, wish: Wish, step: RunStep) => {
     stdio,
     direct: mayHoldFifos(spec, options),
     options,
+    owner: pipeOwner(spec, spec.process?.user),
     logged: loggedOf(env, id, ''),
     terminalSlot: TERMINAL_SLOT,
   })

@@ -6,7 +6,7 @@ import { KILL_FLAGS, NO_SLOT, type Plan, REPORTS } from '../../src/plan/ops.ts'
 import { TERMINAL_SLOT } from '../../src/plan/terminal.ts'
 import { undoLoggers } from '../logger.ts'
 import { containerd } from '../proto/messages.gen.js'
-import { stdinPlan, stdioPlan } from '../stdio.ts'
+import { pipeOwner, stdinPlan, stdioPlan } from '../stdio.ts'
 import { type Commit, type Env, type Method, timedStep } from './call.ts'
 import { dropOp, loggedOf, readConfig, taskDir } from './create.ts'
 import { keptPolicies } from './policy.ts'
@@ -124,6 +124,7 @@ const runExec = async (env: Env, id: string, execId: string, task: Task, exec: E
     direct: false,
     options: task.options,
     logged: loggedOf(env, id, execId),
+    owner: pipeOwner(spec, loaded.user),
     terminalSlot: TERMINAL_SLOT,
     ...(stdinClosed ? { stdinClosed } : {}),
     ...(size === undefined ? {} : { size }),

@@ -7,6 +7,7 @@ import { v2Settings } from '../cgroup/v2.ts'
 import type { DeviceRule, Spec } from '../spec/types.ts'
 import { makeCgroup, missingController, POINTER, settingOp } from './cgroup-ops.ts'
 import type { HostFacts } from './facts.ts'
+import { hostId } from './ids.ts'
 import { OP_FLAGS, type Op } from './ops.ts'
 
 /** Enabled wherever it is there, for the figures that `events` and metrics are made of. */
@@ -71,13 +72,6 @@ export const deviceFilterOp = (rules: readonly DeviceRule[] | undefined, path: s
   program: compileDeviceFilter(accessRules(rules)),
   pointer: DEVICES,
 })
-
-/** The host's id for one of the container's; undefined where it has none. */
-const hostId = (id: number, mappings: readonly { containerID: number; hostID: number; size: number }[] | undefined) => {
-  if (mappings === undefined) return id
-  const found = mappings.find(({ containerID, size }) => id >= containerID && id - containerID < size)
-  return found && found.hostID + (id - found.containerID)
-}
 
 const UNCHANGED = 0xffffffff
 

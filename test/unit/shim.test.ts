@@ -565,6 +565,18 @@ describe('stdio', () => {
     })
   }
 
+  test('a user namespace: pipes that its user owns', async () => {
+    const h = new Harness()
+    const map = [{ containerID: 0, hostID: 5000, size: 10 }]
+    h.setConfig({
+      linux: { namespaces: [{ type: 'pid' }, { type: 'user' }], uidMappings: map, gidMappings: map },
+      process: { args: ['/x'], cwd: '/', user: { uid: 3, gid: 4 } },
+    })
+    await create(h, paths)
+    const owners = h.world.log.flatMap((op) => (op.op === 'chown-slot' ? [[op.uid, op.gid]] : []))
+    assert.deepEqual(owners, Array(3).fill([5003, 5004]))
+  })
+
   test('a terminal has no stderr, its master is kept, and it can be resized', async () => {
     const h = new Harness()
     await create(h, { ...paths, terminal: true })
