@@ -6,7 +6,7 @@ import { after, before, describe, it } from 'node:test'
 import { noCri, runtime, versions } from '../harness/containerd.ts'
 import type { Pod } from '../harness/cri.ts'
 import { CriHost } from '../harness/cri-host.ts'
-import { root, until } from '../harness/host.ts'
+import { root, shimBinary, until } from '../harness/host.ts'
 
 const SHIMS = '/berth-shims'
 const HANDLERS = {
@@ -18,6 +18,8 @@ const HANDLERS = {
   missing: '/nowhere/handler.toml',
   nogroup: 'ShimCgroup="/berth-nowhere"',
 } as const
+/** runc's name with this shim for it: options of runc's own type. */
+const NAMESAKE = `namesake=io.containerd.runc.v2@${shimBinary}=BinaryName="runc";IoUid=1000;NoNewKeyring=true;ShimCgroup="${SHIMS}"`
 type Handler = keyof typeof HANDLERS
 
 for (const version of versions)
@@ -34,10 +36,10 @@ for (const version of versions)
           }
         })
     })
-    const host = new CriHost(
-      version,
-      Object.entries(HANDLERS).map(([name, options]) => `${name}=${runtime}=${options}`),
-    )
+    const host = new CriHost(version, [
+      ...Object.entries(HANDLERS).map(([name, options]) => `${name}=${runtime}=${options}`),
+      NAMESAKE,
+    ])
     before(() => {
       for (const group of groups) mkdirSync(group)
     })
@@ -64,6 +66,14 @@ for (const version of versions)
     it('come from the file that ConfigPath names', async () => applied(await host.pod('file')))
 
     it('come from the table itself', { skip }, async () => applied(await host.pod('inline')))
+
+    it(
+      "come as runc's where the shim stands for runc's",
+      {
+        skip: version === '1.6' ? 'containerd 1.6 knows no runtime_path' : false,
+      },
+      async () => applied(await host.pod('namesake')),
+    )
 
     const refused: readonly (readonly [Handler, RegExp])[] = [
       ['typo', /the handler's options: unknown key "SystemdCgroups"; did you mean "SystemdCgroup"\?/],

@@ -57,43 +57,41 @@ for (const version of versions)
     })
 
     it('carry what the sandbox asks for', async () => {
-      const change = (config: Message) => {
-        config.linux.sysctls = { 'net.ipv4.ip_unprivileged_port_start': '80', 'kernel.shm_rmid_forced': '1' }
-        config.annotations.note = 'mine'
-      }
-      for (const handler of ['runc', 'berth']) {
-        const pod = await host.pod(handler, change)
-        const container = await pod.start(FOREVER)
-        const files = '/proc/sys/net/ipv4/ip_unprivileged_port_start /proc/sys/kernel/shm_rmid_forced'
-        assert.equal((await container.exec(`cat ${files}`)).stdout, '80\n1\n')
-        const { annotations, runtimeHandler, info } = await pod.status()
-        assert.deepEqual([annotations.note, runtimeHandler], ['mine', handler])
-        assert.equal(info.runtimeSpec.annotations.note, 'mine')
-        await host.remove(pod)
-      }
+      const seen = await host.same(
+        async (pod) => {
+          const container = await pod.start(FOREVER)
+          const files = '/proc/sys/net/ipv4/ip_unprivileged_port_start /proc/sys/kernel/shm_rmid_forced'
+          const { stdout } = await container.exec(`cat ${files}`)
+          const { annotations, runtimeHandler, info } = await pod.status()
+          assert.equal(runtimeHandler, pod.handler)
+          return [stdout, annotations.note, info.runtimeSpec.annotations.note]
+        },
+        (config) => {
+          config.linux.sysctls = { 'net.ipv4.ip_unprivileged_port_start': '80', 'kernel.shm_rmid_forced': '1' }
+          config.annotations.note = 'mine'
+        },
+      )
+      assert.deepEqual(seen, ['80\n1\n', 'mine', 'mine'])
     })
 
     it('may share a pid namespace', async () => {
-      const share = (config: Message) => {
-        config.linux.securityContext.namespaceOptions.pid = 'POD'
-      }
-      const seen = []
-      for (const handler of ['runc', 'berth']) {
-        const pod = await host.pod(handler, share)
-        const a = await pod.start(`sleep 4000 & ${FOREVER}`)
-        const b = await pod.start(FOREVER)
-        const common = shared(await a.pid(), await sandboxPid(pod))
-        const count = async () => (await b.exec('ps -o args | grep -cx "sleep 4000"')).stdout.trim()
-        const before = await count()
-        // Nothing but the shim ends the others of a container whose init ends.
-        await a.call('StopContainer')
-        const status = await a.ended()
-        seen.push([common, before, await count(), status.exitCode])
-        assert.equal((await b.exec('true')).code, 0)
-        await host.remove(pod)
-      }
-      assert.deepEqual(seen[1], seen[0])
-      assert.deepEqual(seen[1], [['ipc', 'net', 'pid', 'user', 'uts'], '1', '0', 137])
+      const seen = await host.same(
+        async (pod) => {
+          const a = await pod.start(`sleep 4000 & ${FOREVER}`)
+          const b = await pod.start(FOREVER)
+          const common = shared(await a.pid(), await sandboxPid(pod))
+          const count = async () => (await b.exec('ps -o args | grep -cx "sleep 4000"')).stdout.trim()
+          await until('its child', async () => (await count()) === '1')
+          // Nothing but the shim ends the others of a container whose init ends.
+          await a.call('StopContainer')
+          const { exitCode } = await a.ended()
+          return [common, await count(), exitCode]
+        },
+        (config) => {
+          config.linux.securityContext.namespaceOptions.pid = 'POD'
+        },
+      )
+      assert.deepEqual(seen, [['ipc', 'net', 'pid', 'user', 'uts'], '0', 137])
     })
 
     it('take a container into the pid namespace of another', async () => {
@@ -104,36 +102,62 @@ for (const version of versions)
           config.linux.securityContext.namespaceOptions = options
         })
         const types = shared(await debug.pid(), await target.pid())
-        const { stdout } = await debug.exec('cat /proc/1/root/etc/hostname; ps | wc -l')
+        const { stdout } = await debug.exec('ps -o args | grep -c "^/bin/sh -c while"')
         await debug.call('StopContainer')
         assert.equal((await target.status()).state, 'CONTAINER_RUNNING')
         await Promise.all([debug.remove(), target.remove()])
-        return { types, stdout: stdout.split('\n').at(-2) }
+        return { types, stdout }
       })
-      assert.deepEqual(common.types, ['ipc', 'net', 'pid', 'user', 'uts'])
+      assert.deepEqual(common, { types: ['ipc', 'net', 'pid', 'user', 'uts'], stdout: '2\n' })
     })
 
     it("may be in the host's namespaces", async () => {
-      const nodes = (config: Message) => {
-        config.linux.securityContext.namespaceOptions = { network: 'NODE', pid: 'NODE', ipc: 'NODE' }
-        delete config.hostname
-      }
-      const seen = []
-      for (const handler of ['runc', 'berth']) {
-        const pod = await host.pod(handler, nodes)
-        const container = await pod.start(`sleep 5000 & ${FOREVER}`)
-        const pid = await container.pid()
-        const types = shared(pid, 'self')
-        const inside = (await container.exec('readlink /proc/self')).stdout.trim()
-        assert.ok(Number(inside) > 1)
-        await container.call('StopContainer')
-        await until('its end', () => hasEnded(pid))
-        const left = await container.status()
-        seen.push([types, left.exitCode])
-        await host.remove(pod)
-      }
-      assert.deepEqual(seen[1], seen[0])
-      assert.deepEqual(seen[1], [['ipc', 'net', 'pid', 'user', 'uts'], 137])
+      const seen = await host.same(
+        async (pod) => {
+          const container = await pod.start(`sleep 5000 & ${FOREVER}`)
+          const pid = await container.pid()
+          const types = shared(pid, 'self')
+          assert.equal((await container.exec(`test -d /proc/${process.pid}`)).code, 0)
+          await container.call('StopContainer')
+          await until('its end', () => hasEnded(pid))
+          return [types, (await container.status()).exitCode]
+        },
+        (config) => {
+          config.linux.securityContext.namespaceOptions = { network: 'NODE', pid: 'NODE', ipc: 'NODE' }
+          delete config.hostname
+        },
+      )
+      assert.deepEqual(seen, [['ipc', 'net', 'pid', 'user', 'uts'], 137])
+    })
+
+    it('may have a user namespace', async (t) => {
+      if (version === '1.6') return t.skip('containerd 1.6 has none')
+      const { runtimeHandlers } = await host.cri.call('Status', {})
+      const features = runtimeHandlers.find(({ name }: Message) => name === 'berth')?.features
+      if (version !== '1.7' && !features?.userNamespaces) return t.skip('the shim tells no features')
+      const ids = [{ hostId: 100_000, containerId: 0, length: 65536 }]
+      const pod = await host.pod('berth', (config) => {
+        config.linux.securityContext.namespaceOptions.usernsOptions = { mode: 'POD', uids: ids, gids: ids }
+      })
+      const mine = await pod.start(`echo again >/dev/stdout; touch /x; ls -ln /x; ${FOREVER}`)
+      const other = await pod.start(FOREVER, (config) => {
+        config.linux.securityContext.runAsUser = { value: 1000 }
+      })
+      const [pid, sandbox] = [await mine.pid(), await sandboxPid(pod)]
+      assert.deepEqual(shared(pid, sandbox), ['ipc', 'net', 'user', 'uts'])
+      assert.notEqual(namespace(pid, 'user'), namespace('self', 'user'))
+      const uid = (of: number) => /^Uid:\t(\d+)/m.exec(readFileSync(`/proc/${of}/status`, 'utf8'))?.[1]
+      assert.deepEqual([uid(pid), uid(await other.pid())], ['100000', '101000'])
+      await until('its log', () => mine.log().length > 1)
+      assert.equal(mine.log()[0]?.text, 'again')
+      assert.match(mine.log()[1]?.text ?? '', /^-rw-r--r-- +1 0 +0 /)
+      for (const container of [mine, other])
+        assert.deepEqual(await container.exec('echo out >/dev/stdout; echo err >/dev/stderr'), {
+          code: 0,
+          stdout: 'out\n',
+          stderr: 'err\n',
+        })
+      await host.remove(pod)
     })
 
     it('live through a restart of containerd', async () => {

@@ -1,6 +1,6 @@
 /** A real containerd with root, state and socket of its own in a temporary directory. */
 import { execFile } from 'node:child_process'
-import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs'
+import { chmodSync, existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
@@ -60,12 +60,13 @@ export class Containerd implements AsyncDisposable {
 
   /**
    * The containerd of this version, started, with a busybox image. `handlers`: with CRI, and these runtime handlers beside runc's. `more`
-   * (`KEY=value`) is in its environment. `wrap`: words of a program that executes it. `log`:
-   * the level of its log.
+   * (`KEY=value`) is in its environment. `wrap`: words of a program that executes it. `log`: the level of its
+   * log.
    */
   static async start(version: Version, options: StartOptions = {}): Promise<Containerd> {
     const { handlers, more = '', wrap = '', log = 'info' } = options
     const dir = mkdtempSync(join(tmpdir(), `berth-containerd-${version}-`))
+    chmodSync(dir, 0o711) // as /run/containerd: root of a user namespace has to get through
     const cri = handlers === undefined ? { NOCRI: '1' } : { EXTRA_RUNTIMES: handlers.join(' ') }
     const env = { ...process.env, SHIM_PATH: join(root, 'bin'), CTRD_ENV: more, CTRD_WRAP: wrap, LOG: log, ...cri }
     await exec(matrix, ['start', version, dir], { env, maxBuffer: 1 << 26 })

@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict'
 import { after, before } from 'node:test'
 import { Containerd, runtime, type Version } from './containerd.ts'
-import { Cri, Pod, removePodGroups } from './cri.ts'
+import { Cri, type Message, Pod, removePodGroups } from './cri.ts'
 import { monitorPids, nothingLeft, snapshot, until } from './host.ts'
 
 export class CriHost {
@@ -39,7 +39,7 @@ export class CriHost {
   }
 
   /** A pod that goes with the suite at the latest. */
-  async pod(handler: string, change?: (config: Pod['config']) => void): Promise<Pod> {
+  async pod(handler: string, change?: (config: Message) => void): Promise<Pod> {
     const pod = await Pod.run(this.cri, handler, this.containerd.dir, change)
     this.#pods.add(pod)
     return pod
@@ -51,13 +51,19 @@ export class CriHost {
   }
 
   async pair(): Promise<readonly [runc: Pod, berth: Pod]> {
-    this.#pair ??= await Promise.all([this.pod('runc'), this.pod('berth')])
+    this.#pair ??= await this.#both()
     return this.#pair
   }
 
-  /** What is observed of a pod, which has to be the same with both runtimes. */
-  async same<T>(observe: (pod: Pod) => Promise<T>): Promise<T> {
-    const [theirs, ours] = await Promise.all((await this.pair()).map(observe))
+  #both(change?: (config: Message) => void): Promise<readonly [runc: Pod, berth: Pod]> {
+    return Promise.all([this.pod('runc', change), this.pod('berth', change)])
+  }
+
+  /** What is observed of a pod, which has to be the same with both runtimes. `change`: of two that are made for this. */
+  async same<T>(observe: (pod: Pod) => Promise<T>, change?: (config: Message) => void): Promise<T> {
+    const pods = change === undefined ? await this.pair() : await this.#both(change)
+    const [theirs, ours] = await Promise.all(pods.map(observe))
+    if (change !== undefined) await Promise.all(pods.map((pod) => this.remove(pod)))
     assert.deepEqual(ours, theirs)
     return ours as T
   }
