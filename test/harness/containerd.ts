@@ -2,7 +2,7 @@
 import { execFile } from 'node:child_process'
 import { chmodSync, existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
-import { join } from 'node:path'
+import { dirname, join } from 'node:path'
 import { promisify } from 'node:util'
 import { hasEnded, root, shimBinary, until } from './host.ts'
 import { type Finished, type RunOptions, run } from './run.ts'
@@ -68,7 +68,7 @@ export class Containerd implements AsyncDisposable {
     const dir = mkdtempSync(join(tmpdir(), `berth-containerd-${version}-`))
     chmodSync(dir, 0o711) // as /run/containerd: root of a user namespace has to get through
     const cri = handlers === undefined ? { NOCRI: '1' } : { EXTRA_RUNTIMES: handlers.join(' ') }
-    const env = { ...process.env, SHIM_PATH: join(root, 'bin'), CTRD_ENV: more, CTRD_WRAP: wrap, LOG: log, ...cri }
+    const env = { ...process.env, SHIM_PATH: dirname(shimBinary), CTRD_ENV: more, CTRD_WRAP: wrap, LOG: log, ...cri }
     await exec(matrix, ['start', version, dir], { env, maxBuffer: 1 << 26 })
     return new Containerd(dir, env)
   }

@@ -5,6 +5,7 @@ import { join } from 'node:path'
 import { Client, credentials } from '@grpc/grpc-js'
 import protobuf from 'protobufjs'
 import { image } from './containerd.ts'
+import { until } from './host.ts'
 
 // biome-ignore lint/suspicious/noExplicitAny: a test names any part of a message
 export type Message = any
@@ -155,11 +156,12 @@ export class Container {
 
   /** The status once it has ended. */
   async ended(): Promise<Message> {
-    for (;;) {
-      const status = await this.status()
-      if (status.state === 'CONTAINER_EXITED') return status
-      await new Promise((done) => setTimeout(done, 20))
-    }
+    let status: Message
+    await until(`the end of ${this.id}`, async () => {
+      status = await this.status()
+      return status.state === 'CONTAINER_EXITED'
+    })
+    return status
   }
 
   async exec(script: string, timeout = 0): Promise<Executed> {
