@@ -28,7 +28,12 @@ class Background implements AsyncDisposable {
   }
 
   async say(...args: string[]): Promise<Finished> {
-    const done = await this.engine.cli(args)
+    return await this.tell('', ...args)
+  }
+
+  /** With standard input. */
+  async tell(input: string, ...args: string[]): Promise<Finished> {
+    const done = await this.engine.cli(args, { input })
     // the client warns of what the host lacks for networks, in one of the two runs only
     const stdout = done.stdout
       .replace(/[0-9a-f]{64}/g, 'ID')
@@ -59,22 +64,31 @@ export const backgroundTests = (both: Both): void => {
   it('a life in the background: exec, logs, pause, update, top, stats, stop', async () => {
     await both(async (engine, name) => {
       const { cli, client } = engine
-      const script = `trap "echo bye; exit 9" TERM; echo up; ${FOR_EVER}`
+      const script = `trap "echo bye; exit 9" TERM; trap "echo hup" HUP; echo up; ${FOR_EVER}`
       await using it = await Background.run(engine, `life-${name}`, script, ['--memory', '64m'])
       const { id, seen } = it
       await it.printed('up\n')
       await it.say('exec', id, '/bin/echo', 'inside')
       await it.say('exec', '-e', 'X=1', '-w', '/tmp', '-u', '1000', id, '/bin/sh', '-c', 'echo $X; pwd; id -u; exit 5')
       seen.push((await cli(['exec', id, '/nope'])).code)
-      seen.push((await terminal([...client, 'exec', '-it', id, '/bin/sh', '-c', 'tty; exit 6'])).code)
+      await it.tell('one\ntwo\n', 'exec', '-i', id, '/bin/cat')
+      seen.push(await terminal([...client, 'exec', '-it', id, '/bin/sh', '-c', 'tty; exit 6']))
       await it.say('pause', id)
       await it.say('inspect', '-f', '{{.State.Status}} {{.State.Paused}}', id)
       await it.say('unpause', id)
       await it.say('update', '--memory', '32m', '--memory-swap', '64m', id)
       const limit = 'cat /sys/fs/cgroup/memory/memory.limit_in_bytes || cat /sys/fs/cgroup/memory.max'
       await it.say('exec', id, '/bin/sh', '-c', limit)
-      seen.push((await cli(['top', id])).stdout.split('\n').length > 1)
-      seen.push(/ID|CPU/.test((await cli(['stats', '--no-stream', id])).stdout))
+      await it.say('update', '--cpus', '0.5', id)
+      const quota = 'cat /sys/fs/cgroup/cpu/cpu.cfs_quota_us || cat /sys/fs/cgroup/cpu.max'
+      await it.say('exec', id, '/bin/sh', '-c', quota)
+      assert.match((await cli(['top', id])).stdout, /trap/)
+      const figures = (await cli(['stats', '--no-stream', '--format', '{{.PIDs}}; {{.MemUsage}}', id])).stdout
+      const [, processes, used, most] = /^(\d+); ([\d.]+)\S* \/ (\S+)\n$/.exec(figures) ?? assert.fail(figures)
+      assert.ok(Number(processes) > 0 && Number(used) > 0, figures)
+      seen.push(most)
+      await it.say('kill', '-s', 'HUP', id)
+      await it.printed('up\nhup\n')
       await it.say('stop', '-t', '10', id)
       await it.say('inspect', '-f', '{{.State.Status}} {{.State.ExitCode}}', id)
       await it.say('logs', id)
@@ -108,6 +122,18 @@ export const backgroundTests = (both: Both): void => {
       } finally {
         rmSync(dir, { recursive: true })
       }
+    })
+  })
+
+  it('a volume outlives the container that wrote to it', async () => {
+    await both(async ({ cli, image, options }, name) => {
+      const volume = `volume-${name}`
+      const run = (script: string, mode: string) =>
+        cli(['run', '--rm', '-v', `${volume}:/v${mode}`, ...options, image, '/bin/sh', '-c', script])
+      const seen = [await run('echo kept >/v/file', ''), await run('cat /v/file; echo more >>/v/file', ':ro')]
+      seen.push(await run('rm /v/file && ls /v', ''))
+      assert.equal((await cli(['volume', 'rm', volume])).code, 0)
+      return seen
     })
   })
 
