@@ -65,7 +65,7 @@ static int pass_until_ended(struct executor *ex, int pidfd, int signals) {
 }
 
 int run_await(struct executor *ex, const struct op_await *op, struct buf *result) {
-  pid_t pid = (pid_t)op->pid;
+  pid_t pid = op->pid == 0 ? ex->pid : (pid_t)op->pid;
   if (pid <= 0) return fail_msg(&ex->fail, EINVAL, "", "no process is named");
   if (op->forward == 0) return reap_result(ex, pid, result);
   _cleanup_fd_ int pidfd = sys_pidfd_open(pid);

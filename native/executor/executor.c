@@ -84,6 +84,23 @@ uint32_t executor_clone_position(const struct executor *ex, const char *key) {
   return ex->position[ex->depth - 1];
 }
 
+void executor_take_cloned(struct executor *ex, struct span plan, struct span outcome) {
+  struct reader ops = reader_of(plan.data, plan.len), results = reader_of(outcome.data, outcome.len);
+  if (reader_u8(&results) != 0) return;
+  uint32_t count = read_header(&ops), left = reader_u32(&results), at = 0;
+  /* Both are in the order of the plan. */
+  for (; left > 0 && !results.bad; left--) {
+    uint32_t index = reader_u32(&results);
+    struct span result = reader_bytes(&results);
+    struct op_frame frame = {0};
+    for (; at <= index && at < count && !ops.bad; at++) frame = read_frame(&ops);
+    if (ops.bad || frame.code != OP_CLONE) continue;
+    struct reader fields = reader_of(result.data, result.len);
+    ex->pid = (pid_t)reader_u32(&fields);
+    ex->start_time = reader_u64(&fields);
+  }
+}
+
 /* One operation. As a handler, with the failure placed. */
 static int run_one(struct executor *ex, const struct op_frame *frame, struct buf *result) {
   const struct op_entry *entry = ops_find(frame->code);

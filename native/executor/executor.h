@@ -120,6 +120,9 @@ int fail_nested(struct executor *ex, const struct fail *inner, uint32_t at);
 /* The position of the clone of this key in the running plan; that of the operation at hand where there is none. */
 uint32_t executor_clone_position(const struct executor *ex, const char *key);
 
+/* The process that a plan which ran elsewhere, with this outcome, has cloned last is what this plan has cloned, too. */
+void executor_take_cloned(struct executor *ex, struct span plan, struct span outcome);
+
 /* Appends the template with its holes filled. 0 or -1 (fail set). */
 int template_render(struct executor *ex, struct list parts, struct buf *out);
 

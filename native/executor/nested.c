@@ -23,7 +23,9 @@ int run_remote(struct executor *ex, const struct op_remote *op, struct buf *resu
   struct fail inner;
   if (r.bad || status > 1 || (status == 1 && fail_decode(&inner, &r) != 0))
     return fail_msg(&ex->fail, EPROTO, op->socket, "malformed outcome");
-  return status == 0 ? 1 : fail_nested(ex, &inner, ex->position[ex->depth - 1]);
+  if (status != 0) return fail_nested(ex, &inner, ex->position[ex->depth - 1]);
+  executor_take_cloned(ex, op->plan, (struct span){result->data, result->len});
+  return 1;
 }
 
 /* Whether nobody but this user and root can have put it there (trap 10). */

@@ -11,6 +11,7 @@
 #include "../common/fd.h"
 #include "../common/frame.h"
 #include "../common/verdict.h"
+#include "../executor/paths.h"
 #include "ops.gen.h"
 #include "remote.h"
 
@@ -108,16 +109,6 @@ static bool delete_ended(const char *dir, const struct plain *p, struct executor
   return run_stored(ex, &(struct op_stored){.path = path}, &result) == 0;
 }
 
-static bool print(const struct buf *text) {
-  for (size_t at = 0; at < text->len;) {
-    ssize_t n = write(1, text->data + at, text->len - at);
-    if (n < 0 && errno == EINTR) continue;
-    if (n < 0) return false;
-    at += (size_t)n;
-  }
-  return true;
-}
-
 bool direct_verb(char *const *argv, const char *run, struct executor *ex, struct buf *attempt) {
   struct plain p;
   char dir[PATH_MAX], socket[PATH_MAX];
@@ -128,7 +119,7 @@ bool direct_verb(char *const *argv, const char *run, struct executor *ex, struct
     return false;
   _cleanup_buf_ struct buf text = {0};
   switch (ask_monitor(socket, &p, &text)) {
-    case TOLD_DONE: (void)print(&text); return true;
+    case TOLD_DONE: (void)(text.len > 0 && write_whole(1, text.data, text.len)); return true; /* nobody reads it: as with a controller */
     case TOLD_FAILED: (void)buf_append(attempt, text.data, text.len); return false;
     case TOLD_GONE: return delete_ended(dir, &p, ex);
     default: return false;

@@ -53,6 +53,7 @@ export const verb: Verb = {
     const process = terminal && request.rows > 0 && request.cols > 0 ? sized(wanted, request) : wanted
     const detach = context.flag('detach')
     const announced = announcement(context)
+    const told = announced.pidfdSocket !== undefined
     const started = await execInContainer(step, {
       state,
       spec,
@@ -62,10 +63,10 @@ export const verb: Verb = {
       preserveFds: context.number('preserve-fds', 0) + request.listenFds,
       afterTerminal: afterTerminal({ terminal, detach, consoleSocket: context.path('console-socket') }),
       announce: announcePid(announced),
+      wait: !detach && !terminal && !told,
     })
-    const told = announcePidfd(announced, 'setns', started)
-    if (told.length > 0) await step('announce', told)
-    return detach ? {} : { exitCode: await awaitProcess(step, started, terminal) }
+    if (told) await step('announce', announcePidfd(announced, 'setns', started.process))
+    return detach ? {} : { exitCode: started.exitCode ?? (await awaitProcess(step, started.process, terminal)) }
   },
 }
 

@@ -4,12 +4,14 @@ import type { RunStep } from '../controller/types.ts'
 import { BerthError } from '../errors.ts'
 import { compileExec } from '../plan/exec.ts'
 import type { HostFacts } from '../plan/facts.ts'
-import type { Plan } from '../plan/ops.ts'
+import { lacksPrivilege } from '../plan/namespaces.ts'
+import type { Op, Plan } from '../plan/ops.ts'
 import { limitProcess } from '../policy/limits.ts'
 import type { Capabilities, Process, Spec } from '../spec/types.ts'
 import { clonedProcess, cloneIndex, hostArch, STDIO } from './compile.ts'
 import { inUndivided } from './divided.ts'
 import type { ContainerState, ProcessId } from './state.ts'
+import { exitCode } from './wait.ts'
 
 const EXEC_KEY = 'exec'
 
@@ -83,8 +85,11 @@ export interface ExecOptions {
   readonly announce: Plan
 }
 
-/** Runs the process; it is a child of the launcher. */
-export const execInContainer = async (step: RunStep, options: ExecOptions): Promise<ProcessId> => {
+/** Runs the process, which is a child of the launcher. `wait`: and waits for it where that takes no further step. */
+export const execInContainer = async (
+  step: RunStep,
+  options: ExecOptions & { readonly wait: boolean },
+): Promise<{ readonly process: ProcessId; readonly exitCode: number | undefined }> => {
   const { state, spec, facts, process, cgroupPaths, preserveFds, afterTerminal, announce } = options
   return await inUndivided(step, facts, state.init.pid, cgroupPaths, async (paths, name) => {
     const plan = compileExec({
@@ -103,10 +108,13 @@ export const execInContainer = async (step: RunStep, options: ExecOptions): Prom
       afterTerminal,
       arch: hostArch(),
     })
-    const results = (await step(name, [{ op: 'remote', socket: '', plan: [...plan, ...announce] }])).nested(0)
-    const cloned = clonedProcess(results, cloneIndex(plan, EXEC_KEY))
+    const remote: Op = { op: 'remote', socket: '', plan: [...plan, ...announce] }
+    // Where another process cloned it, that one comes first.
+    const waits = options.wait && !lacksPrivilege(facts)
+    const results = await step(name, waits ? [remote, { op: 'await', pid: 0, forward: 1 }] : [remote])
+    const cloned = clonedProcess(results.nested(0), cloneIndex(plan, EXEC_KEY))
     if (cloned.reap.length > 0) await step('reap', cloned.reap)
-    return cloned.process
+    return { process: cloned.process, exitCode: waits ? exitCode(results.u32(1)) : undefined }
   })
 }
 

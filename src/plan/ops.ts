@@ -196,7 +196,10 @@ export const OPS = {
   resume: op(22, { key: 'str', until: 'u32', slot: 'slot' }),
   /** Result: u32 1 while the process `key` is parked, 2 after its execve, 0 where nothing of that key is held. */
   held: op(23, { key: 'str' }),
-  /** Waits for a child of this process (command line). Signals that reach this process are passed on. Result: u32 wait status. */
+  /**
+   * Waits for a child of this process (command line). Signals that reach this process are passed on. `pid` 0: what this plan, or the last `remote`
+   * of it, has cloned. Result: u32 wait status.
+   */
   await: op(24, { pid: 'u32', forward: 'u32' }),
   /** Keeps a copy of the descriptor in the monitor under a name; a descriptor held under it is closed. */
   keep: op(25, { slot: 'slot', name: 'str' }),
