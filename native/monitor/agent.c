@@ -237,7 +237,7 @@ static void dispatch(struct agent *a) {
     if (fd >= 0) {
       link_up(l, fd);
     } else if (errno != EINPROGRESS) {
-      l->failed = errno;
+      l->failed = errno ? errno : EIO;
       arm_retry(a, 1);
     }
   }
