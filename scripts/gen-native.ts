@@ -107,6 +107,7 @@ ${constants('LOOP', table.LOOP_FLAGS)}
 ${constants('PIVOT', table.PIVOT_FLAGS)}
 ${constants('CHDIR', table.CHDIR_FLAGS)}
 ${constants('KILL', table.KILL_FLAGS)}
+${constants('RUN', table.RUN_FLAGS)}
 ${constants('REPORT', table.REPORTS)}
 ${constants('PROBE', table.PROBES)}
 ${constants('WATCHED', table.WATCHED)}

@@ -5,9 +5,11 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdbool.h>
 #include <string.h>
+#include <sys/mount.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -78,11 +80,11 @@ struct child {
 /* Why there is no program. */
 struct trouble {
   int error;
-  bool cgroup; /* it could not enter one; else it could not be executed */
+  enum { IN_EXECVE, IN_CGROUP, IN_MOUNTS } where;
 };
 
-static _Noreturn void give_up(int report, bool cgroup) {
-  struct trouble trouble = {.error = errno, .cgroup = cgroup};
+static _Noreturn void give_up(int report, int where) {
+  struct trouble trouble = {.error = errno, .where = where};
   if (write(report, &trouble, sizeof trouble) != (ssize_t)sizeof trouble) _exit(127);
   _exit(127);
 }
@@ -90,7 +92,9 @@ static _Noreturn void give_up(int report, bool cgroup) {
 static _Noreturn void run_child(const struct child *child) {
   const struct program *program = child->program;
   for (size_t i = 0; i < program->n_cgroups; i++)
-    if (write(program->cgroups[i], "0", 1) != 1) give_up(child->report, true);
+    if (write(program->cgroups[i], "0", 1) != 1) give_up(child->report, IN_CGROUP);
+  if (program->own_mounts && (unshare(CLONE_NEWNS) != 0 || mount("none", "/", NULL, MS_REC | MS_SLAVE, NULL) != 0))
+    give_up(child->report, IN_MOUNTS);
   /* Its descriptors, the report behind them, and nothing else; first out of each other's way. */
   int from[4 + PROGRAM_FDS] = {child->input, child->output, child->error};
   for (size_t i = 0; i < program->n_fds; i++) from[3 + i] = program->fds[i];
@@ -107,7 +111,7 @@ static _Noreturn void run_child(const struct child *child) {
   /* A bundle may be gone by the time that its container is. */
   if (program->cwd != NULL && chdir(program->cwd) != 0 && chdir("/") != 0) _exit(127);
   (void)execve(program->path, program->argv, program->envp);
-  give_up(report, false);
+  give_up(report, IN_EXECVE);
 }
 
 /* Reads what the program writes until it has ended. 1, 0 when time ran out (it is killed then), -1. */
@@ -164,7 +168,8 @@ static int run_process(struct executor *ex, struct child *child, struct output *
   struct trouble trouble;
   if (read(report, &trouble, sizeof trouble) == (ssize_t)sizeof trouble) {
     errno = trouble.error;
-    return fail_sys(&ex->fail, trouble.cgroup ? "write" : "execve", trouble.cgroup ? "cgroup.procs" : program->path);
+    if (trouble.where == IN_CGROUP) return fail_sys(&ex->fail, "write", "cgroup.procs");
+    return fail_sys(&ex->fail, trouble.where == IN_MOUNTS ? "unshare" : "execve", program->path);
   }
   output_drain(out);
   output_drain(err);

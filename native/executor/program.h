@@ -2,6 +2,7 @@
 #ifndef BERTH_PROGRAM_H
 #define BERTH_PROGRAM_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "executor.h"
@@ -17,6 +18,7 @@ struct program {
   size_t n_fds;        /* at most PROGRAM_FDS */
   const int *cgroups;  /* of each cgroup that it is in from its first instruction on, cgroup.procs */
   size_t n_cgroups;
+  bool own_mounts;     /* in a mount namespace of its own, which follows ours */
 };
 
 /* Runs it with `input` as its standard input and nothing else of ours but `fds`. 0, or -1 (fail set) where its status is not 0: with the last line

@@ -48,7 +48,8 @@ static int run_in(struct executor *ex, const struct op_run *op, const int *cgrou
   if (input < 0) return fail_sys(&ex->fail, "open", "/dev/null");
   if (handed_over(ex, op->slots, fds) != 0) return -1;
   const struct program program = {.path = path, .argv = argv, .envp = envp, .cwd = cwd, .timeout_ms = op->timeout_ms, .fds = fds,
-                                  .n_fds = op->slots.count, .cgroups = cgroups, .n_cgroups = op->cgroups.count};
+                                  .n_fds = op->slots.count, .cgroups = cgroups, .n_cgroups = op->cgroups.count,
+                                  .own_mounts = (op->flags & RUN_OWN_MOUNTS) != 0};
   return program_run(ex, &program, input);
 }
 

@@ -6,7 +6,7 @@ import type { CgroupDir } from '../cgroup/path.ts'
 import type { Results, RunStep } from '../controller/types.ts'
 import { BerthError } from '../errors.ts'
 import { Namespaces } from '../plan/namespaces.ts'
-import { DIR_FLAGS, OP_FLAGS, type Op, type Plan, READ_FLAGS } from '../plan/ops.ts'
+import { DIR_FLAGS, OP_FLAGS, type Op, type Plan, READ_FLAGS, RUN_FLAGS } from '../plan/ops.ts'
 import { checkRestorable } from '../plan/restore.ts'
 import type { Confinement } from '../policy/types.ts'
 import type { Spec } from '../spec/types.ts'
@@ -144,7 +144,17 @@ export const dump = async (step: RunStep, input: DumpInput): Promise<void> => {
       directory(images),
       directory(work),
       // However long it takes to write the memory that there is.
-      { op: 'run', path: criu, args, env: CRIU_ENV, cwd: work, cgroups: [], slots: [], timeoutMs: 0 },
+      {
+        op: 'run',
+        path: criu,
+        args,
+        env: CRIU_ENV,
+        cwd: work,
+        cgroups: [],
+        slots: [],
+        timeoutMs: 0,
+        flags: RUN_FLAGS.ownMounts,
+      },
       ...(options.preDump ? [] : writeImage({ dir: images, descriptors: seen.descriptors, outside })),
     ])
   } catch (error) {

@@ -20,6 +20,17 @@ export const causeOf = (log: string): string | undefined => {
   return undefined
 }
 
+/** What CRIU does not say itself. */
+const ADVICE: readonly (readonly [RegExp, string])[] = [
+  [/^Can't get rlimit \d+: Operation not permitted/, 'of processes of other users than root it needs CAP_SYS_RESOURCE'],
+  [/^File .* has bad size/, 'a regular file that is given has to be as long as it was at the checkpoint'],
+]
+
+export const adviceOn = (cause: string): string => {
+  const advice = ADVICE.find(([pattern]) => pattern.test(cause))?.[1]
+  return advice === undefined ? '' : `: ${advice}`
+}
+
 /** The error with what the log says, where it is CRIU that failed. */
 export const explained = async (
   step: RunStep,
@@ -34,6 +45,6 @@ export const explained = async (
     { op: 'tail', path: log, max: TAIL, flags: READ_FLAGS.missingOk, opFlags: OP_FLAGS.tolerate },
   ])
   const cause = causeOf(results.text(0) ?? '')
-  const why = cause === undefined ? error.message : `criu ${verb}: ${cause}`
+  const why = cause === undefined ? error.message : `criu ${verb}: ${cause}${adviceOn(cause)}`
   return new BerthError('failed', `${why}${hint} (its log: ${log})`, { op: 'run', subject: log, cause: error })
 }

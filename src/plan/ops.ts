@@ -72,6 +72,9 @@ export const ACCESS = { execute: 1, write: 2 } as const
 export const CHDIR_FLAGS = { make: 1 } as const
 export const KILL_FLAGS = { missingOk: 1, group: 2 } as const
 
+/** `ownMounts`: what it mounts is gone with it, in a mount namespace that follows ours. */
+export const RUN_FLAGS = { ownMounts: 1 } as const
+
 /** Which report of the process `resume` waits for. */
 /** `listener`: its filter is in force; the descriptor is that of seccomp_unotify(2). */
 export const REPORTS = { sync: 1, parked: 2, exec: 3, listener: 4 } as const
@@ -408,8 +411,8 @@ export const OPS = {
   signal: op(182, { key: 'str', signal: 'u32' }),
   /**
    * Runs a program to its end in the directory `cwd`, with /dev/null as its standard input and the descriptors of `slots` from 3 on, in these
-   * cgroups (directories) from its first instruction; killed after `timeoutMs` (0: never). A status other than 0 is an error with the end
-   * of what it wrote.
+   * cgroups (directories) from its first instruction; killed after `timeoutMs` (0: never); `flags`: RUN_FLAGS. A status other than 0 is an
+   * error with the end of what it wrote.
    */
   run: op(170, {
     path: 'str',
@@ -419,6 +422,7 @@ export const OPS = {
     cgroups: 'strs',
     slots: 'u32s',
     timeoutMs: 'u32',
+    flags: 'u32',
   }),
   /**
    * Takes over a process that a program has left behind: that whose pid it wrote to `pidFile`, and whose parent is this process's parent by

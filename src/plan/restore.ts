@@ -18,7 +18,7 @@ import { poststopPlan } from './lifecycle.ts'
 import { PROPAGATION } from './mount-options.ts'
 import { cleanDestination } from './mounts.ts'
 import { CLONE_FLAGS, Namespaces } from './namespaces.ts'
-import { DIR_FLAGS, KILL_FLAGS, OP_FLAGS, type Op, type Plan, READ_FLAGS } from './ops.ts'
+import { DIR_FLAGS, KILL_FLAGS, OP_FLAGS, type Op, type Plan, READ_FLAGS, RUN_FLAGS } from './ops.ts'
 
 export const RESTORE_LOG = 'restore.log'
 
@@ -208,6 +208,8 @@ export const compileRestore = (input: RestoreInput): Compiled => {
       cgroups: cgroups.born,
       slots: given.map(({ slot }) => slot),
       timeoutMs: 0,
+      // It mounts cgroups for itself, which would stay where it is killed.
+      flags: RUN_FLAGS.ownMounts,
     },
     { op: 'adopt', key, pidFile },
     ...closeRoot(root),

@@ -6,7 +6,7 @@ import { join } from 'node:path'
 import { after, afterEach, before as beforeAll, beforeEach, describe, it } from 'node:test'
 import { containerd } from '../../shim/proto/messages.gen.js'
 import { RpcError } from '../../shim/ttrpc/status.ts'
-import { criu, noCriu } from '../harness/criu.ts'
+import { criu, noCriu, removeMountRoots } from '../harness/criu.ts'
 import { controllerPids, nothingLeft, snapshot, until } from '../harness/host.ts'
 import { closeClients, eventsSocket, Image, Task } from '../harness/life.ts'
 import { Daemon } from '../harness/shim.ts'
@@ -170,5 +170,6 @@ describe('checkpoint calls', { skip: noCriu }, () => {
     process.kill(connected.shimPid, 'SIGKILL')
     assert.ok((await lost) instanceof Error)
     await daemon.delete('new')
+    removeMountRoots()
   })
 })

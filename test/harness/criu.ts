@@ -1,6 +1,6 @@
 /** CRIU for tests: the host's where it is new enough, else Debian's newest, unpacked into a directory of its own. */
 import { execFileSync, spawnSync } from 'node:child_process'
-import { existsSync, writeFileSync } from 'node:fs'
+import { existsSync, readdirSync, rmdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { notHere } from './bundle.ts'
 import { root } from './host.ts'
@@ -39,6 +39,11 @@ const lacking = (path: string): string | false => {
 /** Why tests of checkpoints can't run here, or false. */
 export const noCriu: string | false =
   notHere || (criu === undefined ? `needs CRIU ${LEAST} or newer (Debian's package criu)` : lacking(criu))
+
+/** What CRIU leaves behind where it is killed: an empty directory that it has mounted on, in a namespace that is gone. */
+export const removeMountRoots = (): void => {
+  for (const name of readdirSync('/tmp')) if (name.startsWith('.criu.mntns.')) rmdirSync(join('/tmp', name))
+}
 
 /**
  * A program that executes another where CRIU lies in one of the usual places, by a mount of its own: a shim is told of no other. Made in

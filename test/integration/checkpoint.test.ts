@@ -1,20 +1,33 @@
 /** checkpoint and restore on the command line, with the CRIU that there is. */
 import assert from 'node:assert/strict'
-import { type ChildProcess, spawn } from 'node:child_process'
-import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { type ChildProcess, execFileSync, spawn, spawnSync } from 'node:child_process'
+import {
+  chmodSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs'
 import { tmpdir } from 'node:os'
-import { join } from 'node:path'
+import { dirname, join } from 'node:path'
 import { afterEach, beforeEach, describe, it } from 'node:test'
-import { Bundle, type Config, notHere } from '../harness/bundle.ts'
-import { criu, noCriu } from '../harness/criu.ts'
+import { Bundle, type Config, makeRootfs, notHere } from '../harness/bundle.ts'
+import { criu, noCriu, removeMountRoots } from '../harness/criu.ts'
 import { binary, nothingLeft, snapshot, until } from '../harness/host.ts'
-import { berth } from '../harness/run.ts'
+import { berth, run } from '../harness/run.ts'
 
 const id = `checkpoint-${process.pid}`
 const other = `${id}-2`
 
 /** Counts in its memory, into a file of the host's that it keeps open, and to its output. */
 const COUNTER = 'exec 3>>/data/counts; n=0; while :; do n=$((n+1)); echo $n >&3; echo out $n; usleep 50000; done'
+
+/** CRIU takes CAP_SYS_RESOURCE to read the limits of other users' processes. */
+const maySeeLimits = (): boolean =>
+  (BigInt(`0x${/^CapEff:\t(.*)$/m.exec(readFileSync('/proc/self/status', 'utf8'))?.[1]}`) & (1n << 24n)) !== 0n
 
 describe('checkpoint', { skip: noCriu }, () => {
   let before: Set<string>
@@ -114,6 +127,45 @@ describe('checkpoint', { skip: noCriu }, () => {
     await until('stopped', async () => (await stateOf(other)).status === 'stopped')
   })
 
+  it('what confines the processes is as it was: user, capabilities, filter, limits, masks', async () => {
+    mkdirSync(join(dir, 'data/hidden'))
+    writeFileSync(join(dir, 'data/hidden/x'), 'secret')
+    const confine = (config: Config) => {
+      const user = maySeeLimits() ? 1000 : 0
+      config.process.user = { uid: user, gid: user, additionalGids: [7] }
+      config.process.noNewPrivileges = true
+      config.process.rlimits = [{ type: 'RLIMIT_NOFILE', soft: 100, hard: 200 }]
+      config.process.capabilities = { bounding: ['CAP_KILL', 'CAP_CHOWN'], permitted: ['CAP_KILL'], effective: [] }
+      config.linux.maskedPaths.push('/data/hidden')
+      config.linux.seccomp = {
+        defaultAction: 'SCMP_ACT_ALLOW',
+        syscalls: [{ names: ['mkdir', 'mkdirat'], action: 'SCMP_ACT_ERRNO', errnoRet: 5 }],
+      }
+      const script = 'n=0; while :; do n=$((n+1)); cat /proc/self/status /proc/self/limits >/tmp/new'
+      config.process.args[2] = `${script}; mkdir /tmp/d 2>>/tmp/new; ls /data/hidden >>/tmp/new; mv /tmp/new /tmp/seen; done`
+      config.mounts.push({ destination: '/tmp', type: 'tmpfs', options: ['mode=1777'] })
+    }
+    using bundle = counter(confine)
+    chmodSync(join(bundle.dir, 'rootfs'), 0o755)
+    await detached('run', '-d', '--bundle', bundle.dir, id)
+    /** What the container says of itself, without what a process has of its own. */
+    const seen = async (): Promise<string> => {
+      const { pid } = await stateOf(id)
+      const file = `/proc/${pid}/root/tmp/seen`
+      rmSync(file, { force: true })
+      await until('it says it anew', () => existsSync(file))
+      const lines = readFileSync(file, 'utf8').split('\n')
+      return lines.filter((line) => /^(Uid|Gid|Groups|NoNewPrivs|Seccomp|Cap|Max open|mkdir|x)/.test(line)).join('\n')
+    }
+    const was = await seen()
+    for (const line of [/^Seccomp:\t2$/m, /^Max open files +100 +200 /m, /^mkdir: .*Input\/output error$/m])
+      assert.match(was, line)
+    assert.doesNotMatch(was, /^x$/m)
+    await well('checkpoint', '--image-path', images(), id)
+    await detached('restore', '-d', '--image-path', images(), '--bundle', bundle.dir, id)
+    assert.equal(await seen(), was)
+  })
+
   it('one that is left running runs on, paused or not, and each of its images is whole', async () => {
     using bundle = counter()
     await detached('run', '-d', '--bundle', bundle.dir, id)
@@ -196,6 +248,23 @@ describe('checkpoint', { skip: noCriu }, () => {
     assert.match(lines[3] ?? '', /^poststop "status":"stopped"/)
   })
 
+  it('a launcher that is killed over a restore leaves nothing that delete --force does not find', async () => {
+    using bundle = counter()
+    await detached('run', '-d', '--bundle', bundle.dir, id)
+    await until('it counts', () => counts().length > 1)
+    await well('checkpoint', '--image-path', images(), id)
+    const restore = ['restore', '-d', '--image-path', images(), '--bundle', bundle.dir, id]
+    const child = spawn(binary, ['--criu', criu ?? '', ...restore], { stdio: 'ignore' })
+    const ended = new Promise((resolve) => child.on('exit', resolve))
+    const log = `/run/berth/${id}/criu.work/restore.log`
+    await until('CRIU is at work', () => existsSync(log))
+    child.kill('SIGKILL')
+    await ended
+    await well('delete', '--force', id)
+    await nothingLeft(before)
+    removeMountRoots()
+  })
+
   it('errors say what CRIU says, and leave the container as it was, or nothing', async () => {
     // An open file that has been removed is written down only up to a size.
     const script = 'dd if=/dev/zero of=/dev/shm/x bs=1M count=2; exec 3</dev/shm/x; rm /dev/shm/x; exec sleep 1000'
@@ -213,6 +282,60 @@ describe('checkpoint', { skip: noCriu }, () => {
     for (const name of ['inventory.img', 'pstree.img']) writeFileSync(join(dir, 'broken', name), 'no image')
     await refused(/criu restore: .*its log/, 'restore', ...made, '--image-path', join(dir, 'broken'), id)
     await refused(/does not exist/, 'state', id)
+  })
+})
+
+const noLandlock =
+  notHere === false &&
+  /Landlock.*MISSING|missing +Landlock/i.test(spawnSync(binary, ['doctor'], { encoding: 'utf8' }).stdout)
+    ? 'needs Landlock'
+    : false
+
+/** For its own checks it wants CRIU on its PATH; the runtime is told by a flag where that is. */
+const podman = '/usr/bin/podman'
+const noPodman = noCriu || (existsSync(podman) ? false : 'needs podman')
+
+describe('checkpoint, by podman', { skip: noPodman }, () => {
+  it('a container goes on, and in another one from an exported checkpoint', async () => {
+    const dir = mkdtempSync(join(tmpdir(), 'berth-podman-'))
+    const storage = ['--root', `${dir}/root`, '--runroot', `${dir}/run`, '--cgroup-manager', 'cgroupfs']
+    const runtime = ['--runtime', binary, '--runtime-flag', `criu=${criu}`, '--events-backend', 'none']
+    const env = { ...process.env, PATH: `${dirname(criu ?? '')}:${process.env.PATH}` }
+    const cli = async (...args: string[]) => {
+      const done = await run(podman, [...storage, ...runtime, ...args], { env })
+      assert.equal(done.code, 0, done.stderr)
+      return done.stdout
+    }
+    const counts = () => readFileSync(`${dir}/data/counts`, 'utf8').trim().split('\n').map(Number)
+    try {
+      mkdirSync(`${dir}/data`)
+      writeFileSync(`${dir}/data/counts`, '')
+      makeRootfs(`${dir}/rootfs`)
+      execFileSync('sh', ['-c', `tar -C ${dir}/rootfs -c . | ${podman} ${storage.join(' ')} import -q - bb`])
+      // Without CAP_SYS_RESOURCE podman's default limits could not be set.
+      const limits = ['--ulimit', 'nofile=1024:1024', '--ulimit', 'nproc=1024:1024', '--network', 'none']
+      await cli('run', '-d', '--name', 'one', ...limits, '-v', `${dir}/data:/data`, 'bb', '/bin/sh', '-c', COUNTER)
+      await until('it counts', () => counts().length > 3)
+      await cli('container', 'checkpoint', 'one')
+      assert.match(await cli('ps', '-a', '--format', '{{.Status}}'), /^Exited/)
+      const first = counts().length
+      await cli('container', 'restore', 'one')
+      await until('it counts on', () => counts().length > first + 3)
+      await cli('container', 'checkpoint', '--export', `${dir}/checkpoint.tar`, 'one')
+      const second = counts().length
+      await cli('rm', 'one')
+      await cli('container', 'restore', '--import', `${dir}/checkpoint.tar`, '--name', 'two')
+      await until('it counts on in another', () => counts().length > second + 3)
+      assert.deepEqual(
+        counts(),
+        counts().map((_, index) => index + 1),
+      )
+      await until('it is heard', async () => (await cli('logs', 'two')).includes(`out ${second + 2}\n`))
+    } finally {
+      await run(podman, [...storage, ...runtime, 'rm', '-af', '-t', '0'], { env })
+      execFileSync('sh', ['-c', `umount -R ${dir}/root/overlay 2>/dev/null; true`])
+      rmSync(dir, { recursive: true, force: true })
+    }
   })
 })
 
@@ -241,6 +364,16 @@ describe('checkpoint, refused', { skip: notHere }, () => {
     const node = ['--config', join(bundle.dir, 'node.json')]
     await refused(/which .*node\.json names, can not be executed: install CRIU/, ...node, 'checkpoint', id)
     await refused(/node\.json names/, ...node, 'restore', '--bundle', bundle.dir, `${id}-2`)
+  })
+
+  it('a policy that Landlock enforces, which a restore could not', { skip: noLandlock }, async () => {
+    using bundle = new Bundle(['/bin/sleep', '1000'], (config) => {
+      const files = { execute: ['/bin'], read: ['/etc'], write: ['/tmp', '/dev/null'] }
+      config.annotations = { 'io.berth.policy.inline': JSON.stringify({ files }) }
+    })
+    const done = await berth(['run', '-d', '--bundle', bundle.dir, id])
+    assert.equal(done.code, 0, done.stderr)
+    await refused(/checkpoint: the container has a policy that Landlock enforces/, 'checkpoint', id)
   })
 
   it('what no restore could bring back', async () => {

@@ -4,7 +4,7 @@ import { test } from 'node:test'
 import { cgroupDirs } from '../../src/cgroup/path.ts'
 import { descriptorName, hostMounts, outsideMounts, sourceOf } from '../../src/criu/external.ts'
 import type { Image } from '../../src/criu/image.ts'
-import { causeOf } from '../../src/criu/log.ts'
+import { adviceOn, causeOf } from '../../src/criu/log.ts'
 import { both, type CriuOptions, readOptions, sharedArguments } from '../../src/criu/options.ts'
 import { compileRestore, type RestoreSource } from '../../src/plan/restore.ts'
 import type { Spec } from '../../src/spec/types.ts'
@@ -62,6 +62,8 @@ test('the cause of a failure is the first error that is one', () => {
   ].join('\n')
   assert.equal(causeOf(log), "Can't lookup mount=223 for fd=1 path=/out")
   assert.equal(causeOf('(00.1) fine\n'), undefined)
+  assert.match(adviceOn("Can't get rlimit 0: Operation not permitted"), /^: .*CAP_SYS_RESOURCE/)
+  assert.equal(adviceOn('else'), '')
 })
 
 test('options: a restore is told what the dump was, and what it is asked for', () => {
