@@ -5,6 +5,7 @@ import { BerthError } from '../errors.ts'
 import { idField } from '../plan/facts.ts'
 import { OP_FLAGS, type Op, type Plan, READ_FLAGS } from '../plan/ops.ts'
 import { type ContainerPaths, containerPaths, INIT_KEY, MAX_CONFIG } from './layout.ts'
+import { namespacesWith } from './of-containerd.ts'
 import { type ContainerState, decodeState } from './state.ts'
 import { deriveStatus, type Status } from './status.ts'
 
@@ -107,7 +108,7 @@ export const need = async (
   options?: InspectOptions,
 ): Promise<Container & { readonly state: ContainerState }> => {
   const container = await inspect(step, root, id, options)
-  if (container === undefined) throw notFound(id)
+  if (container === undefined) throw notFound(id, await namespacesWith(step, root, id))
   const { state } = container
   if (state === undefined)
     throw new BerthError('state', `container "${id}" is still being created (if that was cut off: delete --force)`)
@@ -119,8 +120,12 @@ const foreign = (id: string, dir: string, owner: number, self: number): BerthErr
     subject: dir,
   })
 
-export const notFound = (id: string): BerthError =>
-  new BerthError('not-found', `container "${id}" does not exist`, { subject: id })
+/** `namespaces`: of containerd, where there is one of this id. */
+export const notFound = (id: string, [namespace]: readonly string[] = []): BerthError => {
+  const instead =
+    namespace === undefined ? '' : `: it is containerd's, use ctr --namespace ${namespace} task (berth list --all)`
+  return new BerthError('not-found', `container "${id}" does not exist${instead}`, { subject: id })
+}
 
 /** A state file that can't be read stands in the way of its own container only, not of the list of all. */
 const decode = (bytes: Uint8Array, paths: ContainerPaths, tolerant: boolean): ContainerState | undefined => {

@@ -316,6 +316,30 @@ test('list and ps', async () => {
   assert.deepEqual(Object.keys(entry), ['ociVersion', 'id', 'pid', 'status', 'bundle', 'rootfs', 'created', 'owner'])
   await fails(host, ['list', '-f', 'xml'], 2, /expected table or json/)
 
+  // A shim's: one that runs, one whose pid is another's by now, and records that can't be read.
+  const shims = `${ROOT}/.shim/0123456789abcdef`
+  const task = (pid: number, status: string, start: string) => ({ bundle: `/b${pid}`, status, process: { pid, start } })
+  const tasks = { a: task(1234, 'paused', String(host.init.start)), b: task(1234, 'running', '1') }
+  for (const dir of [
+    `${ROOT}/.shim`,
+    shims,
+    `${shims}/ns`,
+    `${shims}/ns/a`,
+    `${shims}/ns/b`,
+    `${shims}/other`,
+    `${shims}/other/c`,
+  ])
+    host.dirs.add(dir)
+  host.put(`${shims}/ns/a/record`, JSON.stringify({ version: 1, tasks }))
+  host.put(`${shims}/other/c/record`, '{')
+  assert.equal(await ok(host, 'list', '--all', '--quiet'), 'half\nx\na\nb\n')
+  assert.deepEqual(JSON.parse(await ok(host, 'list', '--all', '--format', 'json')).slice(1), [
+    { id: 'a', namespace: 'ns', pid: 1234, status: 'paused', bundle: '/b1234' },
+    { id: 'b', namespace: 'ns', pid: 0, status: 'stopped', bundle: '/b1234' },
+  ])
+  assert.match(await ok(host, 'list', '--all'), /CONTAINERD\nx .* -\na {2}.* ns\nb {2}.* ns\n$/s)
+  await fails(host, ['state', 'b'], 1, /container "b" does not exist: it is containerd's, use ctr --namespace ns task/)
+
   const { cgroupPaths } = JSON.parse(host.text(`${ROOT}/x/state.json`) ?? '')
   host.dirs.add(cgroupPaths[0])
   host.put(`${cgroupPaths[0]}/cgroup.procs`, '1234\n')
