@@ -14,13 +14,13 @@
 #include "journal.h"
 #include "messages.h"
 
-/* How long to keep trying to reach a controller, and how often, before what waits is given up (trap 5). */
+/* How long to keep trying to reach a controller that says a word, and how often, before what waits is given up (trap 5). */
 #define CONNECT_TRIES 60
 #define CONNECT_RETRY_MS 100
 /* How long a controller that was reached may take to say its first word: many times what a busy host needs to boot one. One that takes
  * longer hangs, or is stopped, for whoever else would ask it too. */
 #define WELCOME_MS 10000
-/* Strikes of a request since it last got a step further: from STRIKES_OWN on it gets a controller of its own, so that others no longer
+/* Strikes of a request, controllers that ended while they had it, since it last got a step further: from STRIKES_OWN on it gets a controller of its own, so that others no longer
  * suffer from it; from STRIKES_LAST on a fixed error. Far enough apart that a request outlives somebody who kills every controller
  * as fast as they boot: own ones boot no faster. */
 #define STRIKES_OWN 20
@@ -156,7 +156,6 @@ static void link_up(struct link *l, int fd) {
   struct agent *a = l->agent;
   l->connecting = false;
   l->fd = fd;
-  a->failed_connects = 0;
   l->welcome_by = now() + WELCOME_MS;
   arm_timer(a);
   struct epoll_event e = {.events = EPOLLIN, .data.ptr = l};
@@ -190,7 +189,7 @@ static void connect_failed(struct agent *a, int error) {
   }
   a->failed_connects = 0;
   char why[160];
-  (void)snprintf(why, sizeof why, "no controller could be started: %s", strerror(error));
+  (void)snprintf(why, sizeof why, "no controller could be started: %s", error == ECONNRESET ? "each ended before its first word" : strerror(error));
   for (struct request *r = a->first, *next; r; r = next) {
     next = r->next;
     if (wants_controller(r) && !r->link) give_up(a, r, why);
@@ -247,13 +246,16 @@ static void break_link(struct link *l) {
   if (l->broken) return;
   l->broken = true;
   struct agent *a = l->agent;
+  /* One that ended in its boot had not looked at any request yet. */
+  bool silent = l->welcome_by != 0;
   for (struct request *r = a->first, *next; r; r = next) {
     next = r->next;
     if (r->link != l) continue;
     r->link = NULL;
     for (struct step *s = r->steps; s; s = s->next) s->asked = false;
-    if (!r->parked && ++r->strikes >= STRIKES_LAST) give_up(a, r, "every controller ended while it served this request");
+    if (!silent && !r->parked && ++r->strikes >= STRIKES_LAST) give_up(a, r, "every controller ended while it served this request");
   }
+  if (silent) connect_failed(a, ECONNRESET);
 }
 
 /* What waits for a controller that has not said a word is not to blame, and would wait no less for the next. */
@@ -390,6 +392,7 @@ static void read_link(struct link *l) {
     else if (ok) ok = f.type == MSG_WELCOME;
     if (l->welcome_by) {
       l->welcome_by = 0;
+      l->agent->failed_connects = 0;
       arm_timer(l->agent);
     }
     if (!ok) {

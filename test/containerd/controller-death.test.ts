@@ -134,8 +134,8 @@ describe('controllers that end', { skip: notHere }, () => {
       how: 'exits',
       breakIt: () => installation.replaceNode('/bin/false'),
       mendIt: () => installation.restoreNode(),
-      message: 'berth: every controller ended while it served this request',
-      seconds: 0,
+      message: 'berth: no controller could be started: each ended before its first word',
+      seconds: 6,
     },
     {
       how: 'hangs',
