@@ -91,7 +91,7 @@ export const PARTS: Readonly<Record<string, KernelFeature>> = {
   'PIDFD_GET_INFO with PIDFD_INFO_EXIT': {
     since: '6.15',
     use: 'the exit status of a process that somebody else reaped',
-    without: '/proc/PID/stat, if it is read before; else the status is 255',
+    without: '/proc/PID/stat, if it is read before; else the status is 255, 137 under containerd',
   },
 }
 
