@@ -11,7 +11,7 @@ import { root, shimBinary, until } from '../harness/host.ts'
 const SHIMS = '/berth-shims'
 const HANDLERS = {
   file: join(root, 'test/fixtures/handler.toml'),
-  inline: `IoUid=1000;ShimCgroup="${SHIMS}";NoNewKeyring=true`,
+  inline: `IoUid=1000;IoGid=1000;ShimCgroup="${SHIMS}";NoNewKeyring=true`,
   systemd: 'SystemdCgroup=true',
   typo: 'SystemdCgroups=true',
   foreign: 'BinaryName="crun"',
@@ -19,7 +19,7 @@ const HANDLERS = {
   nogroup: 'ShimCgroup="/berth-nowhere"',
 } as const
 /** runc's name with this shim for it: options of runc's own type. */
-const NAMESAKE = `namesake=io.containerd.runc.v2@${shimBinary}=BinaryName="runc";IoUid=1000;NoNewKeyring=true;ShimCgroup="${SHIMS}"`
+const NAMESAKE = `namesake=io.containerd.runc.v2@${shimBinary}=BinaryName="runc";IoUid=1000;IoGid=1000;NoNewKeyring=true;ShimCgroup="${SHIMS}"`
 type Handler = keyof typeof HANDLERS
 
 for (const version of versions)
@@ -47,10 +47,11 @@ for (const version of versions)
     const skip = version === '1.6' ? 'containerd 1.6 does not pass them on' : false
 
     const applied = async (pod: Pod): Promise<void> => {
-      const container = await pod.start("stat -L -c 'owner %u' /dev/stdout; grep -c . /proc/keys; sleep 1000")
+      const container = await pod.start("stat -L -c 'owner %u:%g' /dev/stdout; grep -c . /proc/keys; sleep 1000")
       await until('its log', () => container.log().length > 1)
       const [owner] = container.log().map(({ text }) => text)
-      assert.equal(owner, 'owner 1000')
+      // the user is the process's own, as with runc
+      assert.equal(owner, 'owner 0:1000')
       const [monitor] = host.monitors(pod)
       const where = readFileSync(`/proc/${monitor}/cgroup`, 'utf8').split('\n')
       for (const controller of ['pids', 'memory'])

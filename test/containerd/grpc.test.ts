@@ -111,7 +111,7 @@ describe('one socket', { skip: notHere }, () => {
     assert.deepEqual(theirs, [5, 'container not created: not found'])
     await assert.rejects(call('Nonsense', unknown), { code: 12 })
     await assert.rejects(call('State', unknown, 'other'), { code: 12 })
-    await assert.rejects(call('State', Uint8Array.of(10, 99)), { code: 3 })
+    await assert.rejects(call('State', Uint8Array.of(10, 99)), { code: 13 })
 
     await mine.create(image)
     // Parked on a connection of gRPC while its controller and the shared one are killed: only the first costs it its answer.

@@ -20,7 +20,8 @@ describe('podman', { skip }, () => {
     const client = [program, ...storage, '--runtime', runtime === 'berth' ? binary : runtime]
     return {
       client,
-      cli: (args, options) => run(program, [...client.slice(1), ...args], options),
+      // conmon leaves a file where it is when a container runs out of memory
+      cli: (args, options) => run(program, [...client.slice(1), ...args], { cwd: dir, ...options }),
       image: 'bb',
       // no CAP_SYS_RESOURCE on some hosts: podman's default ulimits would raise the hard limits
       options: ['--network', 'none', '--ulimit', 'nofile=1024:1024', '--ulimit', 'nproc=1024:1024'],
