@@ -123,7 +123,7 @@ sanitized: build/san/bin/berth
 	BERTH_BIN=$(CURDIR)/build/san/bin $(NODE) --test --test-timeout=120000 --test-concurrency=1 \
 	  test/integration/lifecycle.test.ts test/integration/hooks.test.ts test/integration/mounts.test.ts test/integration/idmap.test.ts \
 	  test/integration/namespaces.test.ts test/integration/policy.test.ts test/integration/properties.test.ts test/integration/seccomp-notify.test.ts \
-	  test/containerd/shim.test.ts test/security/parked.test.ts test/security/S25-pod-mates.test.ts
+	  test/containerd/shim.test.ts test/containerd/stdio.test.ts test/containerd/logger.test.ts test/security/parked.test.ts test/security/S25-pod-mates.test.ts
 	@! ls /tmp/berth-sanitizer.* 2>/dev/null || { cat /tmp/berth-sanitizer.*; exit 1; }
 conformance: all
 	$(NODE) test/conformance/run.ts

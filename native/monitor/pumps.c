@@ -159,13 +159,10 @@ static bool pump_move(struct pump *p, size_t budget) {
   switch (done) {
     case AT_END: pump_end(p); return false;
     case NOTHING_TAKEN: wait_for_taker(p); return true;
-    case NOTHING_THERE:
-      wait_for_source(p);
-      if (on_idle) on_idle();
-      return true;
-    case MOVED: break; /* there may be more: the next event says so */
+    case NOTHING_THERE: wait_for_source(p); break;
+    case MOVED: break; /* there may be more: the next event says so, of the end that is watched now */
   }
-  wait_for_source(p);
+  if (on_idle) on_idle();
   return true;
 }
 
@@ -193,14 +190,16 @@ void pump_process_ended(const char *key) {
     linger_on(p);
   }
 }
+/* One splice takes what is there: a second one would find nothing, and then a third call has to say why. */
+static void ready(struct pump *p) { (void)pump_move(p, p->pipes ? 1 : TURN); }
 
 static void from_ready(struct source *s, uint32_t events) {
   (void)events;
-  (void)pump_move((struct pump *)((char *)s - offsetof(struct pump, from)), TURN);
+  ready((struct pump *)((char *)s - offsetof(struct pump, from)));
 }
 static void to_ready(struct source *s, uint32_t events) {
   (void)events;
-  (void)pump_move((struct pump *)((char *)s - offsetof(struct pump, to)), TURN);
+  ready((struct pump *)((char *)s - offsetof(struct pump, to)));
 }
 
 static int nonblocking(int fd) {

@@ -158,7 +158,7 @@ describe('stdio', { skip: notHere }, () => {
     assert.equal(await one.wait('e'), 0)
     await until('the exit event', () => on.events.of('one').includes('/tasks/exit'))
     await one.delete('e')
-    assert.ok(performance.now() - started < 5000)
+    assert.ok(performance.now() - started < 9000, 'less than Delete gives output that comes')
     assert.match((await out.rest()).toString(), /^done\n(more\n)*$/)
     // Of the exec's processes but the first is left.
     await until('the other has ended', async () => {

@@ -54,14 +54,18 @@ export class End implements Disposable {
   /** Everything up to the end, which is one only once somebody has written: a FIFO that nobody has opened yet has none either. */
   async rest(): Promise<Buffer> {
     const chunks: Buffer[] = []
-    await until('the end', () => {
-      for (;;) {
-        const chunk = this.read()
-        if (chunk === undefined) return false
-        if (chunk.length === 0) return chunks.length > 0
-        chunks.push(chunk)
-      }
-    })
+    await until(
+      'the end',
+      () => {
+        for (;;) {
+          const chunk = this.read()
+          if (chunk === undefined) return false
+          if (chunk.length === 0) return chunks.length > 0
+          chunks.push(chunk)
+        }
+      },
+      30_000,
+    )
     return Buffer.concat(chunks)
   }
   [Symbol.dispose](): void {

@@ -3,7 +3,7 @@ import assert from 'node:assert/strict'
 import { existsSync, readFileSync } from 'node:fs'
 import { afterEach, beforeEach, describe, it } from 'node:test'
 import { containerd } from '../../../shim/proto/messages.gen.js'
-import { leftOver, snapshot, until } from '../../harness/host.ts'
+import { hasEnded, leftOver, snapshot, until } from '../../harness/host.ts'
 import { closeClients, eventsSocket, Image, Task } from '../../harness/life.ts'
 import { Daemon } from '../../harness/shim.ts'
 
@@ -94,5 +94,22 @@ describe('the shim on cgroup v2', () => {
     await task.call('Shutdown', v2.ShutdownRequest.encode({ id }).finish())
     task.client.close()
     await daemon.delete(id)
+  })
+
+  it('is killed under running and paused containers, which live on until the delete call ends them', async () => {
+    const pids: number[] = []
+    for (const name of ['running', 'paused']) {
+      const task = await Task.start(daemon, name, image.config(['/bin/sleep', '1000']))
+      pids.push(await task.create(image))
+      await task.call('Start', v2.StartRequest.encode({ id: name }).finish())
+      if (name === 'paused') await task.call('Pause', v2.PauseRequest.encode({ id: name }).finish())
+      await daemon.stop(name, 'SIGKILL')
+    }
+    assert.deepEqual(pids.map(hasEnded), [false, false])
+    assert.match(readFileSync('/sys/fs/cgroup/berth-test-paused/cgroup.events', 'utf8'), /frozen 1/)
+    for (const [index, name] of ['running', 'paused'].entries()) {
+      const { pid, exitStatus } = v2.DeleteResponse.decode(await daemon.delete(name))
+      assert.deepEqual([pid, exitStatus], [pids[index], 137])
+    }
   })
 })
