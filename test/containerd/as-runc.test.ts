@@ -4,7 +4,7 @@
  */
 import assert from 'node:assert/strict'
 import { execFile, execFileSync } from 'node:child_process'
-import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdtempSync, readFileSync, rmdirSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { after, before, describe, it } from 'node:test'
@@ -12,7 +12,7 @@ import { promisify } from 'node:util'
 import { type Played, play, type Shim } from '../harness/compare.ts'
 import { noVersion } from '../harness/containerd.ts'
 import { type Difference, Differences, type Known, type Rewording } from '../harness/differences.ts'
-import { nothingLeft, root, shimBinary, snapshot } from '../harness/host.ts'
+import { leftOver, nothingLeft, root, shimBinary, snapshot } from '../harness/host.ts'
 import { atATime, closeClients, Image } from '../harness/life.ts'
 import { scenes } from '../harness/scenes/all.ts'
 import { SHELL } from '../harness/sequences.ts'
@@ -49,6 +49,15 @@ const rows = (): string[] => {
   return [...table.matchAll(/^\| ([^|]+) \|.*\|$/gm)].flatMap(([, name = '']) => (name.trim() === '' ? [] : [name]))
 }
 
+/** A shim of runc's that dies leaves its socket and its container's cgroups. */
+const clear = (things: readonly string[]): void => {
+  for (const thing of things.toSorted().reverse()) {
+    const [kind, path = ''] = thing.split(' ')
+    if (kind === 'cgroup') rmdirSync(path)
+    if (kind === 'socket') rmSync(path)
+  }
+}
+
 const noReference = noVersion('2.1') || (existsSync(DEBIAN) ? false : "needs Debian's containerd")
 
 describe('as runc', { skip: noReference }, () => {
@@ -60,8 +69,7 @@ describe('as runc', { skip: noReference }, () => {
   before(async () => {
     unpacked = mkdtempSync(join(tmpdir(), 'berth-reference-'))
     await promisify(execFile)(join(root, 'test/containerd/matrix'), ['provision', '2.1', unpacked])
-    const shims: Shim[] = [
-      { name: 'berth', binary: shimBinary },
+    const references: Shim[] = [
       { name: '1.6', binary: DEBIAN },
       { name: '2.1', binary: join(unpacked, 'pkg/usr/bin/containerd-shim-runc-v2') },
     ]
@@ -69,22 +77,26 @@ describe('as runc', { skip: noReference }, () => {
     using image = new Image()
     writeFileSync(join(image.dir, 'bin/orphan'), '#!/bin/nope\n', { mode: 0o755 })
     const config = image.config(SHELL)
+    const playAll = async (shims: readonly Shim[]): Promise<void> => {
+      const jobs = Object.entries(scenes).flatMap(([scene, sequence], number) =>
+        shims.map((shim) => ({ shim, scene, number, sequence })),
+      )
+      await atATime(jobs.length, 6, async (index) => {
+        const job = jobs[index]
+        if (job === undefined) return
+        const { shim, scene, number, sequence } = job
+        const one = await play(shim, number, sequence, image, config)
+        played.set(shim.name, (played.get(shim.name) ?? new Map()).set(scene, one))
+      })
+    }
     const pristine = snapshot()
-    const jobs = Object.entries(scenes).flatMap(([scene, sequence], number) =>
-      shims.map((shim) => ({ shim, scene, number, sequence })),
-    )
-    await atATime(jobs.length, 6, async (index) => {
-      const job = jobs[index]
-      if (job === undefined) return
-      const { shim, scene, number, sequence } = job
-      const one = await play(shim, number, sequence, image, config)
-      played.set(shim.name, (played.get(shim.name) ?? new Map()).set(scene, one))
-    })
-    // A shim of runc's that dies leaves its socket and its container's cgroups.
-    left = await nothingLeft(pristine, /^(socket|cgroup) /).then(
+    await playAll([{ name: 'berth', binary: shimBinary }])
+    left = await nothingLeft(pristine).then(
       () => '',
       (error: Error) => error.message,
     )
+    await playAll(references)
+    clear(leftOver(pristine))
   })
   after(() => {
     closeClients()

@@ -10,9 +10,9 @@ import type { Noted } from '../transcript.ts'
 
 export const SLEEP = ['/bin/sleep', '1000']
 
-/** How a call of the shim's binary failed. */
+/** How a call of the shim's binary failed, without what the reference logs beside it, with a newline or without. */
 export const failure = (error: { readonly code?: unknown; readonly stderr?: unknown }): string =>
-  `exit ${error.code}: ${String(error.stderr).trim().split('\n').at(-1)}`
+  `exit ${error.code}: ${String(error.stderr).replaceAll(/time="[^\n]*\n?/g, '').trim()}`
 
 /** A Delete of a task that was done. */
 const DELETED = /^Delete (?!\{"execId":"[^"]).* → \{/

@@ -137,5 +137,8 @@ export const startCall: Sequence = async ({ id, daemon, script }) => {
   daemon.bundle(id)
   const outcome = await daemon.start(id).then(() => 'an address', failure)
   script.note({ line: `start → ${script.text(outcome)}` })
+  // As containerd cleans up after a shim that died: it may do so before it can remove its socket.
   await daemon.stop(id)
+  await daemon.deserted()
+  await daemon.delete(id).catch(failure)
 }
