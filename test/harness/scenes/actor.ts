@@ -12,7 +12,9 @@ export const SLEEP = ['/bin/sleep', '1000']
 
 /** How a call of the shim's binary failed, without what the reference logs beside it, with a newline or without. */
 export const failure = (error: { readonly code?: unknown; readonly stderr?: unknown }): string =>
-  `exit ${error.code}: ${String(error.stderr).replaceAll(/time="[^\n]*\n?/g, '').trim()}`
+  `exit ${error.code}: ${String(error.stderr)
+    .replaceAll(/time="[^\n]*\n?/g, '')
+    .trim()}`
 
 /** A Delete of a task that was done. */
 const DELETED = /^Delete (?!\{"execId":"[^"]).* → \{/
