@@ -1,7 +1,8 @@
 /** What a pod's shim process costs: alone, with fifty tasks, under requests, and after them. */
 import assert from 'node:assert/strict'
-import { readFileSync } from 'node:fs'
-import { after, describe, it } from 'node:test'
+import { existsSync, readFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { afterEach, beforeEach, describe, it } from 'node:test'
 import { containerd } from '../../shim/proto/messages.gen.js'
 import { notHere } from '../harness/bundle.ts'
 import { nothingLeft, snapshot } from '../harness/host.ts'
@@ -16,13 +17,28 @@ const privateKb = (pid: number) =>
   Number(/Private_Dirty: +(\d+)/.exec(readFileSync(`/proc/${pid}/smaps_rollup`, 'utf8'))?.[1])
 
 describe('memory of a shim process', { skip: notHere }, () => {
-  after(closeClients)
+  const before = snapshot()
+  let daemon: Daemon
+  let image: Image
+  let events: ReturnType<typeof eventsSocket>
+  beforeEach(() => {
+    daemon = new Daemon()
+    image = new Image()
+    events = eventsSocket(daemon)
+  })
+  afterEach(async () => {
+    closeClients()
+    events.close()
+    // What a failure has left: the monitor goes by a signal, the containers by the delete call.
+    await daemon.stop('pod')
+    for (const id of ['pod', ...Array.from({ length: TASKS - 1 }, (_, i) => `m${i}`)])
+      if (existsSync(join(daemon.dir, id))) await daemon.delete(id)
+    daemon[Symbol.dispose]()
+    image[Symbol.dispose]()
+    await nothingLeft(before)
+  })
 
   it(`${TASKS} tasks, ${REQUESTS} requests`, async (t) => {
-    const before = snapshot()
-    const daemon = new Daemon()
-    const image = new Image()
-    const events = eventsSocket(daemon)
     const named = (id: string) => v2.StateRequest.encode({ id }).finish()
     const config = image.config(['/bin/sleep', '10000'])
     const start = async (id: string, type: string) => {
@@ -67,10 +83,6 @@ describe('memory of a shim process', { skip: notHere }, () => {
     assert.ok(most <= 1024)
     assert.ok(last <= one + 100)
     await end(sandbox)
-    events.close()
-    daemon[Symbol.dispose]()
-    image[Symbol.dispose]()
-    await nothingLeft(before)
   })
 })
 
