@@ -404,8 +404,8 @@ export const OPS = {
     situations: 'u32',
     guards: 'u32',
     quick: 'u32',
-    plan: 'plan',
     answer: 'tmpl',
+    plan: 'plan',
   }),
   /** Sends a signal to the process held under `key`; ESRCH where it has ended. */
   signal: op(182, { key: 'str', signal: 'u32' }),
