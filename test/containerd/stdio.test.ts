@@ -15,6 +15,15 @@ const { RuncOptions } = containerd.options
 const memoryOf = (pid: number): number =>
   Number(/^RssAnon:\s+(\d+) kB$/m.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))?.[1])
 
+/** '' where it has just ended. */
+const commandOf = (pid: number | undefined): string => {
+  try {
+    return readFileSync(`/proc/${pid}/cmdline`, 'utf8').replaceAll('\0', ' ').trim()
+  } catch {
+    return ''
+  }
+}
+
 describe('stdio', { skip: notHere }, () => {
   const on = stage()
 
@@ -162,10 +171,8 @@ describe('stdio', { skip: notHere }, () => {
     assert.match((await out.rest()).toString(), /^done\n(more\n)*$/)
     // Of the exec's processes but the first is left.
     await until('the other has ended', async () => {
-      const names = (await one.pids())
-        .filter((pid) => pid !== init)
-        .map((pid) => readFileSync(`/proc/${pid}/cmdline`, 'utf8').replaceAll('\0', ' ').trim())
-      return names.join() === 'sleep 1000'
+      const [pid, ...more] = (await one.pids()).filter((other) => other !== init)
+      return more.length === 0 && commandOf(pid) === 'sleep 1000'
     })
     await one.kill()
     await one.delete()
