@@ -19,11 +19,11 @@ interface Type {
 const typeOf = (method: string, kind: 'Request' | 'Response'): Type | undefined =>
   (v2 as unknown as Record<string, Type>)[`${method}${kind}`]
 
-/** A connection that ended while something was on its way. */
-const closed = (error: NodeJS.ErrnoException): RpcError => {
-  if (error.code === 'ECONNRESET' || error.code === 'EPIPE') return new RpcError(Code.unavailable, 'ttrpc: closed')
-  throw error
-}
+/** A connection that ended while something was on its way: however the kernel tells it. */
+const closed = (error: RpcError): RpcError =>
+  error.code === Code.unavailable && /ECONNRESET|EPIPE/.test(error.message)
+    ? new RpcError(Code.unavailable, 'ttrpc: closed')
+    : error
 
 export interface Noted {
   readonly line: string | (() => string)
@@ -63,7 +63,8 @@ export class Transcript {
       const line = () => `${shown} → ${this.shown(message ?? {})}`
       return { line, answer: message }
     } catch (error) {
-      const { code, message } = error instanceof RpcError ? error : closed(error as NodeJS.ErrnoException)
+      if (!(error instanceof RpcError)) throw error
+      const { code, message } = closed(error)
       return { line: () => `${shown} → ${code} ${this.text(message)}`, answer: undefined }
     }
   }

@@ -40,6 +40,7 @@ test('S22: annotations that could loosen what a container may do are in the list
 const CEILING = {
   files: { read: ['/etc'], write: ['/tmp'], execute: ['/bin'] },
   tcp: { connect: [443], bind: [443] },
+  network: { allow: ['tcp://10.0.0.0/8:443'], allowBind: ['8000-8080'] },
   scopes: { abstractSockets: true, signals: true },
   limits: { memory: 2 ** 30, processes: 100, openFiles: 100, cpus: 1 },
 }
@@ -51,6 +52,8 @@ const WIDER: Readonly<Record<string, string>> = {
   'files.execute': '/',
   'tcp.connect': '443;80',
   'tcp.bind': '0',
+  'network.allow': 'tcp://10.0.0.1:443; tcp://11.0.0.1:443',
+  'network.allowBind': '8000; 8079-8081',
   'scopes.abstractSockets': 'false',
   'scopes.signals': 'false',
   'limits.memory': '2G',
@@ -59,7 +62,7 @@ const WIDER: Readonly<Record<string, string>> = {
   'limits.cpus': '1.01',
 }
 /** Adds to what is denied. */
-const NARROWS_ONLY = ['files.deny']
+const NARROWS_ONLY = ['files.deny', 'network.deny', 'network.denyBind']
 
 test('S22: an annotation that would widen what the node allows is refused', { skip: notHere }, async () => {
   const known = [...Object.keys(WIDER), ...NARROWS_ONLY].map((name) => PREFIX + name)
