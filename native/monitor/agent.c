@@ -351,7 +351,7 @@ static bool on_commit(struct link *l, struct reader *body) {
   r->parked = true;
   journal_clear(r);
   buf_free(&r->body); /* never sent again */
-  if (is_report(r) || r->forgotten) remove_request(a, r);
+  if (is_report(r)) remove_request(a, r);
   for (uint32_t i = 0; i < c.events; i++) {
     struct span e = reader_bytes(&c.event);
     if (a->owner.event) a->owner.event(a->owner.owner, e.data, e.len);
@@ -368,7 +368,9 @@ static bool on_commit(struct link *l, struct reader *body) {
     remove_request(a, answered);
     a->owner.answer(a->owner.owner, to, payload.data, payload.len);
   }
-  if (a->owner.parked && find_request(a, c.id)) a->owner.parked(a->owner.owner, c.id);
+  r = find_request(a, c.id);
+  if (r && a->owner.parked) a->owner.parked(a->owner.owner, c.id);
+  if (r && r->forgotten) remove_request(a, r);
   if ((c.flags & COMMIT_LEAVE) && a->owner.leave) a->owner.leave(a->owner.owner);
   return true;
 }

@@ -31,6 +31,9 @@
 #define OUT_LIMIT (16u << 20)
 /* Connections at a time, so that descriptors are left for the work itself; others wait in the backlog. */
 #define CLIENTS_MAX 512
+/* Requests of connections that have gone and are still being worked on: where there are more, no connection is taken, so that who
+ * comes, asks and goes makes no longer queue than who stays. */
+#define ORPHANS_MAX 64
 #define ACCEPT_TURN 32
 
 struct client {
@@ -54,6 +57,7 @@ struct call {
   uint32_t stream;
   size_t cost;
   bool parked;
+  bool orphan; /* its client has gone */
 };
 
 static struct client *clients;
@@ -62,13 +66,21 @@ static struct source listener = {.fd = -1};
 static struct agent *agent;
 static uint64_t next_id;
 static size_t total;
-static unsigned count;
+static unsigned count, orphans;
 static bool full;
 
 static struct client *find_client(uint64_t id) {
   for (struct client *c = clients; c; c = c->next)
     if (c->id == id) return c;
   return NULL;
+}
+
+static bool may_accept(void) { return count < CLIENTS_MAX && orphans < ORPHANS_MAX; }
+
+static void accept_again(void) {
+  if (!full || !may_accept() || listener.fd < 0) return;
+  full = false;
+  (void)loop_watch(&listener, EPOLLIN);
 }
 
 /* Out of the list, with its bytes; its descriptor stays open. */
@@ -83,8 +95,7 @@ static void client_remove(struct client *c) {
   buf_free(&c->out);
   free(c);
   count--;
-  if (full && listener.fd >= 0) (void)loop_watch(&listener, EPOLLIN);
-  full = false;
+  accept_again();
 }
 
 static void client_close(struct client *c) {
@@ -96,8 +107,14 @@ static void client_close(struct client *c) {
       continue;
     }
     had_calls = true;
-    total -= k->cost;
     agent_forget(agent, k->request);
+    if (!k->parked) { /* its handler is to finish, and it costs what it costs until then */
+      k->orphan = true;
+      orphans++;
+      p = &k->next;
+      continue;
+    }
+    total -= k->cost;
     *p = k->next;
     free(k);
   }
@@ -132,6 +149,10 @@ static struct call *take_call(uint64_t request) {
     struct client *c = find_client(k->client);
     if (c) c->unanswered -= k->cost;
     if (c && !k->parked) c->running--;
+    if (k->orphan) {
+      orphans--;
+      accept_again();
+    }
     return k;
   }
   return NULL;
@@ -170,6 +191,7 @@ void client_parked(uint64_t request) {
   struct call *k = calls;
   while (k && k->request != request) k = k->next;
   struct client *c = k ? find_client(k->client) : NULL;
+  if (k && k->orphan) free(take_call(request));
   if (!c || k->parked) return;
   k->parked = true;
   c->running--;
@@ -317,7 +339,7 @@ static void accept_ready(struct source *s, uint32_t events) {
   (void)events;
   /* Several at a time: where the backlog is full, connect(2) fails at once. */
   for (int turn = 0; turn < ACCEPT_TURN; turn++) {
-    if (count >= CLIENTS_MAX) {
+    if (!may_accept()) {
       full = true;
       loop_unwatch(s);
       return;

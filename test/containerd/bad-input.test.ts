@@ -61,15 +61,18 @@ describe('bad input', { skip: notHere }, () => {
     monitor = v2.ConnectResponse.decode(await task.call('Connect', request)).shimPid
   })
   after(async () => {
-    await task.call('Kill', v2.KillRequest.encode({ id: 'victim', signal: 9 }).finish())
-    await task.call('Wait', v2.WaitRequest.encode({ id: 'victim' }).finish())
-    await task.call('Delete', v2.DeleteRequest.encode({ id: 'victim' }).finish())
-    await task.call('Shutdown', v2.ShutdownRequest.encode({ id: 'victim' }).finish())
-    closeClients()
-    await daemon.delete('victim')
-    events.close()
-    daemon[Symbol.dispose]()
-    image[Symbol.dispose]()
+    try {
+      await task.call('Kill', v2.KillRequest.encode({ id: 'victim', signal: 9 }).finish())
+      await task.call('Wait', v2.WaitRequest.encode({ id: 'victim' }).finish())
+      await task.call('Delete', v2.DeleteRequest.encode({ id: 'victim' }).finish())
+      await task.call('Shutdown', v2.ShutdownRequest.encode({ id: 'victim' }).finish())
+    } finally {
+      closeClients()
+      await daemon.delete('victim')
+      events.close()
+      daemon[Symbol.dispose]()
+      image[Symbol.dispose]()
+    }
     await nothingLeft(pristine)
   })
   beforeEach(() => {
