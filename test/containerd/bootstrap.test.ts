@@ -6,7 +6,7 @@ import { join } from 'node:path'
 import { describe, it } from 'node:test'
 import protobuf from 'protobufjs'
 import { notHere } from '../harness/bundle.ts'
-import { shimBinary, until } from '../harness/host.ts'
+import { monitorPids, shimBinary, until } from '../harness/host.ts'
 import { Task } from '../harness/life.ts'
 import { stage } from '../harness/stage.ts'
 
@@ -99,6 +99,8 @@ describe('start', { skip: notHere }, () => {
       (error: Error & { stdout: string }) => /^berth: start: socket_dir: .*\n$/.test(error.stdout),
     )
     assert.match(call(new Uint8Array()), /^unix:\/\/\/run\/containerd\/s\/[0-9a-f]{64}\n$/)
+    // what start leaves behind has this name once it has executed itself again
+    await until('its shim', () => monitorPids(on.daemon.address, 'line').length === 1)
     await on.daemon.stop('line')
     await on.daemon.delete('line')
   })
