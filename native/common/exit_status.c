@@ -51,8 +51,8 @@ static bool kept_status(int pidfd, int *status) {
   return true;
 }
 
-/* A zombie still takes a signal, EPERM is an answer of one that is there too. */
-static bool there(int pidfd) { return sys_pidfd_send_signal(pidfd, 0) == 0 || errno == EPERM; }
+/* A zombie still takes a signal. Any other error is an answer of one that is there (EPERM), or of a kernel that can't say. */
+static bool there(int pidfd) { return !exit_reaped(pidfd); }
 
 bool exit_status_of(int pidfd, pid_t pid, int *wait_status) {
   int status;
