@@ -100,7 +100,8 @@ export class Actor {
     const shown = `${service}/${method}`
     try {
       const answer = await this.task.client.call(service, method, payload)
-      this.note(`${shown} → ${answer.length} bytes`)
+      // not how long it is: the shim's pid is in it, and takes two bytes or three
+      this.note(`${shown} → ${answer.length > 0 ? 'an answer' : 'nothing'}`)
     } catch (error) {
       if (!(error instanceof RpcError)) throw error
       this.note(`${shown} → ${error.code} ${error.message}`)
