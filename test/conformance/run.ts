@@ -5,7 +5,16 @@
  * BERTH_SUITE: where the suite is built (default /var/tmp/berth-suite).
  */
 import { execFileSync, spawnSync } from 'node:child_process'
-import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmdirSync, rmSync, writeFileSync } from 'node:fs'
+import {
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmdirSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { root } from '../harness/host.ts'
@@ -34,11 +43,21 @@ const runSuite = (runtime: string, files: readonly string[], echo: boolean): Res
     return JSON.parse(readFileSync(join(out, 'summary.json'), 'utf8'))
   } finally {
     for (const name of wanted) remove(join(CGROUPS, name))
+    clearCgroups()
     rmSync(out, { recursive: true, force: true })
   }
 }
 
-/** A mount point of ours, unless somebody has begun to use it. */
+/** The suite removes none of the cgroups that it has runtimes make above those of its containers. */
+const PARENTS = ['testdir/cgrouptest', 'testdir', 'berth/testdir/cgrouptest', 'berth/testdir']
+
+const clearCgroups = (): void => {
+  for (const hierarchy of readdirSync(CGROUPS))
+    for (const parent of PARENTS.map((path) => join(CGROUPS, hierarchy, path))) if (existsSync(parent)) remove(parent)
+  execFileSync(join(root, 'scripts/release-cgroups'), { stdio: 'inherit' })
+}
+
+/** A directory of ours, unless somebody has begun to use it. */
 const remove = (dir: string): void => {
   try {
     rmdirSync(dir)
