@@ -106,7 +106,7 @@ for (const version of versions)
       const words = 'echo "$CONTAINER_ID $CONTAINER_NAMESPACE $*"; cat <&3; cat <&4'
       writeFileSync(program, `#!/bin/sh\ntrap '' TERM\nprintf x >&5\nexec 5>&- >${out}\n${words}\n`, { mode: 0o755 })
       for (const uri of [`file://${out}`, `binary://${program}?key=a%20value`]) {
-        const told: string[] = []
+        const told: string[][] = []
         for (const args of [[], ['--runtime', runtime]]) {
           rmSync(out, { force: true })
           const done = await ctr(
@@ -125,10 +125,16 @@ for (const version of versions)
           await until('stopped', async () => /STOPPED/.test((await ctr('task', 'ls')).stdout))
           assert.equal((await ctr('task', 'rm', id)).code, 0)
           await ctr('container', 'rm', id)
-          told.push(readFileSync(out, 'utf8').split('\n').sort().join('\n'))
+          told.push(readFileSync(out, 'utf8').split('\n').filter(Boolean))
         }
-        assert.equal(told[1], told[0])
-        assert.match(told[1] ?? '', /err\nout$/)
+        const [theirs = [], ours = []] = told
+        for (const line of ['out', 'err']) assert.ok(ours.includes(line), ours.join('\n'))
+        // runc's shim does not wait for the last lines, and now and then they are lost
+        assert.deepEqual(
+          theirs.filter((line) => !ours.includes(line)),
+          [],
+        )
+        assert.equal(ours.length, uri.startsWith('file:') ? 2 : 3)
       }
     })
 
