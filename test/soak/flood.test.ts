@@ -1,6 +1,10 @@
 /** Minutes of what test/containerd/bad-input.test.ts does for seconds: one client asks as fast as it can, in every way, while others live. */
 import assert from 'node:assert/strict'
-import { readdirSync, readFileSync } from 'node:fs'
+import { execFileSync, spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { constants, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import { after, before, describe, it } from 'node:test'
 import { containerd } from '../../shim/proto/messages.gen.js'
 import { MAX_PAYLOAD } from '../../shim/ttrpc/index.ts'
@@ -8,7 +12,9 @@ import { notHere } from '../harness/bundle.ts'
 import { controllerPids, until } from '../harness/host.ts'
 import { closeClients, eventsSocket, Image, Task } from '../harness/life.ts'
 import { frameHeader, Raw, requestFrame } from '../harness/raw.ts'
+import { processOf } from '../harness/sequences.ts'
 import { Daemon } from '../harness/shim.ts'
+import { End } from '../harness/stdio.ts'
 
 const v2 = containerd.task
 const FLOOD_MS = Number(process.env.FLOOD_MS ?? 60_000)
@@ -116,6 +122,34 @@ describe('floods', { skip: notHere }, () => {
     await client.close()
   }
 
+  /** Ten execs that print as fast as they can, until it is over. */
+  const pourOut = async (over: () => boolean) => {
+    const dir = mkdtempSync(join(tmpdir(), 'berth-flood-'))
+    const spec = processOf(image.config(['/bin/sh', '-c', 'exec yes']), {})
+    const execs = await Promise.all(
+      Array.from({ length: 10 }, async (_, i) => {
+        const stdout = join(dir, `${i}`)
+        execFileSync('mkfifo', [stdout])
+        const reader =
+          i % 2 === 0 ? spawn('/bin/cat', [stdout], { stdio: 'ignore' }) : new End(stdout, constants.O_RDONLY)
+        const named = { id: 'pod', execId: `yes${i}` }
+        await pod.call('Exec', v2.ExecRequest.encode({ ...named, spec, stdout }).finish())
+        await pod.call('Start', v2.StartRequest.encode(named).finish())
+        return { named, reader }
+      }),
+    )
+    await until('it is over', over, 2 * FLOOD_MS)
+    const end = async ({ named, reader }: (typeof execs)[number]) => {
+      await pod.call('Kill', v2.KillRequest.encode({ ...named, signal: 9 }).finish())
+      await pod.call('Wait', v2.WaitRequest.encode(named).finish())
+      await pod.call('Delete', v2.DeleteRequest.encode(named).finish())
+      if (reader instanceof End) reader[Symbol.dispose]()
+      else if (reader.exitCode === null) await once(reader, 'exit')
+    }
+    await Promise.all(execs.map(end))
+    rmSync(dir, { recursive: true })
+  }
+
   const state = v2.StateRequest.encode({ id: 'pod' }).finish()
   const attacks: [name: string, attack: (over: () => boolean) => Promise<void>, other?: typeof live][] = [
     [
@@ -182,6 +216,7 @@ describe('floods', { skip: notHere }, () => {
         }
       },
     ],
+    ['outputs without end, half of them never read', pourOut],
     [
       'connections that ask and go',
       async (over) => {
