@@ -137,7 +137,8 @@ static void flush(struct client *c) {
   bool room = c->out.len < OUT_PAUSE && c->running < RUNNING_MAX;
   /* What was read and is not looked at yet is taken from the client's own event, too. */
   bool more = c->out.len > 0 || c->broken || (room && c->stopped);
-  (void)loop_change(&c->source, (room ? EPOLLIN : 0u) | (more ? EPOLLOUT : 0u));
+  /* Nothing is read behind what is not looked at yet: a read takes more than the requests that an answer makes room for. */
+  (void)loop_change(&c->source, (room && !c->stopped ? EPOLLIN : 0u) | (more ? EPOLLOUT : 0u));
 }
 
 static struct call *take_call(uint64_t request) {
@@ -307,7 +308,12 @@ static bool handed_over(struct client *c) {
 
 static void client_ready(struct source *s, uint32_t events) {
   struct client *c = (struct client *)((char *)s - offsetof(struct client, source));
-  if (events & (EPOLLIN | EPOLLHUP | EPOLLERR)) {
+  /* Both directions are shut: what it asked, nobody waits for any more. So who comes, asks and goes makes no work. */
+  if (events & (EPOLLHUP | EPOLLERR)) {
+    client_close(c);
+    return;
+  }
+  if (events & EPOLLIN) {
     ssize_t n = frame_fill(s->fd, &c->in, 64 << 10);
     if (n == 0 || (n < 0 && errno != EAGAIN)) c->broken = true;
     else if (n > 0 && handed_over(c)) return;
