@@ -12,8 +12,9 @@ import * as table from '../src/plan/ops.ts'
 type Field = { readonly name: string; readonly type: string }
 type Operation = { readonly name: string; readonly id: string; readonly code: number; readonly fields: Field[] }
 
-/** Codes from 64 to 127 run in the cloned process only, all others outside of it. */
-const isInside = (code: number) => code >= 64 && code < 128
+/** Codes from 64 to 127 run in the cloned process only, and those that came when these were taken; all others outside of it. */
+const INSIDE_TOO: ReadonlySet<number> = new Set([table.OPS['host-root'].code])
+const isInside = (code: number) => (code >= 64 && code < 128) || INSIDE_TOO.has(code)
 /**
  * Those outside that may run there too: hooks of the container's namespaces, and what needs no path. The others would resolve
  * paths that the image's author controls.
@@ -108,6 +109,7 @@ ${constants('PIVOT', table.PIVOT_FLAGS)}
 ${constants('CHDIR', table.CHDIR_FLAGS)}
 ${constants('KILL', table.KILL_FLAGS)}
 ${constants('RUN', table.RUN_FLAGS)}
+${constants('LAYER', table.LAYER)}
 ${constants('REPORT', table.REPORTS)}
 ${constants('PROBE', table.PROBES)}
 ${constants('WATCHED', table.WATCHED)}

@@ -103,12 +103,21 @@ struct walk {
 
 static bool is_busy(const struct walk *w) { return w->busy_depth == w->depth && strcmp(w->busy, w->name) == 0; }
 
+/* The same of one that its owner, who we are without being root, may not enter: what overlayfs works in is such a one. */
+static int enter_locked(int dir, const char *name) {
+  char path[FD_PATH_SIZE];
+  _cleanup_fd_ int locked = sys_openat2(dir, name, O_PATH | O_DIRECTORY | O_NOFOLLOW, 0, RESOLVE_NO_XDEV | RESOLVE_NO_MAGICLINKS);
+  if (locked < 0 || chmod(fd_path(&path, locked), 0700) != 0) return -1;
+  return enter(dir, name);
+}
+
 static int go_down(struct walk *w) {
   if (is_busy(w) && w->busy_times == BUSY_TIMES) {
     errno = EBUSY;
     return -1;
   }
   _cleanup_fd_ int next = enter(w->at, w->name);
+  if (next < 0 && errno == EACCES) next = enter_locked(w->at, w->name);
   if (next < 0 || push(&w->levels, &w->depth, &w->room, w->at, w->name) != 0) return -1;
   fd_close(&w->at);
   w->at = fd_steal(&next);

@@ -58,6 +58,16 @@ int run_rootfs(struct executor *ex, const struct op_rootfs *op, struct buf *resu
   return mount_attach(ex, root, dir, op->path) == 0 ? take_root(ex, &root, op->path) : -1;
 }
 
+int run_host_root(struct executor *ex, const struct op_host_root *op, struct buf *result) {
+  (void)result;
+  bool overlay = op->options[0] != '\0';
+  _cleanup_fd_ int dir = open(op->path, O_PATH | O_DIRECTORY | O_CLOEXEC);
+  if (dir < 0) return fail_sys(&ex->fail, "open", op->path);
+  _cleanup_fd_ int root = overlay ? mount_new(ex, "overlay", "overlay", op->options, 0, op->attrs) : mount_clone(ex, AT_FDCWD, "/", true, "/");
+  if (root < 0 || (!overlay && mount_attrs(ex, root, true, op->attrs, 0, "/") != 0)) return -1;
+  return mount_attach(ex, root, dir, op->path) == 0 ? take_root(ex, &root, op->path) : -1;
+}
+
 int run_open_root(struct executor *ex, const struct op_open_root *op, struct buf *result) {
   (void)result;
   _cleanup_fd_ int root = open(op->path, O_PATH | O_DIRECTORY | O_CLOEXEC);

@@ -4,9 +4,13 @@ import { remembered } from '../remember.ts'
 
 export interface MountInfo {
   readonly id: number
+  /** The mount that this one lies on. */
+  readonly parent: number
   /** The directory of the file system that is the root of this mount. */
   readonly root: string
   readonly mountPoint: string
+  /** Of the mount alone. */
+  readonly options: readonly string[]
   readonly type: string
   readonly superOptions: readonly string[]
 }
@@ -28,8 +32,10 @@ export const parseMountinfo = remembered(4, (text: string): readonly MountInfo[]
     if (end < 0 || root === undefined || mountPoint === undefined || type === undefined) continue
     mounts.push({
       id: Number(fields[0]),
+      parent: Number(fields[1]),
       root: unescapeOctal(root),
       mountPoint: unescapeOctal(mountPoint),
+      options: (fields[5] ?? '').split(','),
       type,
       superOptions: (fields[end + 3] ?? '').split(','),
     })

@@ -1,7 +1,7 @@
 /** `berth create` */
 
 import type { Announcement } from '../container/announce.ts'
-import { createContainer } from '../container/create.ts'
+import { type CreateOptions, createContainer } from '../container/create.ts'
 import type { CreateFlags } from '../container/state.ts'
 import type { Context, Flags, Verb } from './verb.ts'
 
@@ -34,17 +34,20 @@ export const createFlags = (context: Context): CreateFlags => ({
   preserveFds: context.number('preserve-fds', 0) + context.request.listenFds,
 })
 
+type CreateWish = Partial<Pick<CreateOptions, 'id' | 'policy' | 'command' | 'watch'>>
+
 /** `create`, and the first half of `run`. */
-export const create = (context: Context, detach: boolean) =>
+export const create = (context: Context, detach: boolean, of: CreateWish = {}) =>
   createContainer(context.request, context.step, {
     root: context.globals.root,
-    id: context.first,
+    id: of.id ?? context.first,
     bundle: context.path('bundle') ?? context.request.cwd,
     announcement: announcement(context),
     consoleSocket: context.path('console-socket'),
     detach,
     flags: createFlags(context),
     nodeConfig: context.globals.nodeConfig,
+    ...of,
   })
 
 export const verb: Verb = {

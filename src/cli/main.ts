@@ -35,6 +35,10 @@ export const VERBS: Readonly<Record<string, VerbEntry>> = {
   kill: { describe: 'send a signal to a container', load: () => import('./kill.ts') },
   delete: { describe: 'remove a container', load: () => import('./delete.ts') },
   run: { describe: 'create and start a container, and wait for it', load: () => import('./run.ts') },
+  commit: {
+    describe: 'apply to the host what a command that was kept has changed',
+    load: () => import('./commit.ts'),
+  },
   update: { describe: 'change the limits of a container', load: () => import('./update.ts') },
   pause: { describe: 'freeze the processes of a container', load: () => import('./pause.ts') },
   resume: { describe: 'let the processes of a paused container run again', load: () => import('./resume.ts') },
@@ -97,9 +101,12 @@ const dispatch = async (request: CommandRequest, step: RunStep, reporter: Report
   const { verb } = await entry.load()
   const { flags, stopAtFirst = false } = verb
   reporter.failure = verb.failure
-  const parsed = await parseArgs(rest, { usage: `berth ${name} [flags] ${verb.usage}`.trimEnd(), flags, stopAtFirst })
+  const end = verb.command ? rest.indexOf('--') : -1
+  const own = end < 0 ? rest : rest.slice(0, end)
+  const parsed = await parseArgs(own, { usage: `berth ${name} [flags] ${verb.usage}`.trimEnd(), flags, stopAtFirst })
   if (parsed.help !== undefined) return printed(parsed.help)
-  checkCount(verb, parsed)
+  const command = end < 0 ? undefined : rest.slice(end + 1)
+  if (command === undefined) checkCount(verb, parsed)
   const root = globals.path('root') ?? request.runDir
   const context = new Context(
     request,
@@ -112,6 +119,7 @@ const dispatch = async (request: CommandRequest, step: RunStep, reporter: Report
     },
     parsed.args,
     parsed.values,
+    command,
   )
   const { exitCode = 0, stdout = '', stderr = '', again = false } = await verb.run(context)
   // An engine may give the container's own output as stderr: what is only worth knowing stays out of it.

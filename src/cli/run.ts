@@ -1,37 +1,51 @@
 /** `berth run` */
 
-import { deleteContainer } from '../container/delete.ts'
-import { notifyPlan } from '../container/notify.ts'
-import { startContainer } from '../container/start.ts'
-import { awaitProcess } from '../container/wait.ts'
+import { startAndWait } from '../container/run.ts'
+import { BerthError } from '../errors.ts'
 import { CREATE_FLAGS, create } from './create.ts'
-import type { Verb } from './verb.ts'
+import { COMMAND_FLAGS, commandId, commandWish, finishLayers } from './host-command.ts'
+import type { Context, Verb } from './verb.ts'
+
+/** What makes no sense of a command on the host's root. */
+const OF_BUNDLES = ['bundle', 'console-socket', 'detach', 'no-pivot']
+const OF_COMMANDS = Object.keys(COMMAND_FLAGS)
 
 export const verb: Verb = {
-  usage: 'ID',
+  usage: 'ID (or -- COMMAND [ARGUMENT...])',
   flags: {
     ...CREATE_FLAGS,
+    policy: { type: 'string', describe: 'file of a policy that holds too' },
     detach: { type: 'boolean', alias: 'd', describe: 'do not wait for the container' },
     keep: { type: 'boolean', describe: 'keep the container after its end' },
     'no-subreaper': { type: 'boolean', describe: 'accepted for compatibility' },
+    ...COMMAND_FLAGS,
   },
   args: [1, 1],
+  command: true,
   run: async (context) => {
-    const { step } = context
-    const detach = context.flag('detach')
-    const { paths, state, compiled, spec, warnings } = await create(context, detach)
-    context.notes.push(...warnings)
-    const remove = () => deleteContainer(step, { id: state.id, paths, state, status: 'running' }, true)
-    try {
-      const around = await notifyPlan(step, context.request, paths, state, detach)
-      await startContainer(step, paths, state, compiled.start, { around })
-    } catch (error) {
-      await remove()
-      throw error
-    }
-    if (detach) return {}
-    const exitCode = await awaitProcess(step, state.init, spec.process?.terminal ?? false)
-    if (!context.flag('keep')) context.warnings.push(...(await remove()))
-    return { exitCode }
+    const isCommand = context.command !== undefined
+    for (const name of isCommand ? OF_BUNDLES : OF_COMMANDS)
+      if (context.given(name))
+        throw new BerthError('usage', `--${name}: is for ${isCommand ? 'bundles' : 'commands (-- COMMAND)'} only`)
+    return isCommand ? runCommand(context) : runBundle(context)
   },
+}
+
+const runBundle = async (context: Context) => {
+  const detach = context.flag('detach')
+  const created = await create(context, detach, { policy: context.path('policy') })
+  context.notes.push(...created.warnings)
+  const exitCode = await startAndWait(context.step, context.request, created, detach)
+  if (detach) return {}
+  if (!context.flag('keep')) context.warnings.push(...(await created.remove()))
+  return { exitCode }
+}
+
+const runCommand = async (context: Context) => {
+  const command = commandWish(context)
+  const id = await commandId(context)
+  const created = await create(context, false, { id, command, policy: context.path('policy') })
+  context.notes.push(...created.warnings)
+  const exitCode = await startAndWait(context.step, context.request, created, false)
+  return { exitCode, ...(await finishLayers(context, created, exitCode)) }
 }

@@ -20,6 +20,8 @@ export interface Verb {
   readonly args: readonly [number, number]
   /** What follows the first argument is not ours to parse (the command of `exec`). */
   readonly stopAtFirst?: boolean
+  /** What follows `--`, if that is given, is a command; it stands in the place of the arguments. */
+  readonly command?: boolean
   /** Exit code where it fails, if that is not 1 (and the command line was one). */
   readonly failure?: number
   readonly run: (context: Context) => Promise<Partial<CommandAnswer>>
@@ -42,6 +44,8 @@ export class Context {
   readonly step: RunStep
   readonly globals: Globals
   readonly args: readonly string[]
+  /** What follows `--`. */
+  readonly command: readonly string[] | undefined
   readonly #values: ReadonlyMap<string, readonly (string | boolean)[]>
   /** What went wrong on the way, to be said in any case. */
   readonly warnings: string[] = []
@@ -54,11 +58,13 @@ export class Context {
     globals: Globals,
     args: readonly string[],
     values: ReadonlyMap<string, readonly (string | boolean)[]>,
+    command?: readonly string[],
   ) {
     this.request = request
     this.step = step
     this.globals = globals
     this.args = args
+    this.command = command
     this.#values = values
   }
 
@@ -75,6 +81,10 @@ export class Context {
 
   flag(name: string): boolean {
     return this.#values.get(name)?.at(-1) === true
+  }
+
+  given(name: string): boolean {
+    return (this.#values.get(name)?.length ?? 0) > 0
   }
 
   list(name: string): readonly string[] {

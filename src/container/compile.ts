@@ -6,6 +6,7 @@ import { type Arch, type Compiled, compileCreate } from '../plan/create.ts'
 import type { HostFacts } from '../plan/facts.ts'
 import type { Plan } from '../plan/ops.ts'
 import { compileRestore, type RestoreSource } from '../plan/restore.ts'
+import type { HostRoot } from '../plan/root.ts'
 import { limitSpec } from '../policy/limits.ts'
 import type { Confinement } from '../policy/types.ts'
 import type { Spec } from '../spec/types.ts'
@@ -34,15 +35,17 @@ export interface CompileInput {
   readonly confinement?: Confinement | undefined
   /** Its processes come from a checkpoint. */
   readonly restore?: RestoreSource | undefined
+  readonly hostRoot?: HostRoot | undefined
 }
 
 export const compile = ({ afterTerminal = [], ...input }: CompileInput): Compiled => {
-  const { id, bundle, facts, stateDir, flags, confinement, restore } = input
+  const { id, bundle, facts, stateDir, flags, confinement, restore, hostRoot } = input
   const common = {
     id,
     bundle,
     spec: limitSpec(input.spec, confinement),
     confinement,
+    hostRoot,
     facts,
     stateDir,
     key: INIT_KEY,

@@ -3,7 +3,7 @@
 import { posix } from 'node:path'
 import { delegated, delegationPlan } from '../cgroup/delegation.ts'
 import { ERRNO } from '../controller/errno.ts'
-import type { CommandRequest, RunStep } from '../controller/types.ts'
+import type { CommandRequest, Results, RunStep } from '../controller/types.ts'
 import { explained } from '../criu/log.ts'
 import { BerthError } from '../errors.ts'
 import type { Compiled } from '../plan/create.ts'
@@ -12,7 +12,7 @@ import { factsPlan, type HostFacts, isRootless, readFacts } from '../plan/facts.
 import { Namespaces } from '../plan/namespaces.ts'
 import { DIR_FLAGS, type Op, type Plan, READ_FLAGS, type Template, WRITE_FLAGS } from '../plan/ops.ts'
 import { logOf, type RestoreSource } from '../plan/restore.ts'
-import { confinementOf, ENFORCED, type NodeFile, nodeOp } from '../policy/source.ts'
+import { confinementOf, ENFORCED, type GivenPolicy, MAX_POLICY, type NodeFile, nodeOp } from '../policy/source.ts'
 import type { Confinement } from '../policy/types.ts'
 import { checkId } from '../spec/id.ts'
 import { loadSpec } from '../spec/load.ts'
@@ -20,7 +20,8 @@ import type { Spec } from '../spec/types.ts'
 import { advise } from './advice.ts'
 import { type Announcement, announcePid, announcePidfd } from './announce.ts'
 import { clonedProcess, cloneIndex, compile } from './compile.ts'
-import { runPoststop } from './delete.ts'
+import { deleteContainer, runPoststop } from './delete.ts'
+import type { CommandWish } from './host-root.ts'
 import { BOOT_ID, readOp } from './inspect.ts'
 import { type ContainerPaths, containerPaths, INIT_KEY, MAX_CONFIG } from './layout.ts'
 import { notifyDir, withNotify } from './notify.ts'
@@ -47,8 +48,21 @@ export interface CreateOptions {
   readonly flags: CreateFlags
   /** The node's own file. */
   readonly nodeConfig: string
+  /** A policy of the caller's, one more that holds. */
+  readonly policy?: string | undefined
+  /** Instead of a bundle: a command, with the host's tree for its root. */
+  readonly command?: CommandWish
+  /** What watches it: a configuration to go by, and what is to be there before. */
+  readonly watch?: (spec: Spec, paths: ContainerPaths, facts: HostFacts) => Watched
   /** Its processes come from a checkpoint; told once the node's file is known. */
   readonly restore?: (node: NodeFile) => Promise<RestoreSource>
+}
+
+export interface Watched {
+  readonly spec: Spec
+  /** Before its process is made, by who makes it; and how to end that. */
+  readonly make: Plan
+  readonly remove: Plan
 }
 
 export interface Created {
@@ -57,6 +71,8 @@ export interface Created {
   readonly compiled: Compiled
   readonly spec: Spec
   readonly warnings: readonly string[]
+  /** Ends it, whatever it does. */
+  readonly remove: () => Promise<string[]>
 }
 
 export const createContainer = async (
@@ -69,17 +85,26 @@ export const createContainer = async (
   const paths = containerPaths(root, id)
 
   // Everything that can be told beforehand is told before the host sees anything.
-  const { config, facts, node, results, next } = await readBundle(step, options, flags.systemdCgroup, [
+  const {
+    facts,
+    node,
+    results,
+    next,
+    config: read,
+  } = await readBundle(step, options, flags.systemdCgroup, [
     { op: 'clock' },
     BOOT_ID,
     { op: 'stat', path: paths.dir, flags: READ_FLAGS.missingOk },
     { op: 'stat', path: root, flags: READ_FLAGS.missingOk },
+    ...(options.policy === undefined ? [] : [readOp(options.policy, MAX_POLICY)]),
   ])
-  const { spec: written, warnings } = loadSpec(config, posix.join(bundle, 'config.json'), { runnable: true })
-  const spec = withNotify(forCaller(written, request), request, paths)
+  const given = givenPolicy(options.policy, results.bytes(next + 4))
+  const source = { config: read, results, facts, node, given, paths }
+  const { config, spec: written, warnings, confinement, hostRoot } = await configuration(request, step, options, source)
+  const watched = options.watch?.(written, paths, facts)
+  const spec = withNotify(forCaller(watched?.spec ?? written, request), request, paths)
   const { terminal = false } = spec.process ?? {}
   const { detach, consoleSocket, announcement } = options
-  const confinement = await confinementOf(step, spec, node)
   const restore = await options.restore?.(node)
   const compiled = compile({
     id,
@@ -91,6 +116,7 @@ export const createContainer = async (
     afterTerminal: afterTerminal({ terminal, detach, consoleSocket }),
     confinement,
     restore,
+    hostRoot: hostRoot?.hostRoot,
   })
   const described = {
     id,
@@ -105,12 +131,13 @@ export const createContainer = async (
     uid: request.uid,
     options: flags,
     ...(confinement ? { confinement } : {}),
+    ...(hostRoot ? { layers: hostRoot.layers } : {}),
   }
   if (results.bytes(next + 3) !== undefined)
     checkRoot(root, results.u32(next + 3), results.u32(next + 3, 4), request.uid)
   if (results.bytes(next + 2) !== undefined) throw alreadyExists(id)
   if (compiled.inspect) compiled.inspect.judge(await step('inspect', compiled.inspect.plan))
-  const undo = encodePlan(compiled.undo)
+  const undo = encodePlan([...compiled.undo, ...(watched?.remove ?? []), ...(hostRoot?.remove ?? [])])
 
   const { start, create } = compiled
   const claim = claimPlan(compiled, root, paths)
@@ -124,6 +151,8 @@ export const createContainer = async (
         ...notifyDir(request, paths),
       ],
       [
+        ...(hostRoot?.make ?? []),
+        ...(watched?.make ?? []),
         ...create,
         ...prepared,
         // Nothing of it is known before the process is.
@@ -135,7 +164,14 @@ export const createContainer = async (
     const state: ContainerState = { ...described, init, monitor }
     const told = announcePidfd(announcement, 'standard', init)
     if (told.length > 0) await step('announce', told)
-    return { paths, state, compiled, spec, warnings: [...warnings, ...compiled.warnings] }
+    return {
+      paths,
+      state,
+      compiled,
+      spec,
+      warnings: [...warnings, ...compiled.warnings],
+      remove: () => deleteContainer(step, { id, paths, state, status: 'running' }, true),
+    }
   } catch (error) {
     if (error instanceof BerthError && error.at !== undefined && error.at < claim.length)
       throw notClaimed(error, { rootfs: compiled.rootfs, root, id })
@@ -172,10 +208,44 @@ const enforced = async (confinement: Confinement | undefined): Promise<Readonly<
   return { [ENFORCED]: enforcedText(confinement) }
 }
 
+const givenPolicy = (path: string | undefined, bytes: Uint8Array | undefined): GivenPolicy | undefined => {
+  if (path === undefined) return undefined
+  if (bytes === undefined) throw new BerthError('not-found', `--policy: "${path}" does not exist`, { subject: path })
+  return { path, bytes }
+}
+
+/** What is to be made, and under which policies: a bundle's, whose annotations have a say; or a command's, whose network goes by its policies. */
+const configuration = async (
+  request: CommandRequest,
+  step: RunStep,
+  { bundle, command }: CreateOptions,
+  source: {
+    readonly config: Uint8Array
+    readonly results: Results
+    readonly facts: HostFacts
+    readonly node: NodeFile
+    readonly given: GivenPolicy | undefined
+    readonly paths: ContainerPaths
+  },
+) => {
+  const { node, given, paths } = source
+  if (command === undefined) {
+    const { config } = source
+    const { spec, warnings } = loadSpec(config, posix.join(bundle, 'config.json'), { runnable: true })
+    return { config, spec, warnings, confinement: await confinementOf(step, spec, node, given), hostRoot: undefined }
+  }
+  const { planHostRoot } = await import('./host-root.ts')
+  const confinement = await confinementOf(step, {}, node, given)
+  const hostRoot = await planHostRoot(step, request, command, { ...source, stateDir: paths.dir }, confinement)
+  const { config } = hostRoot
+  const { spec, warnings } = loadSpec(config, 'the command', { runnable: true })
+  return { config, spec, warnings, confinement, hostRoot }
+}
+
 /** config.json of a bundle, the node's own file, and what compiling needs to know of the host; with the results of `more` from `next` on. */
 export const readBundle = async (
   step: RunStep,
-  { bundle, nodeConfig }: Pick<CreateOptions, 'bundle' | 'nodeConfig'>,
+  { bundle, nodeConfig, command }: Pick<CreateOptions, 'bundle' | 'nodeConfig' | 'command'>,
   systemd: boolean,
   more: Plan = [],
 ) => {
@@ -183,7 +253,7 @@ export const readBundle = async (
   const file = posix.join(bundle, 'config.json')
   const results = await step('config', [...factsPlan, readOp(file, MAX_CONFIG), nodeOp(nodeConfig), ...more])
   const node: NodeFile = { path: nodeConfig, bytes: results.bytes(at + 1) }
-  const config = results.bytes(at)
+  const config = command === undefined ? results.bytes(at) : new Uint8Array()
   if (config === undefined)
     throw new BerthError('not-found', `bundle "${bundle}" has no config.json`, { subject: bundle })
   const facts = readFacts(results)

@@ -36,5 +36,8 @@ export const containerPaths = (root: string, id: string): ContainerPaths => {
   }
 }
 
+/** Held by who applies changes of a layer to the host. */
+export const commitLock = (runDir: string): string => posix.join(runDir, '.controller', 'commit.lock')
+
 /** The name under which a monitor holds the container's init. */
 export const INIT_KEY = 'init'

@@ -1,6 +1,7 @@
 /** state.json: what TypeScript remembers of a container of the command line. */
 
 import { BerthError } from '../errors.ts'
+import type { Overlay } from '../layer/layer.ts'
 import type { Template } from '../plan/ops.ts'
 import type { Confinement } from '../policy/types.ts'
 import { parseJson, stringifyJson } from '../spec/json.ts'
@@ -35,6 +36,8 @@ export interface ContainerState {
   readonly options: CreateFlags
   /** Its policies, as they were when it was created. */
   readonly confinement?: Confinement
+  /** Of a command on the host's root: where its changes are. */
+  readonly layers?: readonly Overlay[]
 }
 
 export interface CreateFlags {
@@ -86,6 +89,7 @@ export const decodeState = (bytes: Uint8Array, file: string): ContainerState => 
       systemdCgroup: options.flag('systemdCgroup'),
       preserveFds: options.number('preserveFds'),
     },
+    ...(Object.hasOwn(document, 'layers') ? { layers: at.objects('layers').map((layer) => layer.overlay()) } : {}),
     ...(Object.hasOwn(document, 'confinement') ? { confinement: at.object('confinement').confinement() } : {}),
   }
 }
@@ -126,6 +130,15 @@ class Fields {
 
   object(name: string): Fields {
     return new Fields(this.#file, this.#need(name, 'an object', isObject) as JsonObject)
+  }
+
+  objects(name: string): Fields[] {
+    const isList = (value: unknown) => Array.isArray(value) && value.every(isObject)
+    return (this.#need(name, 'a list of objects', isList) as JsonObject[]).map((item) => new Fields(this.#file, item))
+  }
+
+  overlay(): Overlay {
+    return { lower: this.text('lower'), upper: this.text('upper'), work: this.text('work') }
   }
 
   texts(): Readonly<Record<string, string>> {

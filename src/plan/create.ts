@@ -18,7 +18,7 @@ import { planNetDevices } from './net-devices.ts'
 import type { Op, Plan } from './ops.ts'
 import { type Arch, makeWorkingDirectory, planExec, planIdentity, planOomScore } from './process.ts'
 import { type Inspection, planResctrl } from './resctrl.ts'
-import { planRoot, type RootPlan } from './root.ts'
+import { type HostRoot, planRoot, type RootPlan } from './root.ts'
 import { checkIdentity, deniesSetgroups, idMappers } from './rootless.ts'
 import { planSysctls } from './sysctl.ts'
 import { planStdio, receiveTerminal, resume, type StdioSlots } from './terminal.ts'
@@ -47,6 +47,8 @@ export interface CreateInput {
   readonly arch: Arch
   /** Policies beyond the configuration, under whose limits it is already (`limitSpec`). */
   readonly confinement?: Confinement | undefined
+  /** The root is not the configuration's, but the host's. */
+  readonly hostRoot?: HostRoot | undefined
 }
 
 export interface Compiled {
@@ -208,7 +210,14 @@ export const compileCreate = (input: CreateInput): Compiled => {
     systemd: input.systemdCgroup,
     confinement: input.confinement,
   })
-  const root = planRoot({ spec, namespaces, rootfs, stateDir: input.stateDir, noPivot: input.noPivot })
+  const root = planRoot({
+    spec,
+    namespaces,
+    rootfs,
+    stateDir: input.stateDir,
+    noPivot: input.noPivot,
+    hostRoot: input.hostRoot,
+  })
   const { propagation } = root
   const mounts = planMounts({ bundle, spec, cgroups: cgroups.dirs, namespaces, facts, propagation })
   const resctrl = planResctrl(spec, id, facts)

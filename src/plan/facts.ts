@@ -98,10 +98,13 @@ export const idField = (status: string, name: string): number => {
   return Number(match[1])
 }
 
+/** The text of one of these files. */
+export const factText = (results: Results, name: (typeof FILES)[number]['name'], at = 0): string =>
+  results.text(at + FILES.findIndex((candidate) => candidate.name === name)) ?? ''
+
 /** The facts, from the outcome of a plan that has `factsPlan` at `at`. */
 export const readFacts = (results: Results, at = 0): HostFacts => {
-  const file = (name: (typeof FILES)[number]['name']) =>
-    results.text(at + FILES.findIndex((candidate) => candidate.name === name)) ?? ''
+  const file = (name: (typeof FILES)[number]['name']) => factText(results, name, at)
   const mountinfo = file('mountinfo')
   const lastCap = Number.parseInt(file('lastCap'), 10)
   if (!Number.isInteger(lastCap)) throw new BerthError('internal', '/proc/sys/kernel/cap_last_cap is not a number')

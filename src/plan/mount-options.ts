@@ -17,8 +17,8 @@ export const PROPAGATION = {
 
 /** linux/mount.h */
 export const MOUNT_ATTR_RDONLY = 0x1n
-const MOUNT_ATTR_NOSUID = 0x2n
-const MOUNT_ATTR_NODEV = 0x4n
+export const MOUNT_ATTR_NOSUID = 0x2n
+export const MOUNT_ATTR_NODEV = 0x4n
 const MOUNT_ATTR_NOEXEC = 0x8n
 /** One field of three values: relatime is 0, and whoever sets another has to clear all of it. */
 const MOUNT_ATTR__ATIME = 0x70n

@@ -75,6 +75,12 @@ export const KILL_FLAGS = { missingOk: 1, group: 2 } as const
 /** `ownMounts`: what it mounts is gone with it, in a mount namespace that follows ours. */
 export const RUN_FLAGS = { ownMounts: 1 } as const
 
+/**
+ * What `layer-scan` tells of a path. `remove`: the host has it, and it is to go; `gone`: so does what lies below it. `covered`: something is
+ * mounted there on the host, so that it can't be reached.
+ */
+export const LAYER = { add: 1, change: 2, remove: 3, gone: 4, directory: 5, newDirectory: 6, covered: 7 } as const
+
 /** Which report of the process `resume` waits for. */
 /** `listener`: its filter is in force; the descriptor is that of seccomp_unotify(2). */
 export const REPORTS = { sync: 1, parked: 2, exec: 3, listener: 4 } as const
@@ -438,6 +444,20 @@ export const OPS = {
   /** Keeps the pipe itself in the monitor, neither end of it: it ends as if nobody had. */
   'keep-pipe': op(154, { slot: 'slot', name: 'str' }),
 
+  /**
+   * What the upper directory of an overlay has that its lower one has not, or not so. Result: for each path u8 kind (LAYER), u32 mode, u64 inode,
+   * u32 links, str path; the mode of what is removed is the lower's, else the upper's.
+   */
+  'layer-scan': op(271, { upper: 'str', lower: 'str', max: 'u32' }),
+  /** Removes what is at a path below `root`, with all that lies in it; what is missing is no error. As below: no symlink, no other mount. */
+  'layer-remove': op(272, { root: 'str', path: 'str' }),
+  /** Puts what `upper` has at a path there below `root`, in the place of any file: whole or not at all. A directory is only made. */
+  'layer-place': op(273, { upper: 'str', root: 'str', path: 'str' }),
+  /** Makes `to` another name of the file at `path`, in the place of any file. */
+  'layer-link': op(274, { root: 'str', path: 'str', to: 'str' }),
+  /** Gives the directory at a path ("": the top) below `root` the mode, owner, extended attributes and times of that below `upper`. */
+  'layer-attributes': op(275, { upper: 'str', root: 'str', path: 'str' }),
+
   // ---- In the cloned process: before the pivot -----------------------------------------------------------------
   /** Enters a namespace (`nstype`: CLONE_NEW*); 0 = whatever the descriptor is. A pidfd enters those in `nstype`. */
   setns: op(64, { slot: 'slot', nstype: 'u32' }),
@@ -539,6 +559,11 @@ export const OPS = {
   'chown-stdio': op(102, { uid: 'u32' }),
   /** Sets the CPU affinity of this process to the CPU list's mask bytes (little endian). Outside: what those that it clones begin with. */
   affinity: op(103, { mask: 'bytes' }),
+  /**
+   * Takes the host's own tree as the root file system, mounted at `path` in this namespace: the tree at / with all that is mounted in it,
+   * read-only; or, where `options` are not empty, an overlay with these. `attrs`: MOUNT_ATTR_*.
+   */
+  'host-root': op(270, { path: 'str', options: 'str', attrs: 'u64' }),
   /** Takes a directory that is mounted already as the root file system. */
   'open-root': op(104, { path: 'str' }),
   /** Makes the directory in the slot the process's root. */

@@ -29,6 +29,17 @@ export interface RootInput {
   readonly rootfs: string
   readonly stateDir: string
   readonly noPivot: boolean
+  readonly hostRoot?: HostRoot | undefined
+}
+
+/** The root is the host's own tree. */
+export interface HostRoot {
+  /** A directory that it can be mounted on. */
+  readonly path: string
+  /** Of an overlay of the file system at /; '': the whole tree, as it is. */
+  readonly options: string
+  /** MOUNT_ATTR_* of it, or of each mount of the tree. */
+  readonly attrs: bigint
 }
 
 export interface RootPlan {
@@ -91,7 +102,7 @@ const onHost = ({ rootfs, stateDir }: RootInput): Omit<RootPlan, 'propagation' |
 }
 
 /** A mount namespace that is joined is taken over like a new one: its root is swapped too, as runc and crun do. */
-const inNamespace = ({ spec, rootfs, noPivot }: RootInput): Omit<RootPlan, 'propagation' | 'finish'> => {
+const inNamespace = ({ spec, rootfs, noPivot, hostRoot }: RootInput): Omit<RootPlan, 'propagation' | 'finish'> => {
   const { host, root } = PROPAGATIONS[spec.linux?.rootfsPropagation ?? '']
   const shared = (root & PROPAGATION.shared) !== 0n
   return {
@@ -99,7 +110,9 @@ const inNamespace = ({ spec, rootfs, noPivot }: RootInput): Omit<RootPlan, 'prop
     undo: [],
     make: [
       { op: 'propagation', path: '/', flags: host, pointer: PROPAGATION_POINTER },
-      { op: 'rootfs', path: rootfs, propagation: shared ? root : 0n, pointer },
+      hostRoot
+        ? { op: 'host-root', ...hostRoot, pointer }
+        : { op: 'rootfs', path: rootfs, propagation: shared ? root : 0n, pointer },
     ],
     enter: { op: 'pivot', flags: noPivot ? PIVOT_FLAGS.noPivot : 0, pointer },
     warnings: [],

@@ -38,14 +38,14 @@ function* widenings(ceiling: Policy, wish: Policy): Iterable<string> {
   }
 }
 
-/** Throws where the wish would widen the ceiling; `whose` is what that is called, `pointer` who asks. */
+/** Throws where the wish would widen the ceiling; `whose` is what that is called, `pointer` who asks ('': the caller, with a file). */
 export const checkNarrower = (ceiling: Policy, wish: Policy, whose: string, pointer: string): void => {
   for (const widening of widenings(ceiling, wish))
     throw new BerthError(
       'invalid',
-      `annotations: ${widening} is more than ${whose} allows: an annotation can only narrow it`,
-      {
-        pointer,
-      },
+      pointer === ''
+        ? `${widening} is more than ${whose} allows: a policy that is given can only narrow it`
+        : `annotations: ${widening} is more than ${whose} allows: an annotation can only narrow it`,
+      pointer === '' ? {} : { pointer },
     )
 }

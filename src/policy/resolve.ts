@@ -11,7 +11,7 @@ import { readWish } from './annotations.ts'
 import { checkNarrower } from './ceiling.ts'
 import { loadNode, loadPolicy } from './document.ts'
 import { checkEnforceable } from './protections.ts'
-import { MAX_POLICY, type NodeFile, PREFIX } from './source.ts'
+import { type GivenPolicy, MAX_POLICY, type NodeFile, PREFIX } from './source.ts'
 import type { Confinement, NodeConfig, Policy } from './types.ts'
 
 /** Result: what `askLandlock` reads. */
@@ -40,9 +40,13 @@ export const resolvePolicies = async (
   step: RunStep,
   annotations: Readonly<Record<string, string>>,
   source: NodeFile,
+  given?: GivenPolicy,
 ): Promise<Confinement | undefined> => {
   const node: NodeConfig = source.bytes === undefined ? {} : loadNode(source.bytes, source.path)
-  const { profile: name, policies: wishes } = readWish(annotations)
+  const { profile: name, policies: written } = readWish(annotations)
+  const own =
+    given === undefined ? [] : [{ policy: loadPolicy(given.bytes, given.path), pointer: '', from: given.path }]
+  const wishes = [...written.map((wish) => ({ ...wish, from: 'annotations' })), ...own]
   if (name === undefined && wishes.length === 0 && node.policy === undefined) return undefined
   const directory = node.policies ?? posix.join(posix.dirname(source.path), PROFILES)
   const file = posix.join(directory, `${name}.json`)
@@ -60,7 +64,7 @@ export const resolvePolicies = async (
   const policies = [
     ...named(node.policy, source.path),
     ...named(profile, `policy "${name}"`),
-    ...wishes.flatMap(({ policy }) => named(policy, 'annotations')),
+    ...wishes.flatMap(({ policy, from }) => named(policy, from)),
   ]
   const network = policies.some((policy) => policy.network) ? { network: askNetwork(results, 1) } : {}
   const confinement = { policies, landlock, ...network }

@@ -24,14 +24,21 @@ export interface NodeFile {
   readonly bytes: Uint8Array | undefined
 }
 
+/** A policy that the caller gives. */
+export interface GivenPolicy {
+  readonly path: string
+  readonly bytes: Uint8Array
+}
+
 /** The policies that hold for a container; undefined where there are none. */
 export const confinementOf = async (
   step: RunStep,
-  { annotations = {} }: Spec,
+  { annotations = {} }: Pick<Spec, 'annotations'>,
   node: NodeFile,
+  given?: GivenPolicy,
 ): Promise<Confinement | undefined> => {
   const asked = Object.keys(annotations).some((key) => key.startsWith(PREFIX))
-  if (node.bytes === undefined && !asked) return undefined
+  if (node.bytes === undefined && !asked && given === undefined) return undefined
   const { resolvePolicies } = await import('./resolve.ts')
-  return await resolvePolicies(step, annotations, node)
+  return await resolvePolicies(step, annotations, node, given)
 }

@@ -21,8 +21,10 @@ test('mountinfo: optional fields and escapes', () => {
   )
   assert.deepEqual(mount, {
     id: 36,
+    parent: 35,
     root: '/r oot',
     mountPoint: '/mnt\tx',
+    options: ['rw'],
     type: 'ext4',
     superOptions: ['rw', 'errors=continue'],
   })
