@@ -64,7 +64,7 @@ export const manPage = async (): Promise<string> => {
     'Containers; \\fI.controller\\fR in it has the sockets and logs of controllers.',
     '.SH EXIT STATUS',
     '0: done. 1: failed. 2: the command line is wrong. \\fBrun\\fR and \\fBexec\\fR: the status of the process, 128 and the number of the',
-    'signal that ended it; \\fBexec\\fR: 255 where it failed itself.',
+    'signal that ended it; \\fBexec\\fR: 255 where it failed itself. \\fBlearn\\fR: the same, 124 where the time was over.',
     '.SH SEE ALSO',
     '\\fBrunc\\fR(8), \\fBcontainerd\\fR(8), https://github.com/opencontainers/runtime\\-spec',
   )

@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "../monitor/monitor.h"
+#include "../observer/observer.h"
 #include "command.h"
 #include "shim.h"
 
@@ -25,6 +26,7 @@ int main(int argc, char **argv) {
   const char *slash = strrchr(name, '/');
   if (slash) name = slash + 1;
   if (!strcmp(name, "berth-monitor")) return monitor_main(argc, argv);
+  if (!strcmp(name, "berth-observer")) return observer_main(argc, argv);
   if (!strncmp(name, "containerd-shim-", 16)) return shim_main(argc, argv);
   return command_main(argc, argv);
 }

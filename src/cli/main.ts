@@ -59,6 +59,7 @@ export const VERBS: Readonly<Record<string, VerbEntry>> = {
     describe: 'show the policies of a container, and what they have refused',
     load: () => import('./inspect.ts'),
   },
+  learn: { describe: 'run something, and write the policy that lets it pass', load: () => import('./learn.ts') },
   plan: { describe: 'show what create would do', load: () => import('./plan.ts') },
 }
 
