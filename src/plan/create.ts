@@ -188,6 +188,8 @@ const planInit = (context: InitContext): { plan: Plan; notifies: boolean; warnin
     ...identity.ops,
     { op: 'park', pointer: '/process' },
     ...planHooks(spec, 'startContainer', id, bundle),
+    // A command does not expect to be the first process of all.
+    ...(input.hostRoot ? [{ op: 'reaper', pointer: '/process' } as const] : []),
     ...(process === NO_PROCESS ? [] : [planExec(process)]),
   ]
   return { plan, notifies: identity.notifies, warnings: identity.warnings }

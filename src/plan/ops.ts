@@ -564,6 +564,11 @@ export const OPS = {
    * read-only; or, where `options` are not empty, an overlay with these. `attrs`: MOUNT_ATTR_*.
    */
   'host-root': op(270, { path: 'str', options: 'str', attrs: 'u64' }),
+  /**
+   * Lets a child go on with the plan, and stays as the first process of the pid namespace: it passes signals on, reaps, and ends as the child does
+   * (128 and the signal's number where one ended it).
+   */
+  reaper: op(276, {}),
   /** Takes a directory that is mounted already as the root file system. */
   'open-root': op(104, { path: 'str' }),
   /** Makes the directory in the slot the process's root. */

@@ -1,5 +1,7 @@
 /** Commands on the host's own root: what they change is thrown away, shown or applied, and nothing else is. */
 import assert from 'node:assert/strict'
+import { spawn } from 'node:child_process'
+import { once } from 'node:events'
 import {
   chmodSync,
   existsSync,
@@ -19,11 +21,13 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { after, afterEach, before, beforeEach, describe, it } from 'node:test'
 import { Bundle, notHere } from '../harness/bundle.ts'
-import { binary, nothingLeft, snapshot } from '../harness/host.ts'
+import { binary, nothingLeft, snapshot, until } from '../harness/host.ts'
 import { berth, run, terminal } from '../harness/run.ts'
 import { noUsers, UID, User } from '../harness/user.ts'
 
 const python = existsSync('/usr/bin/python3')
+/** The launcher takes signals for the command by now: those that would end it are blocked. */
+const passesOn = (pid = 0) => !/^SigBlk:\s*0+$/m.test(readFileSync(`/proc/${pid}/status`, 'utf8'))
 const KEPT = /berth commit (run-\S+) /
 
 describe('commands on the host’s root', { skip: notHere }, () => {
@@ -70,14 +74,43 @@ describe('commands on the host’s root', { skip: notHere }, () => {
         'mount -t tmpfs none /mnt 2>/dev/null || echo no mounts',
         'mknod /tmp/disk b 1 0 2>/dev/null || echo no devices',
         'ls /sys/class/net',
-        'echo /proc/[0-9]*',
+        'set -- /proc/[0-9]*; echo $#',
+        'cat /proc/1/mem /proc/1/maps /proc/1/environ 2>/dev/null || readlink /proc/1/exe || echo nobody to pry on',
+        'sleep 1000 >/dev/null 2>&1 &',
         'echo x 2>/dev/null >/proc/sys/kernel/hostname || echo no sysctls',
       ].join('\n'),
     )
     assert.equal(
       out,
-      'CapInh:\t0000000000000000\nCapAmb:\t0000000000000000\nNoNewPrivs:\t1\nno mounts\nno devices\nlo\n/proc/1\nno sysctls\n',
+      'CapInh:\t0000000000000000\nCapAmb:\t0000000000000000\nNoNewPrivs:\t1\nno mounts\nno devices\nlo\n2\nnobody to pry on\nno sysctls\n',
     )
+  })
+
+  it('ends by the signals that it has no handler for, as anywhere else', async () => {
+    for (const [signal, code] of [
+      ['SIGINT', 130],
+      ['SIGTERM', 143],
+    ] as const) {
+      const child = spawn(binary, ['run', '--', 'sh', '-c', 'echo ready; exec sleep 1000'], {
+        stdio: ['ignore', 'pipe', 'inherit'],
+      })
+      const ended = once(child, 'exit')
+      await once(child.stdout, 'data')
+      await until('signals are passed on', () => passesOn(child.pid))
+      child.kill(signal)
+      assert.equal((await ended)[0], code)
+    }
+    assert.equal((await sh([], 'kill -KILL $$')).code, 137)
+    const typed = spawn('/usr/bin/script', [
+      '-qec',
+      `${binary} run -- sh -c "echo ready; exec sleep 1000"`,
+      '/dev/null',
+    ])
+    const ended = once(typed, 'exit')
+    await once(typed.stdout, 'data')
+    typed.stdin.write('\x03')
+    assert.equal((await ended)[0], 130)
+    typed.stdin.end()
   })
 
   it('has a terminal where the caller has one', async () => {
