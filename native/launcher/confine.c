@@ -26,11 +26,15 @@
 #include "confine_root.h"
 
 #define LOG_LIMIT (1 << 20)
-#define NAMESPACES (CLONE_NEWNS | CLONE_NEWNET | CLONE_NEWPID | CLONE_NEWIPC | CLONE_NEWUTS | CLONE_NEWCGROUP)
+#define NAMESPACES (CLONE_NEWNS | CLONE_NEWPID | CLONE_NEWIPC | CLONE_NEWUTS | CLONE_NEWCGROUP)
+#define FDS_MAX 64
+
+/* What it is that is started, in messages. */
+static const char *who = "";
 
 /* Into the log: nobody waits for an answer any more. */
 static _Noreturn void die(const char *what) {
-  dprintf(2, "berth: controller: %s: %s\n", what, strerror(errno));
+  dprintf(2, "berth: %s: %s: %s\n", who, what, strerror(errno));
   _exit(1);
 }
 
@@ -107,10 +111,11 @@ static void drop_privileges(void) {
 }
 
 /* False where this user may not have them. */
-static bool own_namespaces(void) {
+static bool own_namespaces(bool network) {
   unsigned uid = geteuid(), gid = getegid();
-  if (unshare(NAMESPACES) == 0) return true;
-  if (unshare(CLONE_NEWUSER | NAMESPACES) < 0) return false;
+  int wanted = NAMESPACES | (network ? CLONE_NEWNET : 0);
+  if (unshare(wanted) == 0) return true;
+  if (unshare(CLONE_NEWUSER | wanted) < 0) return false;
   char map[64];
   write_file("/proc/self/setgroups", "deny");
   snprintf(map, sizeof map, "%u %u 1", uid, uid);
@@ -120,22 +125,20 @@ static bool own_namespaces(void) {
   return true;
 }
 
-static _Noreturn void run_node(const struct install *in, const char *mode, const char *scratch, const char *idle, bool namespaces,
-                               bool of_host) {
-  if (namespaces && confine_root(in, scratch) < 0) {
+static _Noreturn void run_node(const struct install *in, const struct confined *what, bool namespaces, bool of_host) {
+  if (namespaces && confine_root(in, what->scratch) < 0) {
     /* What an unprivileged user may mount depends on the host (mounts that are locked, say). Its controller has no more rights than
      * its caller in any case, and goes on; that of the host's root does not. */
     if (of_host) die(confine_root_failed());
-    dprintf(2, "berth: controller: no root file system of its own: %s: %s\n", confine_root_failed(), strerror(errno));
-    (void)umount2(scratch, MNT_DETACH);
+    dprintf(2, "berth: %s: no root file system of its own: %s: %s\n", who, confine_root_failed(), strerror(errno));
+    (void)umount2(what->scratch, MNT_DETACH);
     if (chdir("/") < 0) die("/");
   }
-  if (!namespaces) dprintf(2, "berth: controller: no namespaces of its own: not permitted here\n");
+  if (!namespaces) dprintf(2, "berth: %s: no namespaces of its own: not permitted here\n", who);
   drop_privileges();
-  char *argv[] = {"berth-controller", "--expose-gc", "--max-semi-space-size=2", (char *)(uintptr_t)in->controller, (char *)(uintptr_t)mode, "3", "--idle", (char *)(uintptr_t)idle, NULL};
   /* Freed memory goes back to the kernel, also what V8's helper threads took. */
   char *env[] = {"PATH=", "HOME=/", "LANG=C.UTF-8", "MALLOC_ARENA_MAX=1", "MALLOC_TRIM_THRESHOLD_=131072", NULL};
-  execve(in->node, argv, env);
+  execve(in->node, (char *const *)(uintptr_t)what->argv, env);
   die(in->node);
 }
 
@@ -156,25 +159,36 @@ const char *confine_idle(void) {
 
 void confine_idle_is(const char *seconds) { (void)snprintf(handed_down, sizeof handed_down, "%s", seconds); }
 
-int confine_start(const struct install *in, const char *mode, int socket, const char *scratch, const char *log) {
+/* Makes `out` 1 and 2, the null device 0, what is given 3 and up; all others go. */
+static int arrange(const struct confined *what, int null, int out) {
+  int moved[FDS_MAX], last = 3 + (int)what->count, moved_out = fcntl(out, F_DUPFD, last), moved_null = fcntl(null, F_DUPFD, last);
+  /* Above what they become, so that none overwrites another. */
+  for (size_t i = 0; i < what->count; i++)
+    if ((moved[i] = fcntl(what->fds[i], F_DUPFD, last)) < 0) return -1;
+  if (moved_out < 0 || dup2(moved_null, 0) < 0 || dup2(moved_out, 1) < 0 || dup2(moved_out, 2) < 0) return -1;
+  for (size_t i = 0; i < what->count; i++)
+    if (dup2(moved[i], 3 + (int)i) < 0) return -1;
+  return sys_close_range((unsigned)last, ~0u, 0);
+}
+
+int confine_start(const struct install *in, const struct confined *what) {
+  if (what->count > FDS_MAX) {
+    errno = EINVAL;
+    return -1;
+  }
   pid_t first = fork();
   if (first < 0) return -1;
   if (first == 0) {
-    const char *idle = confine_idle();
-    int out = open_log(log), null = open("/dev/null", O_RDONLY);
-    if (out < 0 || null < 0 || setsid() < 0) _exit(1);
-    /* Above what they become, so that none overwrites another. */
-    int moved = fcntl(socket, F_DUPFD, 10), moved_out = fcntl(out, F_DUPFD, 10);
-    if (dup2(null, 0) < 0 || moved < 0 || moved_out < 0 || dup2(moved_out, 1) < 0 || dup2(moved_out, 2) < 0 || dup2(moved, 3) < 0)
-      _exit(1);
-    if (sys_close_range(4, ~0u, 0) < 0) die("close_range");
+    who = what->who;
+    int out = open_log(what->log), null = open("/dev/null", O_RDONLY);
+    if (out < 0 || null < 0 || setsid() < 0 || arrange(what, null, out) != 0) _exit(1);
     if (chdir("/") < 0) die("/");
-    leave_cgroups();
+    if (!what->of_container) leave_cgroups();
     reset_attributes();
     bool of_host = geteuid() == 0 && initial_user_namespace();
-    bool namespaces = own_namespaces();
+    bool namespaces = own_namespaces(!what->of_container);
     pid_t second = fork(); /* the first process of the new pid namespace */
-    if (second == 0) run_node(in, mode, scratch, idle, namespaces, of_host);
+    if (second == 0) run_node(in, what, namespaces, of_host);
     _exit(second < 0 ? 1 : 0);
   }
   int status;

@@ -1,13 +1,25 @@
-/* Starts the controller where it can do nothing but compute: no capability, no file system but its program, no network, a pid
- * namespace of its own, and none of its caller's attributes (traps 12 and 14). */
+/* Starts Node where it can do nothing but compute: no capability, no file system but its program, a pid namespace of its own, and none of
+ * its caller's attributes (traps 12 and 14). The controller has no network either; a container's worker has its monitor's. */
 #ifndef BERTH_CONFINE_H
 #define BERTH_CONFINE_H
 
+#include <stdbool.h>
+#include <stddef.h>
+
 #include "install.h"
 
-/* Starts Node with `socket` as descriptor 3 and `mode` (--listen-fd, --serve-fd) in its arguments, and returns while it boots.
- * `scratch` is a directory that serves as a mount point in its mount namespace; its output goes to the file `log`. 0, or -1 with errno. */
-int confine_start(const struct install *, const char *mode, int socket, const char *scratch, const char *log);
+struct confined {
+  const char *who;         /* in messages */
+  const char *const *argv; /* of Node */
+  const char *scratch;     /* a directory that serves as a mount point in its mount namespace */
+  const char *log;         /* the file that its output goes to */
+  const int *fds;          /* become 3 and up */
+  size_t count;
+  bool of_container; /* a worker: stays in the cgroups and the network of who starts it */
+};
+
+/* Returns while it boots. 0, or -1 with errno. */
+int confine_start(const struct install *, const struct confined *);
 /* How long a controller that is started here may be idle, in seconds as text: BERTH_CONTROLLER_IDLE, or its default. */
 const char *confine_idle(void);
 /* For a process without its caller's environment: what the caller found. */

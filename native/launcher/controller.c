@@ -105,11 +105,16 @@ static int listen_shared(const struct place *p) {
   return done < 0 || listen(fd, BACKLOG) < 0 ? -1 : fd_steal(&fd);
 }
 
+static int start(const struct install *in, const struct place *p, const char *mode, int socket) {
+  const char *const argv[] = {"berth-controller", "--expose-gc", "--max-semi-space-size=2", in->controller, mode, "3", "--idle", confine_idle(), NULL};
+  return confine_start(in, &(struct confined){.who = "controller", .argv = argv, .scratch = p->dir, .log = p->log, .fds = &socket, .count = 1});
+}
+
 static int start_own(const struct install *in, const struct place *p) {
   int pair[2];
   if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) < 0) return -1;
   _cleanup_fd_ int ours = pair[0], theirs = pair[1];
-  return confine_start(in, "--serve-fd", theirs, p->dir, p->log) < 0 ? -1 : fd_steal(&ours);
+  return start(in, p, "--serve-fd", theirs) < 0 ? -1 : fd_steal(&ours);
 }
 
 int controller_connect(bool own) {
@@ -126,6 +131,6 @@ int controller_connect(bool own) {
   fd = connect_shared(&place);
   if (fd >= 0 || (errno != ENOENT && errno != ECONNREFUSED)) return fd;
   _cleanup_fd_ int listener = listen_shared(&place);
-  if (listener < 0 || confine_start(&in, "--listen-fd", listener, place.dir, place.log) < 0) return -1;
+  if (listener < 0 || start(&in, &place, "--listen-fd", listener) < 0) return -1;
   return connect_shared(&place);
 }

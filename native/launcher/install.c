@@ -73,8 +73,13 @@ int install_file(const char *name, char path[PATH_MAX]) {
 }
 
 int install_find(struct install *in, char *why, unsigned why_size) {
+  char dist[PATH_MAX];
+  return find_dist(dist) < 0 ? missing(why, why_size, "/proc/self/exe") : install_at(dist, in, why, why_size);
+}
+
+int install_at(const char *dist, struct install *in, char *why, unsigned why_size) {
   char link[PATH_MAX];
-  if (find_dist(in->dist) < 0) return missing(why, why_size, "/proc/self/exe");
+  (void)snprintf(in->dist, sizeof in->dist, "%s", dist);
   if (join(link, in->dist, "node") < 0 || join(in->controller, in->dist, "controller.js") < 0) return missing(why, why_size, in->dist);
   if (!realpath(link, in->node) || access(in->node, X_OK) < 0) return missing(why, why_size, link);
   if (access(in->controller, R_OK) < 0) return missing(why, why_size, in->controller);

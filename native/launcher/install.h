@@ -15,6 +15,8 @@ void install_is(const char *dist);
 
 /* Finds them and checks that they can be used (trap 5). 0, or -1 with errno and a sentence in `why`. */
 int install_find(struct install *, char *why, unsigned why_size);
+/* The same where it is known which it is. */
+int install_at(const char *dist, struct install *, char *why, unsigned why_size);
 
 /* The path of a file in `dist`, which may not be there. 0, or -1 with errno. */
 int install_file(const char *name, char path[PATH_MAX]);
