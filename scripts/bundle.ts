@@ -6,7 +6,7 @@ import { featuresText } from '../src/cli/features.ts'
 
 const { metafile } = await build({
   metafile: true,
-  entryPoints: { controller: 'src/controller/main.ts' },
+  entryPoints: { controller: 'src/controller/main.ts', 'http-proxy': 'src/policy/worker/http/entry.ts' },
   outdir: 'dist',
   bundle: true,
   splitting: true,

@@ -13,7 +13,11 @@ type Field = { readonly name: string; readonly type: string }
 type Operation = { readonly name: string; readonly id: string; readonly code: number; readonly fields: Field[] }
 
 /** Codes from 64 to 127 run in the cloned process only, and those that came when these were taken; all others outside of it. */
-const INSIDE_TOO: ReadonlySet<number> = new Set([table.OPS['host-root'].code, table.OPS.reaper.code])
+const INSIDE_TOO: ReadonlySet<number> = new Set([
+  table.OPS['host-root'].code,
+  table.OPS.reaper.code,
+  table.OPS['extend-file'].code,
+])
 const isInside = (code: number) => (code >= 64 && code < 128) || INSIDE_TOO.has(code)
 /**
  * Those outside that may run there too: hooks of the container's namespaces, and what needs no path. The others would resolve

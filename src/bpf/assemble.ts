@@ -4,9 +4,11 @@
 export const OPCODE = {
   load8: 0x71, // dst = *(u8 *)(src + off)
   load32: 0x61,
+  load64: 0x79,
   store8: 0x73, // *(u8 *)(dst + off) = src
   store16: 0x6b,
   store32: 0x63,
+  store64: 0x7b,
   storeImm8: 0x72, // *(u8 *)(dst + off) = imm
   storeImm16: 0x6a,
   storeImm32: 0x62,
@@ -17,12 +19,14 @@ export const OPCODE = {
   move32From: 0xbc,
   add64: 0x07,
   and32: 0x54,
+  or32: 0x44,
   shiftRight64: 0x77,
   toBigEndian: 0xdc, // of imm bits
   jump: 0x05,
   jumpIf: 0x15, // == imm, 64 bits
   jumpIfNot: 0x55,
   jumpIfNot32: 0x56,
+  jumpIfNotFrom: 0x5d, // != src
   jumpIfSet32: 0x46, // & imm
   jumpIfAbove: 0x25,
   jumpIfBelow: 0xa5,

@@ -9,7 +9,7 @@ import { assemble, FRAME, type Instruction, type Label, loadMap, OPCODE } from '
 type Program = readonly (Instruction | Label)[]
 
 // linux/bpf.h
-const PROGRAM = { skb: 8, socket: 9, address: 18 } as const
+export const PROGRAM = { skb: 8, socket: 9, sockOps: 13, address: 18 } as const
 export const ATTACH = {
   egress: 1,
   socket: 2,
@@ -65,15 +65,16 @@ const lookup = (map: number, off: number): Program => [
   { code: OPCODE.call, imm: HELPER.lookup },
 ]
 
-/** Counts under the number that lies on the stack, and refuses. */
-const REFUSE: Program = [
-  ...lookup(COUNTS, COUNTER),
+/** Counts under the number that lies on the stack at `off`, and refuses. */
+export const countAndRefuse = (off: number): Program => [
+  ...lookup(COUNTS, off),
   { code: OPCODE.jumpIf, dst: R0, imm: 0, to: 'refused' },
   move(1, 1),
   { code: OPCODE.atomicAdd64, dst: R0, src: 1 },
   { label: 'refused' },
   ...answer(0),
 ]
+const REFUSE = countAndRefuse(COUNTER)
 
 const counter = (number: number): Instruction => ({ code: OPCODE.storeImm32, dst: FRAME, off: COUNTER, imm: number })
 const refuse = (number: number): Program => [counter(number), jump('refuse')]
@@ -135,12 +136,15 @@ const putAddress6: Program = [
   ...[0, 1, 2, 3].map((word) => putWord(2 + word, word)),
 ]
 
-/** For connect and sendto. */
-const destinationProgram = (family: 4 | 6, denies: boolean): Program => [
+/** As a port lies in a program's context. */
+export const bigEndian = (port: number): number => ((port & 0xff) << 8) | (port >> 8)
+
+/** For connect and sendto. TCP to ports that lead to the HTTP proxy is left to that, which knows where its own connections go. */
+const destinationProgram = (family: 4 | 6, denies: boolean, proxied: readonly number[]): Program => [
   BEGIN,
   context(2, ADDRESS.protocol),
   context(3, ADDRESS.port),
-  { code: OPCODE.jumpIf, dst: 2, imm: NUMBERS.tcp, to: 'known' },
+  { code: OPCODE.jumpIf, dst: 2, imm: NUMBERS.tcp, to: 'tcp' },
   { code: OPCODE.jumpIf, dst: 2, imm: NUMBERS.udp, to: 'known' },
   // What stands for a port there is none.
   move(3, 0),
@@ -150,6 +154,10 @@ const destinationProgram = (family: 4 | 6, denies: boolean): Program => [
   jump('known'),
   { label: 'unknown' },
   ...refuse(COUNTERS.socket),
+  { label: 'tcp' },
+  ...proxied.map((port): Instruction => ({ code: OPCODE.jumpIf, dst: 3, imm: bigEndian(port), to: 'proxied' })),
+  // The verifier wants no code that nothing leads to.
+  ...(proxied.length === 0 ? [] : [jump('known'), { label: 'proxied' }, ...answer(1)]),
   { label: 'known' },
   { code: OPCODE.store8, dst: FRAME, src: 2, off: ON_STACK + KEY.protocol },
   { code: OPCODE.store16, dst: FRAME, src: 3, off: ON_STACK + KEY.port },
@@ -263,7 +271,7 @@ export interface Attachment {
   readonly program: Uint8Array
 }
 
-const attachment = (type: number, attach: number, program: Program): Attachment => ({
+export const assembled = (type: number, attach: number, program: Program): Attachment => ({
   type,
   attach,
   program: assemble(program),
@@ -275,24 +283,26 @@ export interface Judged {
   /** Sockets for ping may be made; `judged`: and where they send to is looked up. */
   readonly ping: boolean | 'judged'
   readonly bind?: { readonly ranges: readonly PortRange[]; readonly denies: boolean } | undefined
+  /** Ports of TCP that lead to the HTTP proxy. */
+  readonly proxied?: readonly number[]
 }
 
 /** All programs that it takes. */
-export const networkPrograms = ({ destinations, ping, bind }: Judged): readonly Attachment[] => {
+export const networkPrograms = ({ destinations, ping, bind, proxied = [] }: Judged): readonly Attachment[] => {
   const denies = destinations === 'deny'
-  const address = (attach: number, program: Program) => attachment(PROGRAM.address, attach, program)
+  const address = (attach: number, program: Program) => assembled(PROGRAM.address, attach, program)
   const binds = bind && bindProgram(bind.ranges, bind.denies)
   return [
-    attachment(PROGRAM.socket, ATTACH.socket, socketProgram(ping !== false)),
+    assembled(PROGRAM.socket, ATTACH.socket, socketProgram(ping !== false)),
     ...(destinations
       ? [
-          address(ATTACH.connect4, destinationProgram(4, denies)),
-          address(ATTACH.connect6, destinationProgram(6, denies)),
-          address(ATTACH.sendmsg4, destinationProgram(4, denies)),
-          address(ATTACH.sendmsg6, destinationProgram(6, denies)),
+          address(ATTACH.connect4, destinationProgram(4, denies, proxied)),
+          address(ATTACH.connect6, destinationProgram(6, denies, proxied)),
+          address(ATTACH.sendmsg4, destinationProgram(4, denies, proxied)),
+          address(ATTACH.sendmsg6, destinationProgram(6, denies, proxied)),
         ]
       : []),
     ...(binds ? [address(ATTACH.bind4, binds), address(ATTACH.bind6, binds)] : []),
-    ...(ping === 'judged' ? [attachment(PROGRAM.skb, ATTACH.egress, pingProgram(denies))] : []),
+    ...(ping === 'judged' ? [assembled(PROGRAM.skb, ATTACH.egress, pingProgram(denies))] : []),
   ]
 }

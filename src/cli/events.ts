@@ -31,7 +31,7 @@ export const verb: Verb = {
     if (request.round > 0) return next(step, globals.root, id, tell, [])
     const { state, status } = await need(step, globals.root, id)
     if (status === 'stopped') throw new BerthError('state', `container with id ${id} is not running`, { subject: id })
-    if (context.flag('stats')) return { stdout: await tell(step, state) }
+    if (context.flag('stats')) return { stdout: await tell(step, globals.root, state) }
     const { cgroup } = readFacts(await step('facts', factsPlan))
     const { pid, startTime } = state.init
     const memory = controllerDir(cgroup, state.cgroupPaths, 'memory') ?? ''
@@ -53,15 +53,15 @@ const next = async (
   const container = await inspect(step, root, id)
   // Its end is what comes next.
   if (container?.state === undefined || container.status === 'stopped') return { again: true }
-  return { stdout: await tell(step, container.state), again: true }
+  return { stdout: await tell(step, root, container.state), again: true }
 }
 
-type Tell = (step: RunStep, state: ContainerState) => Promise<string>
+type Tell = (step: RunStep, root: string, state: ContainerState) => Promise<string>
 
-const policyLine: Tell = async (step, state) =>
-  line({ type: 'policy', id: state.id, data: { denied: await denialsOf(step, state) } })
+const policyLine: Tell = async (step, root, state) =>
+  line({ type: 'policy', id: state.id, data: { denied: await denialsOf(step, root, state) } })
 
-const statsLine: Tell = async (step, { id, cgroupPaths }) => {
+const statsLine: Tell = async (step, _root, { id, cgroupPaths }) => {
   const { cgroup } = readFacts(await step('facts', factsPlan))
   const unified = cgroup.mode === 'unified'
   const file = await readFigures(step, unified ? V2_STATS : V1_STATS, (controller) =>

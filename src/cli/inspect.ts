@@ -19,7 +19,7 @@ export const verb: Verb = {
     const { id, state, status } = await need(step, globals.root, checkId(first))
     const confinement = state.confinement ?? { policies: [], landlock: 0 }
     // The programs go with the cgroup, which a container that has ended may have lost.
-    const denied = status === 'stopped' ? [] : await denialsOf(step, state)
+    const denied = status === 'stopped' ? [] : await denialsOf(step, globals.root, state)
     if (context.flag('json')) {
       const { policies } = confinement
       return { stdout: `${stringifyJson({ id, policies, enforced: enforcedBy(confinement), denied })}\n` }

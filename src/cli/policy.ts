@@ -6,6 +6,7 @@ import { readOp } from '../container/inspect.ts'
 import { BerthError } from '../errors.ts'
 import { READ_FLAGS } from '../plan/ops.ts'
 import { loadPolicy } from '../policy/document.ts'
+import { checkHttpPolicies } from '../policy/http-policy.ts'
 import { unenforceable } from '../policy/protections.ts'
 import { askLandlock, askNetwork, LANDLOCK, NETWORK, resolvePolicies } from '../policy/resolve.ts'
 import { listGaps, listRules } from '../policy/rules.ts'
@@ -51,6 +52,7 @@ const ofBundle = async (context: Context, bundle: string): Promise<Confinement> 
 const ofFile = async ({ step }: Context, path: string): Promise<Confinement> => {
   const results = await step('policy', [LANDLOCK, ...NETWORK, readOp(path, MAX_POLICY)])
   const policy = loadPolicy(results.bytes(1 + NETWORK.length) ?? '', path)
+  checkHttpPolicies([{ ...policy, from: path }])
   return { policies: [{ ...policy, from: path }], landlock: askLandlock(results, 0), network: askNetwork(results, 1) }
 }
 

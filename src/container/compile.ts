@@ -36,16 +36,19 @@ export interface CompileInput {
   /** Its processes come from a checkpoint. */
   readonly restore?: RestoreSource | undefined
   readonly hostRoot?: HostRoot | undefined
+  /** The environment that credentials of HTTP rules may come from. */
+  readonly secrets?: Readonly<Record<string, string>>
 }
 
 export const compile = ({ afterTerminal = [], ...input }: CompileInput): Compiled => {
-  const { id, bundle, facts, stateDir, flags, confinement, restore, hostRoot } = input
+  const { id, bundle, facts, stateDir, flags, confinement, restore, hostRoot, secrets = {} } = input
   const common = {
     id,
     bundle,
     spec: limitSpec(input.spec, confinement),
     confinement,
     hostRoot,
+    secrets,
     facts,
     stateDir,
     key: INIT_KEY,

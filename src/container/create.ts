@@ -9,6 +9,7 @@ import { BerthError } from '../errors.ts'
 import type { Compiled } from '../plan/create.ts'
 import { encodePlan } from '../plan/encode.ts'
 import { factsPlan, type HostFacts, isRootless, readFacts } from '../plan/facts.ts'
+import { environmentOf } from '../plan/http.ts'
 import { Namespaces } from '../plan/namespaces.ts'
 import { DIR_FLAGS, type Op, type Plan, READ_FLAGS, type Template, WRITE_FLAGS } from '../plan/ops.ts'
 import { logOf, type RestoreSource } from '../plan/restore.ts'
@@ -117,6 +118,7 @@ export const createContainer = async (
     confinement,
     restore,
     hostRoot: hostRoot?.hostRoot,
+    secrets: secretsOf(confinement, request),
   })
   const described = {
     id,
@@ -207,6 +209,16 @@ const enforced = async (confinement: Confinement | undefined): Promise<Readonly<
   const { enforcedText } = await import('../policy/protections.ts')
   return { [ENFORCED]: enforcedText(confinement) }
 }
+
+/** What credentials of the caller's environment are. */
+const secretsOf = (confinement: Confinement | undefined, { env }: CommandRequest): Readonly<Record<string, string>> =>
+  Object.fromEntries(
+    environmentOf(confinement).map((name) => {
+      const value = Object.hasOwn(env, name) ? env[name] : undefined
+      if (!value) throw new BerthError('invalid', `policy: http.credentials: ${name} is not in berth's environment`)
+      return [name, value]
+    }),
+  )
 
 const givenPolicy = (path: string | undefined, bytes: Uint8Array | undefined): GivenPolicy | undefined => {
   if (path === undefined) return undefined

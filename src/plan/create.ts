@@ -9,6 +9,7 @@ import { planCgroups } from './cgroups.ts'
 import { planDevices } from './devices.ts'
 import type { HostFacts } from './facts.ts'
 import { planHooks } from './hooks.ts'
+import { type HttpPlan, planHttp } from './http.ts'
 import { deniedPaths } from './landlock.ts'
 import { poststopPlan, startPlan } from './lifecycle.ts'
 import { handOverListener } from './listener.ts'
@@ -47,6 +48,8 @@ export interface CreateInput {
   readonly arch: Arch
   /** Policies beyond the configuration, under whose limits it is already (`limitSpec`). */
   readonly confinement?: Confinement | undefined
+  /** What credentials of HTTP rules are that come from the environment, by their names there. */
+  readonly secrets?: Readonly<Record<string, string>> | undefined
   /** The root is not the configuration's, but the host's. */
   readonly hostRoot?: HostRoot | undefined
 }
@@ -111,6 +114,7 @@ interface InitContext {
   readonly namespacePlan: NamespacePlan
   readonly root: RootPlan
   readonly mounts: MountPlan
+  readonly http: HttpPlan
 }
 
 /** The file system up to the moment in which it becomes the process's own. */
@@ -121,6 +125,7 @@ const planFileSystem = (context: InitContext): Op[] => {
     ...context.root.make,
     ...context.mounts.ops,
     ...planDevices(spec, input.facts),
+    ...context.http.inside,
     // In the runtime's namespaces, by whoever made this process, while it waits.
     ...(runtimeHooks(input).length > 0 ? [{ op: 'sync', pointer: '/hooks' } as const] : []),
     ...planHooks(spec, 'createContainer', id, bundle),
@@ -222,8 +227,15 @@ export const compileCreate = (input: CreateInput): Compiled => {
   })
   const { propagation } = root
   const mounts = planMounts({ bundle, spec, cgroups: cgroups.dirs, namespaces, facts, propagation })
+  const http = planHttp({
+    confinement: input.confinement,
+    namespaces,
+    stateDir: input.stateDir,
+    secrets: input.secrets,
+    cgroups: cgroups.dirs.map(({ dir }) => dir),
+  })
   const resctrl = planResctrl(spec, id, facts)
-  const init = planInit({ input, process, namespaces, namespacePlan, root, mounts })
+  const init = planInit({ input, process, namespaces, namespacePlan, root, mounts, http })
   const cgroupPaths = cgroups.dirs.map(({ dir }) => dir)
   const hooks = runtimeHooks(input)
   const create: Op[] = [
@@ -232,6 +244,7 @@ export const compileCreate = (input: CreateInput): Compiled => {
     ...root.open,
     ...namespacePlan.open,
     ...mounts.open,
+    ...http.before,
     {
       op: 'clone',
       key,
@@ -255,6 +268,7 @@ export const compileCreate = (input: CreateInput): Compiled => {
     ...receiveTerminal(process, key, input.afterTerminal),
     ...(init.notifies ? handOverListener({ spec, id, bundle, key, status: 'creating' }) : []),
     resume(key, 'parked', '/process'),
+    ...http.after,
   ]
   return {
     check: cgroups.check,

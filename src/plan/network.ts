@@ -9,9 +9,11 @@
 import { COUNTERS, COUNTS, KEY, NUMBERS, networkPrograms, TRIE } from '../bpf/network.ts'
 import type { CgroupDir } from '../cgroup/path.ts'
 import { BerthError } from '../errors.ts'
+import { proxiedPorts } from '../policy/http-policy.ts'
 import { type Destination, parseDestination, parseRange, single } from '../policy/network.ts'
 import type { Confinement, NetworkRules } from '../policy/types.ts'
 import type { Seccomp } from '../spec/types.ts'
+import { planRedirect } from './http.ts'
 import type { Op } from './ops.ts'
 import type { Arch } from './process.ts'
 import { compileSeccomp } from './seccomp.ts'
@@ -80,7 +82,7 @@ const concat = (parts: readonly Uint8Array[]): Uint8Array => Uint8Array.from(Buf
 const u32 = (value: number): Uint8Array => new Uint8Array(Uint32Array.of(value).buffer)
 
 /** What one policy takes. */
-const partsOf = ({ allow, deny, allowBind, denyBind }: NetworkRules) => {
+const partsOf = ({ allow, deny, allowBind, denyBind }: NetworkRules, proxied: readonly number[]) => {
   const rules = (allow ?? deny ?? []).map(parseDestination)
   const destinations = allow ? 'allow' : deny ? 'deny' : undefined
   const named = rules.some(({ protocols }) => protocols.includes('icmp'))
@@ -92,12 +94,13 @@ const partsOf = ({ allow, deny, allowBind, denyBind }: NetworkRules) => {
       destinations,
       ping: named ? 'judged' : destinations !== 'allow',
       bind: ranges && { ranges, denies: denyBind !== undefined },
+      proxied,
     }),
   }
 }
 
-const policyOps = (network: NetworkRules, path: string): Op[] => {
-  const { entries, counters, programs } = partsOf(network)
+const policyOps = (network: NetworkRules, path: string, proxied: readonly number[]): Op[] => {
+  const { entries, counters, programs } = partsOf(network, proxied)
   return [
     {
       op: 'bpf-map',
@@ -142,9 +145,12 @@ const policyOps = (network: NetworkRules, path: string): Op[] => {
   ]
 }
 
+/** HTTP rules take sockets that can be judged too, and nothing else of network rules. */
+const SOCKETS_ONLY: NetworkRules = {}
+
 /** The network rules that are enforced: of each policy that has any, where the host can. */
 const enforced = ({ policies, network: lacking }: Confinement): readonly NetworkRules[] => {
-  const rules = policies.flatMap(({ network }) => network ?? [])
+  const rules = policies.flatMap(({ network, http }) => network ?? (http ? SOCKETS_ONLY : []))
   if (rules.length > 0 && lacking === undefined)
     throw new BerthError('internal', 'policy: network: nobody asked the host')
   return lacking === '' ? rules : []
@@ -152,7 +158,8 @@ const enforced = ({ policies, network: lacking }: Confinement): readonly Network
 
 /** Puts the programs on the container's cgroup: they stay as long as that does (trap 23). */
 export const planNetwork = (confinement: Confinement | undefined, dirs: readonly CgroupDir[]): Op[] => {
-  const rules = confinement ? enforced(confinement) : []
+  if (confinement === undefined) return []
+  const rules = enforced(confinement)
   if (rules.length === 0) return []
   // The one hierarchy without a name and controllers of v1 is v2's, which comes first.
   const [v2] = dirs
@@ -160,7 +167,8 @@ export const planNetwork = (confinement: Confinement | undefined, dirs: readonly
     throw new BerthError('unsupported', 'policy: network: the container has no cgroup of version 2 of its own', {
       pointer: POINTER,
     })
-  return rules.flatMap((network) => policyOps(network, v2.dir))
+  const proxied = proxiedPorts(confinement.policies)
+  return [...rules.flatMap((network) => policyOps(network, v2.dir, proxied)), ...planRedirect(confinement, v2.dir)]
 }
 
 /** What else could send: everything but UNIX, IPv4, IPv6 and netlink (EAFNOSUPPORT), and what takes the programs away. */

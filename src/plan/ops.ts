@@ -458,6 +458,40 @@ export const OPS = {
   /** Gives the directory at a path ("": the top) below `root` the mode, owner, extended attributes and times of that below `upper`. */
   'layer-attributes': op(275, { upper: 'str', root: 'str', path: 'str' }),
 
+  // ---- The HTTP proxy's connections (src/plan/http.ts) ---------------------------------------------------------
+  /**
+   * Opens the proxy's sockets on the loopback of the network namespace of the process last cloned, IPv6's where there is one, and puts their
+   * ports into the first element of an array map (src/bpf/redirect.ts).
+   */
+  'http-listen': op(250, { map: 'slot', ip4: 'slot', ip6: 'slot' }),
+  /**
+   * Leaves a process that accepts on these sockets (`ip6` may be empty) and passes each connection that the hash map `connections` has a note of
+   * on to the worker at the other end of `channel`, and no other. It ends with the process last cloned, and the worker with it; where the worker
+   * ends first it kills what is in the v2 cgroup directory `cgroup`, and that process (trap 18).
+   */
+  'http-accept': op(251, { ip4: 'slot', ip6: 'slot', connections: 'slot', channel: 'slot', cgroup: 'str' }),
+  /**
+   * Starts the program `entry` of the build in `dist` with Node, confined as a controller is, but with the network of this process, and waits
+   * until it says that it is ready. Its descriptor 3 has `config`, `fds` are its descriptors from 5 on. `scratch`: a directory to build its root
+   * on; its output goes to the file `log`.
+   */
+  'http-worker': op(254, {
+    dist: 'str',
+    entry: 'str',
+    config: 'bytes',
+    fds: 'u32s',
+    scratch: 'str',
+    log: 'str',
+    timeoutMs: 'u32',
+  }),
+  /** A pair of stream sockets. */
+  'socket-pair': op(252, { one: 'slot', other: 'slot' }),
+  /**
+   * In the cloned process, before the pivot: covers the file at `path`, which is empty where it is missing and `make` is 1, by one that is `head`,
+   * what was there, and `tail`, then what can be read from `from`; nobody can write to it.
+   */
+  'extend-file': op(253, { path: 'str', head: 'bytes', tail: 'bytes', from: 'slot', make: 'u32' }),
+
   // ---- In the cloned process: before the pivot -----------------------------------------------------------------
   /** Enters a namespace (`nstype`: CLONE_NEW*); 0 = whatever the descriptor is. A pidfd enters those in `nstype`. */
   setns: op(64, { slot: 'slot', nstype: 'u32' }),

@@ -7,6 +7,7 @@ import type { Image } from '../criu/image.ts'
 import { both, type RestoreOptions, sharedArguments } from '../criu/options.ts'
 import { CRIU_ENV } from '../criu/program.ts'
 import { BerthError } from '../errors.ts'
+import { httpPolicies } from '../policy/http-policy.ts'
 import type { Confinement } from '../policy/types.ts'
 import type { Spec } from '../spec/types.ts'
 import { planCgroups } from './cgroups.ts'
@@ -49,6 +50,8 @@ export const checkRestorable = (spec: Spec, confinement: Confinement | undefined
   const refuse = (pointer: string, why: string) => new BerthError('unsupported', `checkpoint: ${why}`, { pointer })
   if (planLandlock(confinement, ANY_SLOT).enter.length > 0)
     throw refuse('/annotations', 'the container has a policy that Landlock enforces, which no restore could bring back')
+  if (httpPolicies(confinement?.policies).length > 0)
+    throw refuse('/annotations', 'the container has HTTP rules, and their proxy could not be restored')
   if (spec.process?.terminal)
     throw refuse('/process/terminal', "the container has a terminal, and its other end is not the container's")
   if (!new Namespaces(spec).isNew('mount'))

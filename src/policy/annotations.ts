@@ -33,6 +33,12 @@ const FIELDS: Readonly<Record<string, readonly [section: string, field: string, 
   'network.deny': ['network', 'deny', list],
   'network.allowBind': ['network', 'allowBind', list],
   'network.denyBind': ['network', 'denyBind', list],
+  'http.allow': ['http', 'allow', list],
+  'http.deny': ['http', 'deny', list],
+  'http.ports': ['http', 'ports', numbers],
+  'http.hosts': ['http', 'hosts', flag],
+  'http.intercept': ['http', 'intercept', flag],
+  'http.trust': ['http', 'trust', list],
   'scopes.abstractSockets': ['scopes', 'abstractSockets', flag],
   'scopes.signals': ['scopes', 'signals', flag],
   'limits.memory': ['limits', 'memory', size],
@@ -40,6 +46,9 @@ const FIELDS: Readonly<Record<string, readonly [section: string, field: string, 
   'limits.openFiles': ['limits', 'openFiles', number],
   'limits.cpus': ['limits', 'cpus', number],
 }
+
+/** Files and secrets of the node: no container's to name. */
+const OF_THE_NODE = ['ca', 'roots', 'credentials'] as const
 
 /** Every annotation that is known, for `features` and for errors. */
 export const ANNOTATIONS: readonly string[] = [PROFILE, INLINE, ...Object.keys(FIELDS).map((name) => PREFIX + name)]
@@ -72,7 +81,15 @@ export const readWish = (annotations: Annotations): Wish => {
       continue
     }
     if (key === INLINE) {
-      policies.push({ policy: loadPolicy(text, `annotation ${key}`), pointer })
+      const policy = loadPolicy(text, `annotation ${key}`)
+      for (const name of OF_THE_NODE)
+        if (policy.http?.[name] !== undefined)
+          throw new BerthError(
+            'invalid',
+            `annotations: ${key}: http.${name} is the node's to say: in its own file or a policy beside it`,
+            { pointer },
+          )
+      policies.push({ policy, pointer })
       continue
     }
     const field = FIELDS[key.slice(PREFIX.length)]

@@ -1,6 +1,7 @@
 /** What a container asks for may only narrow what the node's administrator allows (S22). */
 
 import { BerthError } from '../errors.ts'
+import { isWithinRule, parseHttpRule } from './http.ts'
 import { isWithin, parseDestination, parseRange } from './network.ts'
 import { FILE_KINDS, type FileRules, hasFileLists, type Policy } from './types.ts'
 
@@ -29,6 +30,11 @@ function* widenings(ceiling: Policy, wish: Policy): Iterable<string> {
     const outers = ceiling.network?.allowBind?.map(parseRange)
     if (outers && !outers.some((outer) => outer.first <= first && last <= outer.last))
       yield `network.allowBind: "${text}"`
+  }
+  for (const text of wish.http?.allow ?? []) {
+    const rule = parseHttpRule(text)
+    if (ceiling.http?.allow && !ceiling.http.allow.some((outer) => isWithinRule(rule, parseHttpRule(outer))))
+      yield `http.allow: "${text}"`
   }
   for (const scope of ['abstractSockets', 'signals'] as const)
     if (ceiling.scopes?.[scope] === true && wish.scopes?.[scope] === false) yield `scopes.${scope}: false`

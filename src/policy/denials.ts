@@ -25,7 +25,8 @@ const countersOf = ({ deny, denyBind }: NetworkRules): Pick<Denial, 'rule' | 'va
 export const readDenials = (policies: readonly Policy[], counts: Uint8Array): Denial[] => {
   const view = new DataView(counts.buffer, counts.byteOffset, counts.byteLength)
   let at = 0
-  return policies.flatMap(({ network, from = '' }) => {
+  return policies.flatMap(({ network: written, http, from = '' }) => {
+    const network = written ?? (http ? {} : undefined)
     if (network === undefined || at >= view.byteLength) return []
     const names = countersOf(network)
     const first = at + 4

@@ -5,9 +5,10 @@ import { describe, type Finding, point, show } from '../spec/finding.ts'
 import { type Json, parseJson } from '../spec/json.ts'
 import { explain } from '../spec/schema-error.ts'
 import { parseBytes } from './bytes.ts'
+import { parseAttachment, parseHttpRule, parseSource } from './http.ts'
 import { didYouMean } from './nearest.ts'
 import { parseDestination, parseRange, RuleError } from './network.ts'
-import type { NetworkRules, NodeConfig, Policy } from './types.ts'
+import type { HttpRules, NetworkRules, NodeConfig, Policy } from './types.ts'
 import {
   NODE_PROPERTIES,
   POLICY_PROPERTIES,
@@ -57,8 +58,9 @@ const invalid = (file: string, what: Finding): BerthError =>
 
 /** What the schema can't say: sizes become bytes, paths lose what is redundant in them. */
 const settled = (policy: Policy, file: string, at: string): Policy => {
-  const { files, limits, network } = policy
+  const { files, http, limits, network } = policy
   if (network) checkNetwork(network, file, point(at, 'network'))
+  if (http) checkHttp(http, file, point(at, 'http'))
   const memory = limits?.memory === undefined ? undefined : parseBytes(limits.memory)
   if (limits?.memory !== undefined && memory === undefined)
     throw invalid(file, {
@@ -81,15 +83,31 @@ const PARSERS = {
   denyBind: parseRange,
 } as const satisfies Record<keyof NetworkRules, (text: string) => unknown>
 
+const parsed = (parse: (text: string) => unknown, text: string, file: string, pointer: string): void => {
+  try {
+    parse(text)
+  } catch (error) {
+    if (!(error instanceof RuleError)) throw error
+    throw invalid(file, { pointer, message: `${show(text)}: ${error.message}` })
+  }
+}
+
+const CREDENTIAL = { request: parseHttpRule, attach: parseAttachment, from: parseSource } as const
+
+/** What one policy by itself has to be; what all of them come to is looked at in http-policy.ts. */
+const checkHttp = (http: HttpRules, file: string, at: string): void => {
+  for (const name of ['allow', 'deny'] as const)
+    for (const [index, text] of http[name]?.entries() ?? []) parsed(parseHttpRule, text, file, point(at, name, index))
+  for (const [index, credential] of http.credentials?.entries() ?? [])
+    for (const name of ['request', 'attach', 'from'] as const)
+      parsed(CREDENTIAL[name], credential[name], file, point(at, 'credentials', index, name))
+  for (const [index, path] of http.trust?.entries() ?? []) normal(path, file, point(at, 'trust', index))
+}
+
 const checkNetwork = (network: NetworkRules, file: string, at: string): void => {
   for (const name of Object.keys(PARSERS) as (keyof NetworkRules)[])
     for (const [index, text] of network[name]?.entries() ?? [])
-      try {
-        PARSERS[name](text)
-      } catch (error) {
-        if (!(error instanceof RuleError)) throw error
-        throw invalid(file, { pointer: point(at, name, index), message: `${show(text)}: ${error.message}` })
-      }
+      parsed(PARSERS[name], text, file, point(at, name, index))
   for (const [allow, deny] of [
     ['allow', 'deny'],
     ['allowBind', 'denyBind'],

@@ -68,6 +68,9 @@ export const parsePrefix = (text: string): Prefix | undefined => {
   return { family, address: masked(bytes, bits), bits }
 }
 
+/** 4 or 6 where the text is an address, and 0 for anything else. */
+export const addressFamily = (text: string): 0 | 4 | 6 => (parse4(text) ? 4 : parse6(text) ? 6 : 0)
+
 /** Whether every address of the one is an address of the other. */
 export const covers = (outer: Prefix, inner: Prefix): boolean =>
   outer.family === inner.family &&

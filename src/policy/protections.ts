@@ -19,10 +19,10 @@ export const PROTECTIONS = {
   signals: { abi: 6, since: '6.12' },
 } as const satisfies Record<string, Requirement>
 
-/** Those of Landlock, and network rules, which BPF programs enforce. */
-export type Protection = keyof typeof PROTECTIONS | 'network'
+/** Those of Landlock, and network rules, which BPF programs enforce; HTTP rules, which these lead to a proxy, are always required. */
+export type Protection = keyof typeof PROTECTIONS | 'network' | 'http'
 
-const NAMES: readonly Protection[] = [...(Object.keys(PROTECTIONS) as (keyof typeof PROTECTIONS)[]), 'network']
+const NAMES: readonly Protection[] = [...(Object.keys(PROTECTIONS) as (keyof typeof PROTECTIONS)[]), 'network', 'http']
 
 /** Whether the kernel has what a protection takes. */
 export const enforceable = (protection: keyof typeof PROTECTIONS, landlock: number): boolean =>
@@ -30,7 +30,7 @@ export const enforceable = (protection: keyof typeof PROTECTIONS, landlock: numb
 
 /** What a policy asks for. A deny is made of mounts, which only Landlock keeps in their place. */
 export const wanted = (policy: Policy): readonly Protection[] => {
-  const { files, tcp, network, scopes } = policy
+  const { files, tcp, network, http, scopes } = policy
   const asked: Readonly<Record<Protection, boolean>> = {
     files: hasFileLists(policy) || (files?.deny?.length ?? 0) > 0,
     'files.truncate': hasFileLists(policy),
@@ -39,13 +39,14 @@ export const wanted = (policy: Policy): readonly Protection[] => {
     abstractSockets: scopes?.abstractSockets === true,
     signals: scopes?.signals === true,
     network: network !== undefined,
+    http: http !== undefined,
   }
   return NAMES.filter((name) => asked[name])
 }
 
 /** What the host lacks for a protection; undefined where that is nothing. */
 const lack = (protection: Protection, { landlock, network }: Omit<Confinement, 'policies'>): string | undefined => {
-  if (protection === 'network') return network || undefined
+  if (protection === 'network' || protection === 'http') return network || undefined
   if (enforceable(protection, landlock)) return undefined
   const { abi, since } = PROTECTIONS[protection]
   const has = landlock === 0 ? 'this host has no Landlock' : `this host has ABI ${landlock}`
@@ -56,11 +57,12 @@ const lack = (protection: Protection, { landlock, network }: Omit<Confinement, '
 export const unenforceable = ({ policies, ...host }: Confinement): readonly string[] =>
   policies.flatMap((policy) =>
     wanted(policy)
-      .filter((protection) => !policy.bestEffort?.includes(protection))
+      .filter((protection) => protection === 'http' || !policy.bestEffort?.includes(protection))
       .flatMap((protection) => {
         const lacking = lack(protection, host)
         if (lacking === undefined) return []
-        return `"${protection}" can not be enforced: it ${lacking}; where the policy names it in bestEffort it is left out`
+        const spared = protection === 'http' ? '' : '; where the policy names it in bestEffort it is left out'
+        return `"${protection}" can not be enforced: it ${lacking}${spared}`
       }),
   )
 
@@ -69,13 +71,18 @@ export const checkEnforceable = (confinement: Confinement): void => {
   for (const problem of unenforceable(confinement)) throw new BerthError('unsupported', `policy: ${problem}`)
 }
 
+const HOW: Readonly<Partial<Record<Protection, string>>> = {
+  network: 'BPF programs of the cgroup',
+  http: 'a proxy, and BPF programs of the cgroup that lead to it',
+}
+
 /** What enforces each protection that is asked for, or why nothing does. */
 export const enforcedBy = ({ policies, ...host }: Confinement): Readonly<Partial<Record<Protection, string>>> => {
   const asked = new Set(policies.flatMap(wanted))
   return Object.fromEntries(
     NAMES.filter((name) => asked.has(name)).map((name) => {
       const lacking = lack(name, host)
-      const how = name === 'network' ? 'BPF programs of the cgroup' : `Landlock ABI ${host.landlock}`
+      const how = HOW[name] ?? `Landlock ABI ${host.landlock}`
       return [name, lacking === undefined ? how : `not enforced: ${lacking}`]
     }),
   )

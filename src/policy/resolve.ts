@@ -10,6 +10,7 @@ import { point } from '../spec/finding.ts'
 import { readWish } from './annotations.ts'
 import { checkNarrower } from './ceiling.ts'
 import { loadNode, loadPolicy } from './document.ts'
+import { checkHttpPolicies } from './http-policy.ts'
 import { checkEnforceable } from './protections.ts'
 import { type GivenPolicy, MAX_POLICY, type NodeFile, PREFIX } from './source.ts'
 import type { Confinement, NodeConfig, Policy } from './types.ts'
@@ -66,8 +67,9 @@ export const resolvePolicies = async (
     ...named(profile, `policy "${name}"`),
     ...wishes.flatMap(({ policy, from }) => named(policy, from)),
   ]
-  const network = policies.some((policy) => policy.network) ? { network: askNetwork(results, 1) } : {}
+  const network = policies.some((policy) => policy.network ?? policy.http) ? { network: askNetwork(results, 1) } : {}
   const confinement = { policies, landlock, ...network }
+  checkHttpPolicies(policies)
   checkEnforceable(confinement)
   return confinement
 }

@@ -1,7 +1,7 @@
 /** Policies rule by rule: what `berth policy check` tells. */
 
 import { enforcedBy, type Protection } from './protections.ts'
-import { type Confinement, FILE_KINDS, type Policy } from './types.ts'
+import { type Confinement, FILE_KINDS, type HttpCredential, type Policy } from './types.ts'
 
 export interface Rule {
   /** Where it comes from. */
@@ -14,7 +14,7 @@ export interface Rule {
 
 type Draft = readonly [rule: string, values: readonly (string | number)[] | undefined, by: Protection | string]
 
-const drafts = ({ files, tcp, network, scopes, limits }: Policy): readonly Draft[] => [
+const drafts = ({ files, tcp, network, http, scopes, limits }: Policy): readonly Draft[] => [
   ...FILE_KINDS.map((kind): Draft => [`files.${kind}`, files?.[kind], 'files']),
   ['files.deny', files?.deny, 'mounts'],
   ['tcp.connect', tcp?.connect, 'tcp'],
@@ -22,6 +22,13 @@ const drafts = ({ files, tcp, network, scopes, limits }: Policy): readonly Draft
   ...(['allow', 'deny', 'allowBind', 'denyBind'] as const).map(
     (kind): Draft => [`network.${kind}`, network?.[kind], 'network'],
   ),
+  ['http.allow', http?.allow, 'http'],
+  ['http.deny', http?.deny, 'http'],
+  ['http.ports', http?.ports, 'http'],
+  ['http.hosts', http?.hosts ? ['true'] : undefined, 'mounts'],
+  ['http.intercept', http?.intercept || http?.ca ? [http.ca?.certificate ?? 'true'] : undefined, 'http'],
+  ['http.trust', http?.trust, 'mounts'],
+  ['http.credentials', http?.credentials?.map(credentialText), 'http'],
   ['scopes.abstractSockets', scopes?.abstractSockets ? ['true'] : undefined, 'abstractSockets'],
   ['scopes.signals', scopes?.signals ? ['true'] : undefined, 'signals'],
   ['limits.memory', limits?.memory === undefined ? undefined : [limits.memory], 'the memory cgroup'],
@@ -29,6 +36,9 @@ const drafts = ({ files, tcp, network, scopes, limits }: Policy): readonly Draft
   ['limits.openFiles', limits?.openFiles === undefined ? undefined : [limits.openFiles], 'RLIMIT_NOFILE'],
   ['limits.cpus', limits?.cpus === undefined ? undefined : [limits.cpus], 'the cpu cgroup'],
 ]
+
+const credentialText = ({ request, attach, from, mode = 'replace' }: HttpCredential): string =>
+  `${request} ${attach} ${from} ${mode}`
 
 /** Every rule of every policy; an empty list, which allows nothing, is a rule too. */
 export const listRules = (confinement: Confinement): readonly Rule[] => {

@@ -18,6 +18,27 @@ export interface NetworkRules {
   readonly denyBind?: readonly string[]
 }
 
+/** A secret that the proxy attaches; texts of http.ts. */
+export interface HttpCredential {
+  readonly request: string
+  readonly attach: string
+  readonly from: string
+  readonly mode?: 'replace' | 'add-only'
+}
+
+/** Texts of http.ts. `ca`, `roots` and `credentials` are of the node, and in no annotation. */
+export interface HttpRules {
+  readonly allow?: readonly string[]
+  readonly deny?: readonly string[]
+  readonly ports?: readonly number[]
+  readonly hosts?: boolean
+  readonly intercept?: boolean
+  readonly ca?: { readonly certificate: string; readonly key: string }
+  readonly trust?: readonly string[]
+  readonly roots?: string
+  readonly credentials?: readonly HttpCredential[]
+}
+
 export interface Limits {
   /** Bytes. */
   readonly memory?: number
@@ -35,6 +56,7 @@ export interface Policy {
   readonly files?: FileRules
   readonly tcp?: { readonly connect?: readonly number[]; readonly bind?: readonly number[] }
   readonly network?: NetworkRules
+  readonly http?: HttpRules
   readonly scopes?: { readonly abstractSockets?: boolean; readonly signals?: boolean }
   readonly limits?: Limits
 }
@@ -54,7 +76,7 @@ export interface Confinement {
   readonly policies: readonly Policy[]
   /** ABI of Landlock, 0 where it is not there. */
   readonly landlock: number
-  /** Why network rules can't be enforced, '' where they can; undefined where nobody asked. */
+  /** Why network and HTTP rules can't be enforced, '' where they can; undefined where nobody asked. */
   readonly network?: string
 }
 

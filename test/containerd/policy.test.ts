@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict'
 import { after, before, describe, it } from 'node:test'
 import { Containerd, image, noContainerd, runtime } from '../harness/containerd.ts'
-import { nothingLeft, snapshot } from '../harness/host.ts'
+import { nothingLeft, pidsWith, snapshot, until } from '../harness/host.ts'
 
 describe('policies with containerd', { skip: noContainerd }, () => {
   let containerd: Containerd
@@ -42,6 +42,31 @@ describe('policies with containerd', { skip: noContainerd }, () => {
     assert.equal((await ctr('task', 'kill', '-s', 'KILL', id)).code, 0)
     await ctr('task', 'rm', '-f', id)
     await ctr('container', 'rm', id)
+    await nothingLeft(pristine)
+  })
+
+  it('of HTTP hold by a proxy that ends with the container', async () => {
+    const pristine = snapshot()
+    const flags = annotated('io.berth.http.allow=GET nowhere.invalid/v1/*', 'io.berth.http.hosts=true')
+    const made = await ctr(...flags, '--detach', image, id, '/bin/sleep', '1000')
+    assert.equal(made.code, 0, made.stderr)
+    const workers = () => pidsWith((args) => args[0] === 'berth-worker')
+    assert.equal(workers().length, 1)
+    const get = async (path: string) => {
+      const request = `GET ${path} HTTP/1.0\r\nHost: nowhere.invalid\r\n\r\n`
+      const command = `(printf '${request}'; sleep 1) | nc -w 5 198.18.0.1 80`
+      return (await ctr('task', 'exec', '--exec-id', 'x', id, '/bin/sh', '-c', command)).stdout
+    }
+    assert.match(await get('/v2/x'), /403 Forbidden[\s\S]*refused by http\.allow of annotations/)
+    assert.match(await get('/v1/x'), /502 Bad Gateway[\s\S]*nowhere\.invalid has no address/)
+    assert.match(
+      (await ctr('task', 'exec', '--exec-id', 'x', id, '/bin/cat', '/etc/hosts')).stdout,
+      /^198\.18\.0\.1 nowhere/,
+    )
+    assert.equal((await ctr('task', 'kill', '-s', 'KILL', id)).code, 0)
+    await ctr('task', 'rm', '-f', id)
+    await ctr('container', 'rm', id)
+    await until('no worker', () => workers().length === 0)
     await nothingLeft(pristine)
   })
 

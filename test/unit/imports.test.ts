@@ -5,7 +5,10 @@ import { join } from 'node:path'
 import { test } from 'node:test'
 
 const root = join(import.meta.dirname, '../..')
-const sources = ['src', 'shim'].flatMap((dir) => globSync(`${dir}/**/*.ts`, { cwd: root })).sort()
+/** Programs of workers, which have a container's network and no say in anything else. */
+const WORKERS = 'src/policy/worker/'
+const all = ['src', 'shim'].flatMap((dir) => globSync(`${dir}/**/*.ts`, { cwd: root })).sort()
+const sources = all.filter((source) => !source.startsWith(WORKERS))
 
 /** Modules without effects on the host. */
 const PURE = new Set(['node:path', 'node:util', 'node:crypto', 'node:buffer', 'node:events'])
@@ -39,6 +42,12 @@ test('only the controller’s entry reads a file, and nothing else imports what 
     }
     assert.doesNotMatch(text, /process\.(binding|dlopen|chdir|setuid)|\bdlopen\(|\beval\(|new Function\(/, source)
   }
+})
+
+test('nothing of a worker is in the controller', () => {
+  for (const source of sources)
+    for (const [line] of readFileSync(join(root, source), 'utf8').matchAll(/^import .*\/worker\/.*$/gm))
+      assert.match(line, /^import type /, source)
 })
 
 test('the one file that is read has a name that no request decides', () => {

@@ -66,10 +66,15 @@ test('sizes', () => {
     assert.equal(parseBytes(text), undefined, text)
 })
 
+/** Files and secrets of the node, which no container names, and what these consist of. */
+const OF_THE_NODE = /^(http\/.*|http\.(ca|roots|credentials))(\.|$)/
+
 test('there is an annotation for each field of a policy that is no list of names or words', () => {
   const fields = Object.entries(POLICY_PROPERTIES)
     .filter(([section]) => section !== '')
-    .flatMap(([section, properties]) => properties.map((name) => `io.berth.${section.slice(1)}.${name}`))
+    .flatMap(([section, properties]) => properties.map((name) => `${section.slice(1)}.${name}`))
+    .filter((name) => !OF_THE_NODE.test(name))
+    .map((name) => `io.berth.${name}`)
   assert.deepEqual([...ANNOTATIONS].sort(), ['io.berth.policy', 'io.berth.policy.inline', ...fields].sort())
 })
 
