@@ -1,12 +1,14 @@
 /** HTTP rules of policies on the real kernel: requests of containers go through their proxy, and nothing else does. */
 import assert from 'node:assert/strict'
 import { execFileSync } from 'node:child_process'
-import { cpSync, existsSync, mkdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs'
+import { chmodSync, cpSync, existsSync, mkdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { after, afterEach, before, beforeEach, describe, it } from 'node:test'
+import { bring, noCompiler } from '../harness/attack.ts'
 import { Bundle, type Config, notHere } from '../harness/bundle.ts'
 import { hasEnded, nothingLeft, pidsWith, snapshot, until } from '../harness/host.ts'
 import { OwnNetwork } from '../harness/network.ts'
+import { ownUsers } from '../harness/pod.ts'
 
 const id = `http-${process.pid}`
 const mate = `${id}-mate`
@@ -157,6 +159,35 @@ describe('HTTP policies', { skip: notHere || (existsSync('/usr/bin/python3') ? f
     assert.equal([nowhere?.[0]].flat()[0], 502)
     refused('no rule allows it')(loopback?.[0])
     assert.deepEqual(quic, EPERM)
+  })
+
+  it('no door leads past the proxy', { skip: noCompiler }, async () => {
+    using bundle = prepare({ http: { deny: [] } })
+    bring(bundle, 'senders')
+    await start(bundle)
+    // There is no way to this address from the container: who comes through was led elsewhere.
+    const { stdout, stderr } = await network.berth('exec', id, '/senders', 'to', '192.0.2.9', '80')
+    const lines = stdout.trim().split('\n')
+    const udp = ['udp-connect', 'sendto', 'sendmsg', 'sendmmsg', 'mapped-sendto', 'other-family', 'io_uring']
+    assert.ok(lines.length >= 12, stderr)
+    for (const line of lines) {
+      const [door = '', outcome] = line.split(' ')
+      assert.equal(outcome, udp.includes(door) ? 'EPERM' : 'open', line)
+    }
+  })
+
+  it('in a user namespace of its own', async () => {
+    using bundle = prepare(
+      { http: { allow: ['GET api.test'], hosts: true, intercept: true, trust: [BUNDLE] } },
+      ownUsers,
+    )
+    for (const path of [bundle.dir, join(bundle.dir, 'rootfs')]) chmodSync(path, 0o755)
+    // The image's directories are not this root's to write to.
+    writeFileSync(join(bundle.dir, 'rootfs/etc/hosts'), '127.0.0.1 localhost\n')
+    await start(bundle)
+    assert.deepEqual(await ask([{ to: 'api.test', requests: [['GET', '/']] }]), [[[200, 'served GET / 0']]])
+    const { stdout } = await network.berth('exec', id, '/bin/cat', '/etc/hosts', BUNDLE)
+    assert.match(stdout, /^198\.18\.0\.1 api\.test\n[\s\S]*BEGIN CERTIFICATE/)
   })
 
   it('network rules of the node hold for what the proxy connects to', async () => {
