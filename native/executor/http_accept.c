@@ -187,14 +187,13 @@ static void serve(struct acceptor *a) {
         {.fd = a->listeners[1], .events = POLLIN},
         {.fd = a->init, .events = POLLIN},
     };
-    if (poll(pollers, 4, -1) < 0 && errno != EINTR) break;
+    if (poll(pollers, 4, -1) < 0 && errno != EINTR) return;
     if (pollers[3].revents != 0) return;
     for (int i = 0; i < 2; i++)
       if (pollers[1 + i].revents != 0) accept_from(a, a->listeners[i]);
-    if ((pollers[0].revents & (POLLIN | POLLHUP | POLLERR)) != 0 && hear(a->channel) != 0) break;
-    if (pass_on(a) != 0) break;
+    if ((pollers[0].revents & (POLLIN | POLLHUP | POLLERR)) != 0 && hear(a->channel) != 0) return;
+    if (pass_on(a) != 0) return;
   }
-  kill_container(a);
 }
 
 /* Moves the descriptors out of each other's way and then to 3 and up; all others go. 0 or -1. */
@@ -211,13 +210,26 @@ static int keep_only(struct acceptor *a) {
   return sys_close_range((unsigned)next, ~0u, 0);
 }
 
+/* Ends with its guard, as nobody would see its own end then. */
+static _Noreturn void accept_all(struct acceptor *a, pid_t guard) {
+  if (prctl(PR_SET_PDEATHSIG, SIGKILL) == 0 && getppid() == guard) serve(a);
+  _exit(0);
+}
+
+/* Accepts in a process of its own, and sees to it that the container has ended when that ends, for whatever reason (trap 18). */
 static _Noreturn void live(struct acceptor *a) {
   int null = open("/dev/null", O_RDWR | O_CLOEXEC);
   signals_reset();
   bool ready = null >= 0 && setsid() >= 0 && prctl(PR_SET_DUMPABLE, 0) == 0 && prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0;
   for (int i = 0; i < 3; i++) ready = ready && dup2(null, i) >= 0;
   (void)prctl(PR_SET_NAME, "berth-accept");
-  if (ready && chdir("/") == 0 && keep_only(a) == 0) serve(a);
+  ready = ready && chdir("/") == 0 && keep_only(a) == 0;
+  pid_t guard = getpid(), pid = ready ? fork() : -1;
+  if (pid == 0) accept_all(a, guard);
+  int *accepting[] = {&a->channel, &a->connections, &a->listeners[0], &a->listeners[1]};
+  for (size_t i = 0; i < sizeof accepting / sizeof *accepting; i++) fd_close(accepting[i]);
+  while (pid > 0 && waitpid(pid, NULL, 0) < 0 && errno == EINTR) {}
+  if (process_ended(a->init, 0) == 0) kill_container(a);
   _exit(0);
 }
 

@@ -466,8 +466,8 @@ export const OPS = {
   'http-listen': op(250, { map: 'slot', ip4: 'slot', ip6: 'slot' }),
   /**
    * Leaves a process that accepts on these sockets (`ip6` may be empty) and passes each connection that the hash map `connections` has a note of
-   * on to the worker at the other end of `channel`, and no other. It ends with the process last cloned, and the worker with it; where the worker
-   * ends first it kills what is in the v2 cgroup directory `cgroup`, and that process (trap 18).
+   * on to the worker at the other end of `channel`, and no other. It ends with the process last cloned, and the worker with it; where it or the
+   * worker ends first its guard kills what is in the v2 cgroup directory `cgroup`, and that process (trap 18).
    */
   'http-accept': op(251, { ip4: 'slot', ip6: 'slot', connections: 'slot', channel: 'slot', cgroup: 'str' }),
   /**

@@ -6,7 +6,7 @@ import { join } from 'node:path'
 import { after, afterEach, before, beforeEach, describe, it } from 'node:test'
 import { bring, noCompiler } from '../harness/attack.ts'
 import { Bundle, type Config, notHere } from '../harness/bundle.ts'
-import { hasEnded, nothingLeft, pidsWith, snapshot, until } from '../harness/host.ts'
+import { hasEnded, nothingLeft, ourProcesses, pidsWith, snapshot, until } from '../harness/host.ts'
 import { OwnNetwork } from '../harness/network.ts'
 import { ownUsers } from '../harness/pod.ts'
 
@@ -15,6 +15,13 @@ const mate = `${id}-mate`
 const BUNDLE = '/etc/ssl/bundle.pem'
 
 const workers = () => pidsWith((args) => args[0] === 'berth-worker')
+
+/** Processes that accept connections for a worker: their parent is their guard, of the same name. */
+const acceptors = () => {
+  const named = ourProcesses().filter(({ name }) => name === 'berth-accept')
+  return named.map(({ pid }) => pid).filter((pid) => named.some((guard) => guard.pid === parentOf(pid)))
+}
+const parentOf = (pid: number) => Number(/^PPid:\t(\d+)$/m.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))?.[1])
 
 /** One connection with its requests, and what came of them. */
 interface Wish {
@@ -332,6 +339,15 @@ describe('HTTP policies', { skip: notHere || (existsSync('/usr/bin/python3') ? f
     assert.equal(existsSync(`/proc/${worker}/root/etc/passwd`), false)
     process.kill(worker, 'SIGKILL')
     await until('the container’s end', () => hasEnded(pid))
+    await until('stopped', async () => JSON.parse((await network.berth('state', id)).stdout).status === 'stopped')
+    await network.berth('delete', id)
+    // nor without who accepts for it
+    await start(bundle)
+    const [accepting = 0] = acceptors()
+    assert.notEqual(accepting, 0)
+    const { pid: next } = JSON.parse((await network.berth('state', id)).stdout)
+    process.kill(accepting, 'SIGKILL')
+    await until('its end', () => hasEnded(next) && workers().length === 0)
     await until('stopped', async () => JSON.parse((await network.berth('state', id)).stdout).status === 'stopped')
     await network.berth('delete', id)
     await start(bundle)
