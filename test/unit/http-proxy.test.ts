@@ -15,7 +15,7 @@ import type { CredentialConfig, HttpConfig } from '../../src/policy/worker/http/
 import { Credentials } from '../../src/policy/worker/http/credentials.ts'
 import { Destinations } from '../../src/policy/worker/http/destinations.ts'
 import { HttpProxy } from '../../src/policy/worker/http/proxy.ts'
-import { nameService, parseHosts, parseResolvConf } from '../../src/policy/worker/http/resolver.ts'
+import { nameService } from '../../src/policy/worker/http/resolver.ts'
 
 interface Seen {
   readonly method: string
@@ -261,6 +261,17 @@ describe('the HTTP proxy', () => {
     assert.equal(down.length - down.indexOf('\r\n\r\n') - 4 >= 8 << 20, true)
   })
 
+  it('who sends a large body to no avail still has an answer', async () => {
+    const { port: at } = await proxied({ allow: ['GET *'] })
+    const body = Buffer.alloc(8 << 20, 'a')
+    const head = `POST /up HTTP/1.1\r\nHost: api.test\r\nContent-Length: ${body.length}\r\n\r\n`
+    const answer = await talk(at, Buffer.concat([Buffer.from(head), body, Buffer.from(get('/next', CLOSE))]))
+    assert.deepEqual(
+      [...answer.matchAll(/HTTP\/1\.1 (\d+)/g)].map(([, code]) => code),
+      ['403', '200'],
+    )
+  })
+
   it('network rules of other policies hold for its own connections', async () => {
     const rules = [{ from: 'the node', allow: ['tcp://10.0.0.0/8'] }]
     const { port: at } = await proxied({ allow: ['* *'] }, { network: rules })
@@ -376,22 +387,5 @@ describe('the HTTP proxy', () => {
       }
       assert.deepEqual(readHello(Buffer.from([22, 3, 1, 0, 4, 2, 0, 0, 0])), { kind: 'malformed' })
     })
-  })
-
-  it('hosts(5) and resolv.conf(5)', () => {
-    assert.deepEqual(
-      [...parseHosts('#x\n10.0.0.1\tA b #c\n::1 a\nbad x\n')],
-      [
-        ['a', ['10.0.0.1', '::1']],
-        ['b', ['10.0.0.1']],
-      ],
-    )
-    assert.deepEqual(
-      parseResolvConf('nameserver 10.0.0.1\nnameserver x\n; no\nsearch a.b c\nnameserver fe80::1%eth0\n'),
-      {
-        servers: ['10.0.0.1', 'fe80::1%eth0'],
-        search: ['a.b', 'c'],
-      },
-    )
   })
 })

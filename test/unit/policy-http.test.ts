@@ -21,6 +21,7 @@ import { checkHttpPolicies, hostNames, proxiedPorts } from '../../src/policy/htt
 import { RuleError } from '../../src/policy/network.ts'
 import { unenforceable } from '../../src/policy/protections.ts'
 import type { Policy } from '../../src/policy/types.ts'
+import { parseHosts, parseResolvConf } from '../../src/policy/worker/http/resolver.ts'
 import { all, input, inside, plainSpec } from './plan-fixture.ts'
 
 const load = (http: object): Policy => loadPolicy(JSON.stringify({ http }), 'policy.json')
@@ -266,5 +267,22 @@ test('counts of refused requests belong to their policies', () => {
       ['annotations', 'http', 'what could not be judged', 3n],
       ['annotations', 'http.deny', '* b', 4n],
     ],
+  )
+})
+
+test('hosts(5) and resolv.conf(5)', () => {
+  assert.deepEqual(
+    [...parseHosts('#x\n10.0.0.1\tA b #c\n::1 a\nbad x\n')],
+    [
+      ['a', ['10.0.0.1', '::1']],
+      ['b', ['10.0.0.1']],
+    ],
+  )
+  assert.deepEqual(
+    parseResolvConf('nameserver 10.0.0.1\nnameserver x\n; no\nsearch a.b c\nnameserver fe80::1%eth0\n'),
+    {
+      servers: ['10.0.0.1', 'fe80::1%eth0'],
+      search: ['a.b', 'c'],
+    },
   )
 })

@@ -252,13 +252,12 @@ export class HttpProxy {
 
   #tell(request: IncomingMessage, response: ServerResponse, status: number, reason: string): void {
     if (response.headersSent || response.destroyed) return
-    // What is left of a body is not waited for.
-    const body = request.headers['content-length'] ?? request.headers['transfer-encoding']
+    // A body that is still to come is read and dropped: a connection that is closed on it would be reset, and the answer lost.
+    request.resume()
     const text = `berth: ${request.method} ${request.headers.host ?? ''}${request.url}: ${reason}\n`
     response.writeHead(status, {
       'Content-Type': 'text/plain; charset=utf-8',
       'Content-Length': Buffer.byteLength(text),
-      ...(body === undefined ? {} : { Connection: 'close' }),
     })
     response.end(request.method === 'HEAD' ? undefined : text)
   }
