@@ -44,6 +44,8 @@ struct effects {
   int (*drain)(void *home, const char *name, uint32_t timeout_ms);
   /* Monitor: tells of OOMs from now on; takes the descriptors over. */
   int (*watch_oom)(void *home, const char *key, struct oom_files *);
+  /* Monitor: runs the plan once the process has run for so long. */
+  int (*deadline)(void *home, const char *key, uint64_t ms, const uint8_t *plan, size_t len);
   /* To a held process. */
   int (*signal)(void *home, const char *key, int signal);
   /* Monitor of the command line: what it is to do by itself. */

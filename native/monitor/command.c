@@ -17,10 +17,12 @@
 #include "../common/address.h"
 #include "../common/fd.h"
 #include "../executor/executor.h"
+#include "ending.h"
 #include "exits.h"
 #include "held.h"
 #include "jobs.h"
 #include "loop.h"
+#include "oom_watch.h"
 #include "peers.h"
 #include "prepared.h"
 #include "pumps.h"
@@ -40,6 +42,8 @@ static int home_drop(void *home, const char *name) {
   (void)home;
   pump_drop(name);
   held_drop(name);
+  oom_drop(name);
+  ending_forget(name);
   return 0;
 }
 static int home_pump(void *home, const char *name, int from, int to) {
@@ -64,7 +68,16 @@ static int home_released(void *home, const char *key) {
   (void)home;
   struct held_process *h = held_find(key);
   if (h) held_release(h);
+  ending_started(key);
   return 0;
+}
+static int home_deadline(void *home, const char *key, uint64_t ms, const uint8_t *plan, size_t len) {
+  (void)home;
+  return ending_deadline(key, ms, plan, len);
+}
+static int home_watch_oom(void *home, const char *key, struct oom_files *files) {
+  (void)home;
+  return oom_watch(key, files);
 }
 static int home_give(void *home, const char *name, int fd) {
   (void)home;
@@ -92,10 +105,16 @@ static void leave_if_done(void) {
 }
 
 static void exited(const char *key, pid_t pid, int status, uint64_t time) {
-  (void)key;
   container_ended = true;
-  (void)exit_write(exit_path, pid, status, time); /* its directory is gone: deleted by force, nobody asks */
+  (void)exit_write(exit_path, pid, status, time, ending_reason(key, status)); /* its directory is gone: deleted by force, nobody asks */
+  ending_forget(key);
   leave_if_done();
+}
+
+/* The kernel's count is looked at when the container has ended. */
+static uint64_t nobody_looks(const char *key) {
+  (void)key;
+  return 0;
 }
 
 static int listen_on(const char *path) {
@@ -151,6 +170,7 @@ int command_monitor(int connection, unsigned preserve) {
   static const struct effects effects = {.keep = home_keep, .drop = home_drop, .pump = home_pump, .process = home_process,
                                          .stay = home_stay, .lookup = home_lookup, .held = home_held,
                                          .released = home_released, .give = home_give, .signal = home_signal,
+                                         .deadline = home_deadline, .watch_oom = home_watch_oom,
                                          .situation = home_situation, .prepare = home_prepare};
   if (end_with_launcher(connection) < 0) return 1;
   preserved = preserve;
@@ -160,6 +180,7 @@ int command_monitor(int connection, unsigned preserve) {
     executor.slots[i] = fcntl(i, F_DUPFD_CLOEXEC, (int)(3 + preserve + 1));
     if (executor.slots[i] < 0) return 1;
   }
+  oom_on_seen(nobody_looks);
   peers_on_end(leave_if_done);
   jobs_on_end(leave_if_done);
   if (exits_reap_ignored() < 0 || peers_first(connection, &executor) < 0) return 1;

@@ -174,8 +174,9 @@ int exits_watch(struct held_process *h, exit_seen seen) {
   return 0;
 }
 
-int exit_write(const char *path, pid_t pid, int wait_status, uint64_t time) {
-  char text[128];
-  int len = snprintf(text, sizeof text, "{\"pid\":%d,\"status\":%d,\"time\":%llu}\n", pid, wait_status, (unsigned long long)time);
+int exit_write(const char *path, pid_t pid, int wait_status, uint64_t time, const char *reason) {
+  char text[160];
+  int len = snprintf(text, sizeof text, "{\"pid\":%d,\"status\":%d,\"time\":%llu,\"reason\":\"%s\"}\n", pid, wait_status,
+                     (unsigned long long)time, reason);
   return file_replace(path, text, (size_t)len);
 }

@@ -14,6 +14,7 @@
 #include "../common/fd.h"
 #include "../common/reader.h"
 #include "../executor/executor.h"
+#include "ending.h"
 #include "exits.h"
 #include "held.h"
 #include "loop.h"
@@ -105,6 +106,7 @@ static bool apply(struct job *j, const uint8_t *data, size_t len, int *fds, size
       pump_drop(name);
       held_drop(name);
       oom_drop(name);
+      ending_forget(name);
       pump_idle();
       return true;
     case REPORT_PUMP: return pump_start(name, fd_steal(&fds[0]), fd_steal(&fds[1])) == 0;
@@ -116,6 +118,7 @@ static bool apply(struct job *j, const uint8_t *data, size_t len, int *fds, size
     case REPORT_RELEASED: {
       struct held_process *h = held_find(name);
       if (h) held_release(h);
+      ending_started(name);
       return true;
     }
     case REPORT_OOM: {
@@ -123,6 +126,10 @@ static bool apply(struct job *j, const uint8_t *data, size_t len, int *fds, size
       struct oom_files files = {.event = n_fds == 2 ? fd_steal(&fds[0]) : -1, .counter = fd_steal(&fds[n_fds - 1])};
       (void)oom_watch(name, &files); /* a cgroup that has gone by now: as its end later */
       return true;
+    }
+    case REPORT_DEADLINE: {
+      uint64_t ms = reader_u64(&r);
+      return !r.bad && n_fds == 0 && ending_deadline(name, ms, r.at, r.left) == 0;
     }
     case REPORT_DRAIN: start_drain(j, name, number); return true;
     default: return false;

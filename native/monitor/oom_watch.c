@@ -25,7 +25,7 @@ struct watch {
   struct source source;
   struct timer settle;
   uint64_t wait_ms;
-  uint64_t kills, serial; /* serial: the controller looks; 0: it does not */
+  uint64_t first, kills, serial; /* first: killed there before; serial: the controller looks; 0: it does not */
 };
 
 static struct watch *watches;
@@ -100,7 +100,7 @@ int oom_watch(const char *key, struct oom_files *files) {
     fd_close(&files->counter);
     return -1;
   }
-  *w = (struct watch){.next = watches, .key = copy, .files = *files, .settle = {.fire = settle}, .kills = now.kills};
+  *w = (struct watch){.next = watches, .key = copy, .files = *files, .settle = {.fire = settle}, .first = now.kills, .kills = now.kills};
   w->source = (struct source){is_v1(w) ? files->event : files->counter, ready};
   watches = w;
   if (arm(w) == 0) return 0;
@@ -130,6 +130,16 @@ bool oom_suspected(const char *key) {
     struct pollfd event = {.fd = w->files.event, .events = POLLIN};
     bool hint = w->serial || w->settle.due || (is_v1(w) && poll(&event, 1, 0) > 0);
     return look(w) == MORE || hint;
+  }
+  return false;
+}
+
+bool oom_killed(const char *key) {
+  for (const struct watch *w = watches; w; w = w->next) {
+    struct oom_count now;
+    if (!held_under(key, w->key)) continue;
+    /* A group that has gone, though its process is only now known to have ended, told before. */
+    return (oom_read(w->files.counter, &now) == 0 ? now.kills : w->kills) > w->first;
   }
   return false;
 }

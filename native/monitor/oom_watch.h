@@ -20,5 +20,7 @@ void oom_drop(const char *name);
 void oom_looked(uint64_t serial);
 /* Whether the counters should be looked at before the end of this process (of a container, or of an exec below its key) is told. */
 bool oom_suspected(const char *key);
+/* Whether the kernel has killed there for want of memory since this was watched. */
+bool oom_killed(const char *key);
 
 #endif

@@ -115,10 +115,20 @@ static int child_watch_oom(void *home, const char *key, struct oom_files *files)
   return done;
 }
 
+static int child_deadline(void *home, const char *key, uint64_t ms, const uint8_t *plan, size_t len) {
+  _cleanup_buf_ struct buf b = {0};
+  if (buf_u8(&b, REPORT_DEADLINE) < 0 || buf_str(&b, key) < 0 || buf_u64(&b, ms) < 0 || buf_append(&b, plan, len) < 0) return -1;
+  if (b.len > REPORT_SIZE) {
+    errno = EMSGSIZE;
+    return -1;
+  }
+  return send_report(*(int *)home, b.data, b.len, NULL, 0);
+}
+
 struct effects report_effects(int *socket) {
   return (struct effects){.keep = child_keep, .drop = child_drop, .pump = child_pump, .linger = child_linger, .process = child_process,
                           .lookup = child_lookup, .held = child_held, .released = child_released, .drain = child_drain,
-                          .watch_oom = child_watch_oom, .signal = child_signal, .home = socket};
+                          .watch_oom = child_watch_oom, .deadline = child_deadline, .signal = child_signal, .home = socket};
 }
 
 int report_outcome(int socket, const struct buf *outcome) {

@@ -19,6 +19,7 @@ enum report {
   REPORT_OOM,      /* str key; v1: eventfd, counter; v2: counter */
   REPORT_CHUNK,    /* a part of the outcome: the rest of the datagram */
   REPORT_DONE,
+  REPORT_DEADLINE = 64, /* str key, u64 ms, the plan: the rest of the datagram */
 };
 
 #define REPORT_SIZE 16384 /* a datagram at most */

@@ -22,6 +22,7 @@
 #include "agent.h"
 #include "clients.h"
 #include "connector.h"
+#include "ending.h"
 #include "events.h"
 #include "exits.h"
 #include "front.h"
@@ -177,13 +178,14 @@ static void exited(const char *key, pid_t pid, int status, uint64_t time) {
   if (!strchr(key, '/') && state_dir) { /* a container's init: on disk before anyone is told */
     char path[4096];
     int n = snprintf(path, sizeof path, "%s/%s/exit.json", state_dir, key);
-    if (n > 0 && (size_t)n < sizeof path) (void)exit_write(path, pid, status, time); /* no directory: a failed create */
+    if (n > 0 && (size_t)n < sizeof path) (void)exit_write(path, pid, status, time, ending_reason(key, status)); /* no directory: a failed create */
   }
   struct buf body = {0};
   if (buf_u64(&body, ++next_serial) == 0 && buf_str(&body, key) == 0 && buf_u32(&body, (uint32_t)pid) == 0 &&
       buf_u32(&body, (uint32_t)status) == 0 && buf_u64(&body, time) == 0 && buf_u32(&body, oom_suspected(key)) == 0)
     (void)agent_request(agent, REQUEST_EXIT, body.data, body.len);
   buf_free(&body);
+  ending_forget(key);
 }
 
 static int watch_quit_signals(void) {

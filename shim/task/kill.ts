@@ -1,7 +1,8 @@
 /** Kill: signals one process, or all of a container. */
 
-import { SIGKILL, thawPlan } from '../../src/container/signal.ts'
+import { SIGKILL } from '../../src/container/signal.ts'
 import { BerthError } from '../../src/errors.ts'
+import { thawPlan } from '../../src/plan/deadline.ts'
 import { KILL_FLAGS, type Op } from '../../src/plan/ops.ts'
 import type { containerd } from '../proto/messages.gen.js'
 import type { Method } from './call.ts'

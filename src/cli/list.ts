@@ -31,8 +31,8 @@ export const verb: Verb = {
     if (context.flag('quiet')) return { stdout: [...containers, ...tasks].map(({ id }) => `${id}\n`).join('') }
     const nameOf = userNames(results.text(1))
     // Without state.json there is nothing to show yet: neither does runc show a container that is being created.
-    const states = containers.flatMap(({ id, state, status }) =>
-      state === undefined ? [] : [describeState(id, state, status, nameOf(state.uid))],
+    const states = containers.flatMap(({ id, state, status, reason }) =>
+      state === undefined ? [] : [describeState(id, state, status, nameOf(state.uid), reason)],
     )
     if (format === 'json') {
       const all = [...states, ...tasks]

@@ -10,7 +10,7 @@ export const verb: Verb = {
   flags: {},
   args: [1, 1],
   run: async ({ step, globals, first }) => {
-    const { id, state, status } = await need(step, globals.root, checkId(first))
-    return { stdout: stateText(id, state, status) }
+    const { id, state, status, reason } = await need(step, globals.root, checkId(first))
+    return { stdout: stateText(id, state, status, reason) }
   },
 }

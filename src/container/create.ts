@@ -11,7 +11,7 @@ import { encodePlan } from '../plan/encode.ts'
 import { factsPlan, type HostFacts, isRootless, readFacts } from '../plan/facts.ts'
 import { environmentOf } from '../plan/http.ts'
 import { Namespaces } from '../plan/namespaces.ts'
-import { DIR_FLAGS, type Op, type Plan, READ_FLAGS, type Template, WRITE_FLAGS } from '../plan/ops.ts'
+import { DIR_FLAGS, OP_FLAGS, type Op, type Plan, READ_FLAGS, type Template, WRITE_FLAGS } from '../plan/ops.ts'
 import { logOf, type RestoreSource } from '../plan/restore.ts'
 import { confinementOf, ENFORCED, type GivenPolicy, MAX_POLICY, type NodeFile, nodeOp } from '../policy/source.ts'
 import type { Confinement } from '../policy/types.ts'
@@ -159,6 +159,7 @@ export const createContainer = async (
         ...prepared,
         // Nothing of it is known before the process is.
         keepOp(paths.state, stateTemplate(described)),
+        ...watchOom(compiled),
         { op: 'stay', socket: paths.socket, exitFile: paths.exit, key: INIT_KEY },
         ...announcePid(announcement),
       ],
@@ -319,6 +320,15 @@ const claimPlan = ({ rootfs, check }: Compiled, root: string, paths: ContainerPa
   { op: 'mkdir', path: root, mode: 0o700, flags: DIR_FLAGS.parents | DIR_FLAGS.existOk },
   { op: 'mkdir', path: paths.dir, mode: 0o700, flags: 0 },
 ]
+
+/** So that its monitor can tell an end for want of memory from others. */
+const watchOom = ({ cgroups }: Compiled): Plan =>
+  cgroups
+    .filter(
+      ({ hierarchy: { name, controllers } }) =>
+        controllers.includes('memory') || (name === '' && controllers.length === 0),
+    )
+    .map(({ dir }): Op => ({ op: 'watch-oom', name: INIT_KEY, path: dir, opFlags: OP_FLAGS.tolerate }))
 
 /** Nothing has been made, or somebody else has made it. */
 const notClaimed = (

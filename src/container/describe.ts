@@ -1,6 +1,7 @@
 /** What `state` and `list` show of a container. */
 
 import type { Template } from '../plan/ops.ts'
+import { REASON } from '../policy/source.ts'
 import type { ContainerState } from './state.ts'
 import type { Status } from './status.ts'
 
@@ -9,7 +10,7 @@ export type DescribedState = Pick<ContainerState, 'ociVersion' | 'bundle' | 'roo
 }
 
 /** The state of a container as runc prints it; `owner` is a name, or "" where it is not asked for. */
-export const describeState = (id: string, state: DescribedState, status: Status, owner: string) => ({
+export const describeState = (id: string, state: DescribedState, status: Status, owner: string, reason?: string) => ({
   ociVersion: state.ociVersion,
   id,
   pid: status === 'stopped' ? 0 : state.init.pid,
@@ -17,9 +18,15 @@ export const describeState = (id: string, state: DescribedState, status: Status,
   bundle: state.bundle,
   rootfs: state.rootfs,
   created: state.created,
-  ...(Object.keys(state.annotations).length === 0 ? {} : { annotations: sorted(state.annotations) }),
+  ...annotationsOf(state.annotations, reason),
   owner,
 })
+
+/** With why it has ended, once that is known. */
+const annotationsOf = (own: Readonly<Record<string, string>>, reason: string | undefined) => {
+  const annotations = reason === undefined ? own : { ...own, [REASON]: reason }
+  return Object.keys(annotations).length === 0 ? {} : { annotations: sorted(annotations) }
+}
 
 const sorted = (map: Readonly<Record<string, string>>): Record<string, string> =>
   Object.fromEntries(
@@ -29,8 +36,8 @@ const sorted = (map: Readonly<Record<string, string>>): Record<string, string> =
   )
 
 /** As `state` prints it. */
-export const stateText = (id: string, state: DescribedState, status: Status): string =>
-  JSON.stringify(describeState(id, state, status, ''), null, 2)
+export const stateText = (id: string, state: DescribedState, status: Status, reason?: string): string =>
+  JSON.stringify(describeState(id, state, status, '', reason), null, 2)
 
 /** The same where the pid is yet to come. A line like this one is in no string: there it would have its quotes and its end escaped. */
 export const stateTextTemplate = (id: string, state: Omit<DescribedState, 'init'>, status: Status): Template => {
@@ -38,3 +45,6 @@ export const stateTextTemplate = (id: string, state: Omit<DescribedState, 'init'
   const [head = '', tail = ''] = stateText(id, { ...state, init: { pid: 0 } }, status).split(`${line}0`)
   return [head + line, { hole: 'pid' }, tail]
 }
+
+/** What ended a container, of its exit.json, which a monitor wrote whole. */
+export const endReason = (exit: string | undefined): string | undefined => /"reason":"([a-z]+)"/.exec(exit ?? '')?.[1]

@@ -4,6 +4,7 @@ import type { Results, RunStep } from '../controller/types.ts'
 import { BerthError } from '../errors.ts'
 import { idField } from '../plan/facts.ts'
 import { OP_FLAGS, type Op, type Plan, READ_FLAGS } from '../plan/ops.ts'
+import { endReason } from './describe.ts'
 import { type ContainerPaths, containerPaths, INIT_KEY, MAX_CONFIG } from './layout.ts'
 import { namespacesWith } from './of-containerd.ts'
 import { type ContainerState, decodeState } from './state.ts'
@@ -20,6 +21,8 @@ export interface Container {
   /** undefined while it is being created, or where that was cut off. */
   readonly state: ContainerState | undefined
   readonly status: Status
+  /** What ended it, as far as its monitor has said so. */
+  readonly reason?: string | undefined
 }
 
 export const readOp = (path: string, max: number, opFlags = 0): Op => ({
@@ -73,6 +76,7 @@ export const inspectAll = async (
         paths,
         state: state === undefined ? undefined : decode(state, paths, tolerant),
         exited: exit !== undefined,
+        reason: endReason(written.text(index * WRITTEN + 2)),
       },
     ]
   })
@@ -80,12 +84,12 @@ export const inspectAll = async (
   const plans = live.map(({ state, paths }) => (state === undefined ? [] : livePlan(state, paths)))
   const facts = live.length === 0 ? undefined : await step(`${name} processes`, [...plans.flat(), BOOT_ID])
   const bootId = facts?.text(plans.flat().length)?.trim() ?? ''
-  return found.map(({ id, paths, state, exited }) => {
+  return found.map(({ id, paths, state, exited, reason }) => {
     const nth = live.findIndex((entry) => entry.id === id)
     const offset = plans.slice(0, Math.max(nth, 0)).reduce((sum, plan) => sum + plan.length, 0)
     const alive = nth < 0 || facts === undefined || state === undefined ? NOTHING : liveFacts(facts, offset, state)
     const sameBoot = state?.bootId === bootId
-    return { id, paths, state, status: deriveStatus({ init: state?.init, sameBoot, exited, ...alive }) }
+    return { id, paths, state, status: deriveStatus({ init: state?.init, sameBoot, exited, ...alive }), reason }
   })
 }
 

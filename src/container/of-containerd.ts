@@ -2,6 +2,7 @@
 
 import type { RunStep } from '../controller/types.ts'
 import { OP_FLAGS, type Op, READ_FLAGS } from '../plan/ops.ts'
+import { endReason } from './describe.ts'
 import { MAX_CONFIG } from './layout.ts'
 import { parseStat, type Status } from './status.ts'
 
@@ -11,6 +12,8 @@ export interface ContainerdTask {
   readonly pid: number
   readonly status: Status
   readonly bundle: string
+  /** What ended it, once its monitor has said so. */
+  readonly reason?: string
 }
 
 /** What of a shim's record is of interest to others. */
@@ -57,17 +60,30 @@ export const tasksOfContainerd = async (step: RunStep, runDir: string): Promise<
   )
   const tasks = dirs.flatMap((dir, index) => {
     const namespace = lastOf(dir.slice(0, dir.lastIndexOf('/')))
-    return tasksIn(records.text(index)).map(([id, shown]) => ({ id, namespace, shown }))
+    return tasksIn(records.text(index)).map(([id, shown]) => ({
+      id,
+      namespace,
+      shown,
+      exit: `${dir.slice(0, dir.lastIndexOf('/'))}/${id}/exit.json`,
+    }))
   })
   if (tasks.length === 0) return []
   const stats = await step(
     'processes',
-    tasks.map(({ shown }) => fileOp(`/proc/${shown.process.pid}/stat`, MAX_PROC)),
+    tasks.flatMap(({ shown, exit }) => [fileOp(`/proc/${shown.process.pid}/stat`, MAX_PROC), fileOp(exit, MAX_PROC)]),
   )
   return tasks.map(({ id, namespace, shown: { bundle, status, process } }, index) => {
-    const found = parseStat(stats.text(index) ?? '')
+    const found = parseStat(stats.text(2 * index) ?? '')
     const lives = found !== undefined && !found.gone && String(found.startTime) === process.start
-    return { id, namespace, pid: lives ? process.pid : 0, status: lives ? status : 'stopped', bundle }
+    const reason = lives ? undefined : endReason(stats.text(2 * index + 1))
+    return {
+      id,
+      namespace,
+      pid: lives ? process.pid : 0,
+      status: lives ? status : 'stopped',
+      bundle,
+      ...(reason === undefined ? {} : { reason }),
+    }
   })
 }
 

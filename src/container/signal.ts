@@ -1,7 +1,8 @@
 /** Signals to a container. */
 
 import type { RunStep } from '../controller/types.ts'
-import { KILL_FLAGS, OP_FLAGS, type Op, type Plan, WRITE_FLAGS } from '../plan/ops.ts'
+import { thawPlan } from '../plan/deadline.ts'
+import { KILL_FLAGS, type Op, type Plan } from '../plan/ops.ts'
 import { processesOf } from './processes.ts'
 import type { ContainerState } from './state.ts'
 import type { Status } from './status.ts'
@@ -40,24 +41,3 @@ const killAllPlan = ({ cgroupPaths }: ContainerState, status: Status, signal: nu
   ...cgroupPaths.slice(0, 1).map((path): Op => ({ op: 'kill-cgroup', path, signal, flags: KILL_FLAGS.missingOk })),
   ...(signal === SIGKILL && status === 'paused' ? thawPlan(cgroupPaths) : []),
 ]
-
-/** A frozen task of a v1 freezer does not even take SIGKILL. */
-export const thawPlan = (cgroupPaths: readonly string[]): Plan =>
-  cgroupPaths.flatMap((dir): Op[] => [
-    {
-      op: 'write',
-      path: `${dir}/freezer.state`,
-      data: ['THAWED'],
-      flags: WRITE_FLAGS.missingOk,
-      mode: 0,
-      opFlags: OP_FLAGS.tolerate,
-    },
-    {
-      op: 'write',
-      path: `${dir}/cgroup.freeze`,
-      data: ['0'],
-      flags: WRITE_FLAGS.missingOk,
-      mode: 0,
-      opFlags: OP_FLAGS.tolerate,
-    },
-  ])

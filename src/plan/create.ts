@@ -6,6 +6,7 @@ import { BerthError } from '../errors.ts'
 import type { Confinement } from '../policy/types.ts'
 import type { Process, Spec } from '../spec/types.ts'
 import { planCgroups } from './cgroups.ts'
+import { planDeadline } from './deadline.ts'
 import { planDevices } from './devices.ts'
 import type { HostFacts } from './facts.ts'
 import { planHooks } from './hooks.ts'
@@ -266,6 +267,7 @@ export const compileCreate = (input: CreateInput): Compiled => {
     ...cgroups.join,
     ...(hooks.length > 0 ? [resume(key, 'sync', '/hooks'), ...hooks] : []),
     ...receiveTerminal(process, key, input.afterTerminal),
+    ...planDeadline(input.confinement, key, cgroupPaths, { id, bundle }),
     ...(init.notifies ? handOverListener({ spec, id, bundle, key, status: 'creating' }) : []),
     resume(key, 'parked', '/process'),
     ...http.after,

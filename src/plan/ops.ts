@@ -391,6 +391,11 @@ export const OPS = {
    * `timeoutMs` ran out first.
    */
   'wait-read': op(152, { name: 'str', timeoutMs: 'u32' }),
+  /**
+   * Monitor: `ms` after the process `key` has been let go it is killed, and `plan` is run, which is to kill what else there is. Its exit says that this
+   * was the reason.
+   */
+  deadline: op(260, { key: 'str', ms: 'u64', plan: 'plan' }),
   /** Changes the owner of what a descriptor is of. */
   'chown-slot': op(153, { slot: 'slot', uid: 'u32', gid: 'u32' }),
   // ---- Monitor of the command line: what it does by itself about a verb ------------------------------------------

@@ -8,6 +8,7 @@ import { both, type RestoreOptions, sharedArguments } from '../criu/options.ts'
 import { CRIU_ENV } from '../criu/program.ts'
 import { BerthError } from '../errors.ts'
 import { httpPolicies } from '../policy/http-policy.ts'
+import { leastLimits } from '../policy/limits.ts'
 import type { Confinement } from '../policy/types.ts'
 import type { Spec } from '../spec/types.ts'
 import { planCgroups } from './cgroups.ts'
@@ -52,6 +53,8 @@ export const checkRestorable = (spec: Spec, confinement: Confinement | undefined
     throw refuse('/annotations', 'the container has a policy that Landlock enforces, which no restore could bring back')
   if (httpPolicies(confinement?.policies).length > 0)
     throw refuse('/annotations', 'the container has HTTP rules, and their proxy could not be restored')
+  if (leastLimits(confinement?.policies ?? []).maxDuration !== undefined)
+    throw refuse('/annotations', 'the container may run for a while only, which no restore could count on')
   if (spec.process?.terminal)
     throw refuse('/process/terminal', "the container has a terminal, and its other end is not the container's")
   if (!new Namespaces(spec).isNew('mount'))

@@ -45,6 +45,7 @@ const FIELDS: Readonly<Record<string, readonly [section: string, field: string, 
   'limits.processes': ['limits', 'processes', number],
   'limits.openFiles': ['limits', 'openFiles', number],
   'limits.cpus': ['limits', 'cpus', number],
+  'limits.maxDuration': ['limits', 'maxDuration', number],
 }
 
 /** Files and secrets of the node: no container's to name. */

@@ -2,6 +2,7 @@
 
 import { BerthError } from '../errors.ts'
 import { isWithinRule, parseHttpRule } from './http.ts'
+import { LIMITS } from './limits.ts'
 import { isWithin, parseDestination, parseRange } from './network.ts'
 import { FILE_KINDS, type FileRules, hasFileLists, type Policy } from './types.ts'
 
@@ -38,7 +39,7 @@ function* widenings(ceiling: Policy, wish: Policy): Iterable<string> {
   }
   for (const scope of ['abstractSockets', 'signals'] as const)
     if (ceiling.scopes?.[scope] === true && wish.scopes?.[scope] === false) yield `scopes.${scope}: false`
-  for (const limit of ['memory', 'processes', 'openFiles', 'cpus'] as const) {
+  for (const limit of LIMITS) {
     const [most, asked] = [ceiling.limits?.[limit], wish.limits?.[limit]]
     if (most !== undefined && asked !== undefined && asked > most) yield `limits.${limit}: ${asked}`
   }

@@ -10,12 +10,12 @@ const CPU_PERIOD = 100_000n
 const LEAST_QUOTA = 1000n
 const NOFILE = 'RLIMIT_NOFILE'
 
-const NAMES = ['memory', 'processes', 'openFiles', 'cpus'] as const
+export const LIMITS = ['memory', 'processes', 'openFiles', 'cpus', 'maxDuration'] as const
 
 /** The least of each limit. */
 export const leastLimits = (policies: readonly Policy[]): Limits =>
   Object.fromEntries(
-    NAMES.flatMap((name) => {
+    LIMITS.flatMap((name) => {
       const given = policies.flatMap(({ limits }) => limits?.[name] ?? [])
       return given.length === 0 ? [] : [[name, Math.min(...given)] as const]
     }),

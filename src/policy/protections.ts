@@ -92,6 +92,8 @@ export const enforcedBy = ({ policies, ...host }: Confinement): Readonly<Partial
 export const enforcedText = (confinement: Confinement): string => {
   const parts = Object.entries(enforcedBy(confinement)).map(([name, how]) => `${name}: ${how}`)
   if (confinement.policies.some(({ files }) => files?.deny?.length)) parts.push('files.deny: mounts')
-  if (confinement.policies.some(({ limits }) => limits !== undefined)) parts.push('limits: cgroups, rlimits')
+  const limits = confinement.policies.flatMap((policy) => policy.limits ?? [])
+  if (limits.length > 0) parts.push('limits: cgroups, rlimits')
+  if (limits.some(({ maxDuration }) => maxDuration !== undefined)) parts.push('limits.maxDuration: the monitor')
   return parts.join('; ')
 }

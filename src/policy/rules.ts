@@ -35,6 +35,11 @@ const drafts = ({ files, tcp, network, http, scopes, limits }: Policy): readonly
   ['limits.processes', limits?.processes === undefined ? undefined : [limits.processes], 'the pids cgroup'],
   ['limits.openFiles', limits?.openFiles === undefined ? undefined : [limits.openFiles], 'RLIMIT_NOFILE'],
   ['limits.cpus', limits?.cpus === undefined ? undefined : [limits.cpus], 'the cpu cgroup'],
+  [
+    'limits.maxDuration',
+    limits?.maxDuration === undefined ? undefined : [`${limits.maxDuration} s`],
+    "the container's monitor",
+  ],
 ]
 
 const credentialText = ({ request, attach, from, mode = 'replace' }: HttpCredential): string =>

@@ -46,6 +46,8 @@ export interface Limits {
   readonly openFiles?: number
   /** Of one CPU's time. */
   readonly cpus?: number
+  /** Seconds from the start. */
+  readonly maxDuration?: number
 }
 
 export interface Policy {

@@ -48,6 +48,8 @@ test('each malformed value is refused with its pointer', () => {
     [{ limits: { memory: 0 } }, '/limits/memory', /at least 1/],
     [{ limits: { openFiles: 0 } }, '/limits/openFiles', /at least 1/],
     [{ limits: { cpus: 0 } }, '/limits/cpus', /at least 0\.01/],
+    [{ limits: { maxDuration: 0 } }, '/limits/maxDuration', /at least 0\.001/],
+    [{ limits: { maxDuration: '1h' } }, '/limits/maxDuration', /number/],
     [{ description: 1 }, '/description', /must be a string/],
   ]
   for (const [document, pointer, pattern] of cases) refuses(() => load(document), pattern, pointer)
@@ -129,7 +131,7 @@ test('a wish can only narrow', () => {
     files: { read: ['/usr'], write: ['/data'], execute: ['/bin'] },
     tcp: { connect: [443] },
     scopes: { signals: true },
-    limits: { processes: 10 },
+    limits: { processes: 10, maxDuration: 60 },
   })
   const narrow = (wish: object) => checkNarrower(ceiling, load(wish), 'the node', '/annotations')
   narrow({ files: { read: ['/usr/lib', '/data', '/bin/sh'], write: ['/data/a'], execute: ['/bin'], deny: ['/x'] } })
@@ -143,6 +145,7 @@ test('a wish can only narrow', () => {
     [{ tcp: { connect: [443, 80] } }, /tcp\.connect: 80/],
     [{ scopes: { signals: false } }, /scopes\.signals: false/],
     [{ limits: { processes: 11 } }, /limits\.processes: 11 is more than the node allows/],
+    [{ limits: { maxDuration: 61 } }, /limits\.maxDuration: 61 is more than the node allows/],
   ] as const)
     refuses(() => narrow(wish), pattern, '/annotations')
 })

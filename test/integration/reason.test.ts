@@ -1,0 +1,105 @@
+/** What ended a container, and the limit of how long it may run. */
+import assert from 'node:assert/strict'
+import { readFileSync } from 'node:fs'
+import { afterEach, beforeEach, describe, it } from 'node:test'
+import { Bundle, type Config, notHere } from '../harness/bundle.ts'
+import { nothingLeft, snapshot, until } from '../harness/host.ts'
+import { berth } from '../harness/run.ts'
+
+const id = `reason-${process.pid}`
+
+describe('the end of a container', { skip: notHere }, () => {
+  let before: Set<string>
+  beforeEach(() => {
+    before = snapshot()
+  })
+  afterEach(async () => {
+    await berth(['delete', '--force', id])
+    await nothingLeft(before)
+  })
+
+  const start = async (args: readonly string[], change?: (config: Config) => void) => {
+    using bundle = new Bundle(args, change)
+    for (const command of [
+      ['create', '--bundle', bundle.dir, id],
+      ['start', id],
+    ]) {
+      const { code, stderr } = await berth(command)
+      assert.equal(code, 0, stderr)
+    }
+  }
+  const state = async () => JSON.parse((await berth(['state', id])).stdout) as Config
+  const reason = async (): Promise<string> => {
+    await until('stopped', async () => (await state()).status === 'stopped')
+    const { annotations } = await state()
+    assert.equal(JSON.parse(readFileSync(`/run/berth/${id}/exit.json`, 'utf8')).reason, annotations['io.berth.reason'])
+    return annotations['io.berth.reason']
+  }
+  const within =
+    (seconds: string, change: (config: Config) => void = () => {}) =>
+    (config: Config) => {
+      config.annotations = { 'io.berth.limits.maxDuration': seconds }
+      change(config)
+    }
+
+  it('by itself, by a signal, for want of memory', async () => {
+    await start(['/bin/sh', '-c', 'exit 137'])
+    assert.equal(await reason(), 'exit')
+    await berth(['delete', id])
+    await start(['/bin/sleep', '1000'])
+    assert.equal((await state()).annotations?.['io.berth.reason'], undefined)
+    await berth(['kill', id, 'KILL'])
+    assert.equal(await reason(), 'signal')
+    await berth(['delete', id])
+    await start(['/bin/sh', '-c', 'x=0123456789abcdef; while :; do x=$x$x; done'], (config) => {
+      config.linux.resources = { ...config.linux.resources, memory: { limit: 16 << 20, swap: 16 << 20 } }
+    })
+    assert.equal(await reason(), 'oom')
+  })
+
+  it('when its time is over', async () => {
+    await start(['/bin/sleep', '1000'], within('0.3'))
+    assert.equal(await reason(), 'timeout')
+  })
+
+  it('counts the time from the start, and not where it ends before', async () => {
+    using bundle = new Bundle(['/bin/sh', '-c', 'exit 3'], within('0.5'))
+    assert.equal((await berth(['create', '--bundle', bundle.dir, id])).code, 0)
+    await new Promise((resolve) => setTimeout(resolve, 700))
+    assert.equal((await state()).status, 'created')
+    assert.equal((await berth(['start', id])).code, 0)
+    assert.equal(await reason(), 'exit')
+  })
+
+  it('when its time is over though it is paused', async () => {
+    await start(['/bin/sleep', '1000'], within('1'))
+    assert.equal((await berth(['pause', id])).code, 0)
+    assert.equal(await reason(), 'timeout')
+  })
+
+  it('takes all of its processes along where it has no pid namespace of its own', async () => {
+    await start(
+      ['/bin/sh', '-c', 'sleep 1000 & sleep 1000'],
+      within('0.5', (config) => {
+        config.linux.namespaces = config.linux.namespaces.filter(({ type }: Config) => type !== 'pid')
+      }),
+    )
+    const pids = (JSON.parse((await berth(['ps', '--format', 'json', id])).stdout) as number[]).map(String)
+    assert.ok(pids.length >= 2)
+    assert.equal(await reason(), 'timeout')
+    await until('ended', () =>
+      pids.every((pid) => {
+        try {
+          return /\) [ZX] /.test(readFileSync(`/proc/${pid}/stat`, 'utf8'))
+        } catch {
+          return true
+        }
+      }),
+    )
+  })
+
+  it('ends `berth run`, which says so by its exit code', async () => {
+    using bundle = new Bundle(['/bin/sleep', '1000'], within('0.3'))
+    assert.equal((await berth(['run', '--bundle', bundle.dir, id])).code, 137)
+  })
+})
