@@ -5,16 +5,7 @@
  * BERTH_SUITE: where the suite is built (default /var/tmp/berth-suite).
  */
 import { execFileSync, spawnSync } from 'node:child_process'
-import {
-  existsSync,
-  mkdirSync,
-  mkdtempSync,
-  readdirSync,
-  readFileSync,
-  rmdirSync,
-  rmSync,
-  writeFileSync,
-} from 'node:fs'
+import { existsSync, mkdtempSync, readdirSync, readFileSync, rmdirSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { root } from '../harness/host.ts'
@@ -22,27 +13,23 @@ import failures from './failures.json' with { type: 'json' }
 
 const CGROUPS = '/sys/fs/cgroup'
 /** v1 controllers that a host may have in its kernel, but not mounted: two of the suite's files each look for them. */
-const OPTIONAL = ['hugetlb', 'net_cls', 'net_prio']
+const OPTIONAL = 'hugetlb,net_cls,net_prio'
 const suite = process.env.BERTH_SUITE ?? '/var/tmp/berth-suite'
 const here = import.meta.dirname
 
 type Results = Readonly<Record<string, { readonly status: string }>>
 
-/** Runs the files (none: all), with the optional hierarchies mounted in a mount namespace of the run. */
+/** Runs the files (none: all), with the optional hierarchies. */
 const runSuite = (runtime: string, files: readonly string[], echo: boolean): Results => {
   const out = mkdtempSync(join(tmpdir(), 'berth-conformance-'))
-  const wanted = OPTIONAL.filter((name) => unmounted(name))
   try {
-    const mounts = wanted.map((name) => `mount -t cgroup -o ${name} cgroup ${CGROUPS}/${name};`).join(' ')
-    const script = `${mounts} exec "$@"`
     const command = [join(here, 'run-suite'), join(suite, 'suite'), runtime, ...files, '-o', out]
-    const { status, error } = spawnSync('unshare', ['--mount', 'sh', '-ec', script, 'sh', ...command], {
+    const { status, error } = spawnSync(join(root, 'scripts/with-hierarchies'), [OPTIONAL, ...command], {
       stdio: ['ignore', echo ? 'inherit' : 'ignore', 'inherit'],
     })
     if (error !== undefined || status === null) throw new Error(`run-suite ${runtime}: ${error?.message ?? 'killed'}`)
     return JSON.parse(readFileSync(join(out, 'summary.json'), 'utf8'))
   } finally {
-    for (const name of wanted) remove(join(CGROUPS, name))
     clearCgroups()
     rmSync(out, { recursive: true, force: true })
   }
@@ -53,33 +40,8 @@ const PARENTS = ['testdir/cgrouptest', 'testdir', 'berth/testdir/cgrouptest', 'b
 
 const clearCgroups = (): void => {
   for (const hierarchy of readdirSync(CGROUPS))
-    for (const parent of PARENTS.map((path) => join(CGROUPS, hierarchy, path))) if (existsSync(parent)) remove(parent)
-  execFileSync(join(root, 'scripts/release-cgroups'), { stdio: 'inherit' })
-}
-
-/** A directory of ours, unless somebody has begun to use it. */
-const remove = (dir: string): void => {
-  try {
-    rmdirSync(dir)
-  } catch (error) {
-    console.error(`conformance: ${dir} stays: ${error}`)
-  }
-}
-
-/** Makes the mount point where the hierarchy could be mounted. */
-const unmounted = (name: string): boolean => {
-  const dir = join(CGROUPS, name)
-  // hybrid and v1 hosts have a tmpfs here; a v2 host no place for such a hierarchy
-  if (existsSync(join(CGROUPS, 'cgroup.controllers')) || existsSync(dir)) return false
-  if (!readFileSync('/proc/cgroups', 'utf8').includes(`${name}\t`)) return false
-  mkdirSync(dir)
-  try {
-    execFileSync('unshare', ['--mount', 'mount', '-t', 'cgroup', '-o', name, 'cgroup', dir], { stdio: 'ignore' })
-    return true
-  } catch {
-    remove(dir)
-    return false
-  }
+    for (const parent of PARENTS.map((path) => join(CGROUPS, hierarchy, path)))
+      if (existsSync(parent)) rmdirSync(parent)
 }
 
 const passed = (results: Results, name: string) => results[name]?.status === 'PASS'
