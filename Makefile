@@ -143,7 +143,7 @@ test: test-deps check unit fuzz integration vm sanitized conformance
 soak: all
 	$(NODE) --test --test-timeout=900000 --test-concurrency=1 'test/soak/**/*.test.ts'
 bench: all
-	$(NODE) test/bench/bench.ts
+	scripts/with-hierarchies hugetlb $(NODE) test/bench/bench.ts
 	$(NODE) test/bench/policy.ts
 clean:
 	rm -rf build dist bin src/spec/validate.gen.* src/policy/validate.gen.* shim/proto/messages.gen.*

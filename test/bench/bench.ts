@@ -1,77 +1,65 @@
 /**
- * Side by side, interleaved, in one run: every verb of the command line with runc, crun (this host's and the newest) and berth, and the kernel's own
- * time for the same. Writes docs/benchmarks.md. Run with: make bench [N=100]
+ * berth beside runc, crun and the kernel, in one run; writes docs/benchmarks.md. Run with: make bench
+ * LIVES (100) of each runtime on the command line and over ttrpc, PODS (100) for their memory; WRITE=0 only prints.
  */
 import { execFileSync } from 'node:child_process'
-import { existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
-import { tmpdir } from 'node:os'
+import { existsSync, mkdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { Bundle } from '../harness/bundle.ts'
 import { binary, root } from '../harness/host.ts'
-import { type Floor, report, type Times } from './report.ts'
+import { measureClients } from './clients.ts'
+import { measureCommands } from './commands.ts'
+import { measureParked, measurePods } from './memory.ts'
+import { newest } from './programs.ts'
+import { plots, report } from './report.ts'
+import { Samples } from './samples.ts'
+import { measureShims, shimSubjects } from './shims.ts'
 
-const BATCH = 20
-const batches = Math.max(1, Math.round(Number(process.env.N ?? 100) / BATCH))
+const CONTAINERD = '2.1'
+const WIDTH = 50
+const number = (name: string, otherwise: number) => Number(process.env[name] ?? otherwise)
+const lives = number('LIVES', 100)
+const pods = number('PODS', 100)
 
-const build = join(root, 'build/bench')
-mkdirSync(build, { recursive: true })
-const program = (name: string): string => {
-  execFileSync('cc', ['-O2', '-static', '-o', join(build, name), join(root, `test/bench/${name}.c`)])
-  return join(build, name)
-}
-
-/** Debian's newest crun, where it can be had. */
-const newestCrun = (): string => {
-  try {
-    const dirs = execFileSync(join(root, 'test/containerd/matrix'), ['newest', 'crun', join(build, 'crun')], {
-      encoding: 'utf8',
-    })
-    return join(dirs.split('\n')[0] ?? '', 'crun')
-  } catch {
-    return ''
-  }
+/** On a terminal a line that changes, else nothing. */
+const tell = (text: string): void => {
+  if (process.stderr.isTTY) process.stderr.write(`\r\x1b[K${text}`)
 }
 
 const runtimes = Object.entries({
   berth: binary,
   crun: '/usr/bin/crun',
-  'crun-newest': newestCrun(),
+  'crun-newest': newest('crun'),
   runc: '/usr/sbin/runc',
+  'runc-newest': newest('runc'),
 }).filter(([, path]) => existsSync(path))
 
-const verbs = program('verbs')
-const floor = program('floor')
-const times: Times = new Map(runtimes.map(([name]) => [name, new Map()]))
-const floors: Floor[] = []
-
-// a version that older peers know, too
-using bundle = new Bundle(['/bin/sleep', '1000'], (config) => {
-  config.ociVersion = '1.0.2'
-})
-const dir = mkdtempSync(join(tmpdir(), 'berth-bench-'))
-try {
-  for (let i = 0; i < batches; i++) {
-    const lines = execFileSync(
-      verbs,
-      [bundle.dir, dir, String(BATCH), ...runtimes.map(([name, path]) => `${name}=${path}`)],
-      { encoding: 'utf8' },
-    )
-    for (const line of lines.trim().split('\n')) {
-      const [name = '', verb = '', ms] = line.split(' ')
-      const byVerb = times.get(name)
-      const values = byVerb?.get(verb) ?? []
-      values.push(Number(ms))
-      byVerb?.set(verb, values)
-    }
-    floors.push(JSON.parse(execFileSync(floor, [join(bundle.dir, 'rootfs'), String(BATCH)], { encoding: 'utf8' })))
-  }
-} finally {
-  rmSync(dir, { recursive: true })
-}
-
-const versions = runtimes.map(
-  ([name, path]) => `${name}: ${execFileSync(path, ['--version'], { encoding: 'utf8' }).split('\n')[0]}`,
+const commands = measureCommands(runtimes, lives, tell)
+const subjects = shimSubjects(runtimes.find(([name]) => name === 'crun')?.[1] ?? '')
+const shims = await measureShims(subjects, { lives, execs: lives, first: 20, tell })
+const clients = await measureClients(CONTAINERD, { runs: 20, width: WIDTH, rounds: 3 }, tell)
+const memory = new Samples()
+measureParked(runtimes, memory)
+await measurePods(
+  subjects.filter(({ runtime }) => runtime === undefined),
+  pods,
+  memory,
+  tell,
 )
-const text = report(times, floors, versions)
+tell('')
+
+const measured = {
+  versions: runtimes.map(
+    ([name, path]) => `${name}: ${execFileSync(path, ['--version'], { encoding: 'utf8' }).split('\n')[0]}`,
+  ),
+  commands,
+  shims,
+  clients: { times: clients, version: CONTAINERD, width: WIDTH },
+  memory: { samples: memory, pods },
+}
+const text = report(measured)
 console.log(text)
-if (process.env.WRITE !== '0') writeFileSync(join(root, 'docs/benchmarks.md'), text)
+if (process.env.WRITE !== '0') {
+  writeFileSync(join(root, 'docs/benchmarks.md'), text)
+  mkdirSync(join(root, 'docs/benchmarks'), { recursive: true })
+  for (const [name, svg] of plots(measured)) writeFileSync(join(root, 'docs/benchmarks', name), svg)
+}

@@ -31,6 +31,9 @@ export class Samples {
   p95(name: string, what: string): number {
     return quantile(this.of(name, what), 0.95)
   }
+  whats(name: string): readonly string[] {
+    return [...(this.#values.get(name)?.keys() ?? [])]
+  }
   get names(): readonly string[] {
     return [...this.#values.keys()]
   }

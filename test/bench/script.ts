@@ -28,12 +28,16 @@ export class Site implements Disposable {
   constructor(subject: Subject, image: Image) {
     this.subject = subject
     this.#image = image
-    this.daemon = new Daemon(subject.shim, { logs: true })
+    this.daemon = new Daemon(subject.shim, { logs: true, env: { PATH: process.env.PATH ?? '' } })
     this.#events = eventsSocket(this.daemon)
   }
 
   /** A script for a container with a bundle that is written now. */
-  script(id: string, args: readonly string[], streams: { readonly stdout?: string; readonly stderr?: string } = {}): Script {
+  script(
+    id: string,
+    args: readonly string[],
+    streams: { readonly stdout?: string; readonly stderr?: string } = {},
+  ): Script {
     const bundle = this.daemon.bundle(id)
     const config: Config = this.#image.config(args)
     config.ociVersion = '1.0.2' // that older peers know, too

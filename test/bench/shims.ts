@@ -85,7 +85,7 @@ export const measureShims = async (
       times.addLines(
         lines
           .split('\n')
-          .filter((line) => line.includes('exec'))
+          .filter((line) => /exec/i.test(line))
           .slice(-5 * BATCH)
           .join('\n'),
       )
@@ -122,7 +122,10 @@ export const measureShims = async (
       const fifo = join(site.daemon.bundle(id), 'stdout')
       execFileSync('mkfifo', [fifo])
       const reader = spawn('/bin/cat', [fifo], { stdio: 'ignore' })
-      const script = site.script(id, ['/bin/sh', '-c', `exec head -c ${OUTPUT_BYTES} /dev/zero`], { stdout: fifo, stderr: fifo })
+      const script = site.script(id, ['/bin/sh', '-c', `exec head -c ${OUTPUT_BYTES} /dev/zero`], {
+        stdout: fifo,
+        stderr: fifo,
+      })
       const begin = performance.now()
       await Promise.all([play(calls, site, [script.up().down()]), once(reader, 'exit')])
       output.add(site.subject.name, 'seconds', (performance.now() - begin) / 1000)

@@ -1,0 +1,58 @@
+/** Every verb of the command line with runc, crun and berth, interleaved, and the kernel's own time for the same. */
+import { execFileSync } from 'node:child_process'
+import { mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { Bundle } from '../harness/bundle.ts'
+import { program } from './programs.ts'
+import { Samples } from './samples.ts'
+
+export type Runtimes = readonly (readonly [name: string, path: string])[]
+
+/** What floor.c measures. */
+export const FLOORS = ['create', 'start', 'life', 'delete', 'exec', 'spawn'] as const
+
+export const VERBS = ['create', 'state', 'start', 'exec', 'kill', 'delete'] as const
+/** Of one container, the three of them together. */
+export const LIFE = 'create + start + delete'
+const LIFE_VERBS = ['create', 'start', 'delete']
+
+export interface CommandTimes {
+  /** Milliseconds, by runtime and verb. */
+  readonly times: Samples
+  /** Milliseconds: the median of each batch, by FLOORS, of `kernel`. */
+  readonly floor: Samples
+}
+
+const BATCH = 20
+
+/** `lives` of each runtime. `tell`: what is going on. */
+export const measureCommands = (runtimes: Runtimes, lives: number, tell: (text: string) => void): CommandTimes => {
+  const [verbs, floorProgram] = [program('verbs'), program('floor')]
+  const [times, floor] = [new Samples(), new Samples()]
+  // a version that older peers know, too
+  using bundle = new Bundle(['/bin/sleep', '1000'], (config) => {
+    config.ociVersion = '1.0.2'
+  })
+  const dir = mkdtempSync(join(tmpdir(), 'berth-bench-'))
+  try {
+    for (let done = 0; done < lives; done += BATCH) {
+      tell(`commands: ${done} of ${lives} lives`)
+      const subjects = runtimes.map(([name, path]) => `${name}=${path}`)
+      times.addLines(execFileSync(verbs, [bundle.dir, dir, String(BATCH), ...subjects], { encoding: 'utf8' }))
+      const rootfs = join(bundle.dir, 'rootfs')
+      const measured = JSON.parse(execFileSync(floorProgram, [rootfs, String(BATCH)], { encoding: 'utf8' }))
+      for (const kind of FLOORS) floor.add('kernel', kind, measured[kind].p50)
+    }
+  } finally {
+    rmSync(dir, { recursive: true })
+  }
+  for (const [name] of runtimes)
+    for (const index of times.of(name, 'create').keys())
+      times.add(
+        name,
+        LIFE,
+        LIFE_VERBS.reduce((sum, verb) => sum + (times.of(name, verb)[index] ?? Number.NaN), 0),
+      )
+  return { times, floor }
+}

@@ -1,0 +1,98 @@
+/** What is kept in memory for containers that do nothing: shims and controllers, parked inits. All in kB, from smaps_rollup. */
+import { execFileSync } from 'node:child_process'
+import { readFileSync } from 'node:fs'
+import { containerd } from '../../shim/proto/messages.gen.js'
+import { Bundle } from '../harness/bundle.ts'
+import { controllerPids, monitorPids, pidsWith } from '../harness/host.ts'
+import { atATime, closeClients, Image, Task } from '../harness/life.ts'
+import type { Runtimes } from './commands.ts'
+import type { Samples } from './samples.ts'
+import { Site, type Subject } from './script.ts'
+
+const v2 = containerd.task
+
+export interface Memory {
+  readonly pss: number
+  readonly private: number
+  readonly rss: number
+}
+
+export const memoryOf = (pid: number): Memory => {
+  const rollup = readFileSync(`/proc/${pid}/smaps_rollup`, 'utf8')
+  const field = (name: string) => Number(new RegExp(`^${name}: +(\\d+)`, 'm').exec(rollup)?.[1])
+  return { pss: field('Pss'), private: field('Private_Clean') + field('Private_Dirty'), rss: field('Rss') }
+}
+
+const sum = (all: readonly number[]): number => all.reduce((a, b) => a + b, 0)
+
+const shimPids = (site: Site): number[] =>
+  site.subject.name === 'berth'
+    ? monitorPids(site.daemon.address)
+    : pidsWith((args) => args.includes(site.daemon.address) && args.includes('-id') && args[0] === site.subject.shim)
+
+/** Whatever state it is in. */
+const remove = async (task: Task, daemon: Site['daemon']): Promise<void> => {
+  const { id } = task
+  const quietly = (method: string, payload: Uint8Array) => task.call(method, payload).catch(() => {})
+  await quietly('Kill', v2.KillRequest.encode({ id, signal: 9 }).finish())
+  await quietly('Wait', v2.WaitRequest.encode({ id }).finish())
+  await quietly('Delete', v2.DeleteRequest.encode({ id }).finish())
+  await quietly('Shutdown', v2.ShutdownRequest.encode({ id }).finish())
+  await daemon.delete(id)
+}
+
+/** So many pods of two containers that sleep; what is kept for each. Into `samples` by subject: `PSS per pod`, `private of a shim`. */
+export const measurePods = async (
+  subjects: readonly Subject[],
+  pods: number,
+  samples: Samples,
+  tell: (text: string) => void,
+): Promise<void> => {
+  using image = new Image()
+  for (const subject of subjects) {
+    using site = new Site(subject, image)
+    const { daemon } = site
+    const tasks: Task[][] = []
+    try {
+      await atATime(pods, 5, async (pod) => {
+        tell(`${pods} pods with ${subject.name}: ${pod + 1}`)
+        const sandbox = `bench-${process.pid}-${subject.name}-pod${pod}`
+        const annotations = { 'io.kubernetes.cri.sandbox-id': sandbox }
+        const config = { ...image.config(['/bin/sleep', '10000']), annotations, ociVersion: '1.0.2' }
+        tasks[pod] = []
+        for (const id of [sandbox, `${sandbox}-c`]) {
+          const task = await Task.start(daemon, id, config)
+          tasks[pod].push(task)
+          await task.create(image)
+          await task.call('Start', v2.StartRequest.encode({ id }).finish())
+        }
+      })
+      const shims = shimPids(site).map(memoryOf)
+      const shared = subject.name === 'berth' ? controllerPids().map(memoryOf) : []
+      if (shims.length !== pods) throw new Error(`${subject.name}: ${shims.length} shims for ${pods} pods`)
+      samples.add(subject.name, `PSS per pod, ${pods} pods`, sum([...shims, ...shared].map(({ pss }) => pss)) / pods)
+      for (const shim of shims) {
+        samples.add(subject.name, 'private, shim', shim.private)
+        samples.add(subject.name, 'RSS, shim', shim.rss)
+      }
+    } finally {
+      for (const task of tasks.flatMap((both) => both.toReversed())) await remove(task, daemon)
+      closeClients()
+    }
+  }
+}
+
+/** A container on the command line that was created and not started. */
+export const measureParked = (runtimes: Runtimes, samples: Samples): void => {
+  using bundle = new Bundle(['/bin/sleep', '1000'], (config) => {
+    config.ociVersion = '1.0.2'
+  })
+  for (const [name, path] of runtimes) {
+    const id = `bench-${process.pid}-${name}`
+    // what stays holds no pipe of ours
+    execFileSync(path, ['create', '--bundle', bundle.dir, id], { stdio: 'ignore' })
+    const { pid } = JSON.parse(execFileSync(path, ['state', id], { encoding: 'utf8' }))
+    samples.add(name, 'private, parked init', memoryOf(pid).private)
+    execFileSync(path, ['delete', '--force', id], { stdio: 'ignore' })
+  }
+}
