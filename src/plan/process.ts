@@ -14,6 +14,7 @@ import { planRlimits } from './rlimits.ts'
 import { deniesSetgroups } from './rootless.ts'
 import { planMemoryPolicy, planPersonality, planScheduling } from './scheduling.ts'
 import { checkSurvivable, compileSeccomp } from './seccomp.ts'
+import { planSyscallPolicy } from './syscall-policy.ts'
 
 export type Arch = 'x86_64' | 'aarch64'
 
@@ -133,7 +134,10 @@ export const planIdentity = (context: ProcessContext): Identity => {
       },
     )
   const domains = planLandlock(context.confinement, LANDLOCK_SLOTS)
-  const families = planFamilies(context.confinement, context.arch)
+  const families = [
+    ...planFamilies(context.confinement, context.arch),
+    ...planSyscallPolicy(context.confinement, context.arch, { noNewPrivileges, later: filter.ops.length > 0 }),
+  ]
   const program: readonly Op[] = [
     ...domains.enter,
     ...(name === undefined

@@ -8,7 +8,8 @@ import { parseBytes } from './bytes.ts'
 import { parseAttachment, parseHttpRule, parseSource } from './http.ts'
 import { didYouMean } from './nearest.ts'
 import { parseDestination, parseRange, RuleError } from './network.ts'
-import type { HttpRules, NetworkRules, NodeConfig, Policy } from './types.ts'
+import { unknownSyscall } from './syscalls.ts'
+import type { HttpRules, NetworkRules, NodeConfig, Policy, SyscallPolicy } from './types.ts'
 import {
   NODE_PROPERTIES,
   POLICY_PROPERTIES,
@@ -58,7 +59,8 @@ const invalid = (file: string, what: Finding): BerthError =>
 
 /** What the schema can't say: sizes become bytes, paths lose what is redundant in them. */
 const settled = (policy: Policy, file: string, at: string): Policy => {
-  const { files, http, limits, network } = policy
+  const { files, http, limits, network, syscalls } = policy
+  if (syscalls) checkSyscalls(syscalls, file, point(at, 'syscalls'))
   if (network) checkNetwork(network, file, point(at, 'network'))
   if (http) checkHttp(http, file, point(at, 'http'))
   const memory = limits?.memory === undefined ? undefined : parseBytes(limits.memory)
@@ -73,6 +75,27 @@ const settled = (policy: Policy, file: string, at: string): Policy => {
       ? { files: mapLists({ ...files }, (path, name, index) => normal(path, file, point(at, 'files', name, index))) }
       : {}),
     ...(limits ? { limits: { ...limits, ...(memory === undefined ? {} : { memory }) } } : {}),
+  }
+}
+
+const checkSyscalls = ({ deny = [], rules = [] }: SyscallPolicy, file: string, at: string): void => {
+  const check = (name: string, pointer: string) => {
+    const why = unknownSyscall(name)
+    if (why !== undefined) throw invalid(file, { pointer, message: `${show(name)}: ${why}` })
+  }
+  for (const [index, name] of deny.entries()) check(name, point(at, 'deny', index))
+  for (const [index, { names, args }] of rules.entries()) {
+    for (const [i, name] of names.entries()) {
+      const pointer = point(at, 'rules', index, 'names', i)
+      check(name, pointer)
+      if (name.startsWith('@'))
+        throw invalid(file, { pointer, message: `${show(name)}: a rule is for calls, not for groups` })
+    }
+    if (new Set(args.map((arg) => arg.index)).size < args.length)
+      throw invalid(file, {
+        pointer: point(at, 'rules', index, 'args'),
+        message: 'has two conditions for one argument',
+      })
   }
 }
 

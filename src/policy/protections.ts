@@ -95,5 +95,6 @@ export const enforcedText = (confinement: Confinement): string => {
   const limits = confinement.policies.flatMap((policy) => policy.limits ?? [])
   if (limits.length > 0) parts.push('limits: cgroups, rlimits')
   if (limits.some(({ maxDuration }) => maxDuration !== undefined)) parts.push('limits.maxDuration: the monitor')
+  if (confinement.policies.some(({ syscalls }) => syscalls !== undefined)) parts.push('syscalls: a seccomp filter')
   return parts.join('; ')
 }

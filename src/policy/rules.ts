@@ -14,7 +14,7 @@ export interface Rule {
 
 type Draft = readonly [rule: string, values: readonly (string | number)[] | undefined, by: Protection | string]
 
-const drafts = ({ files, tcp, network, http, scopes, limits }: Policy): readonly Draft[] => [
+const drafts = ({ syscalls, files, tcp, network, http, scopes, limits }: Policy): readonly Draft[] => [
   ...FILE_KINDS.map((kind): Draft => [`files.${kind}`, files?.[kind], 'files']),
   ['files.deny', files?.deny, 'mounts'],
   ['tcp.connect', tcp?.connect, 'tcp'],
@@ -31,6 +31,8 @@ const drafts = ({ files, tcp, network, http, scopes, limits }: Policy): readonly
   ['http.credentials', http?.credentials?.map(credentialText), 'http'],
   ['scopes.abstractSockets', scopes?.abstractSockets ? ['true'] : undefined, 'abstractSockets'],
   ['scopes.signals', scopes?.signals ? ['true'] : undefined, 'signals'],
+  ['syscalls.deny', syscalls?.deny, 'a seccomp filter'],
+  ['syscalls.rules', syscalls?.rules?.map((rule) => JSON.stringify(rule)), 'a seccomp filter'],
   ['limits.memory', limits?.memory === undefined ? undefined : [limits.memory], 'the memory cgroup'],
   ['limits.processes', limits?.processes === undefined ? undefined : [limits.processes], 'the pids cgroup'],
   ['limits.openFiles', limits?.openFiles === undefined ? undefined : [limits.openFiles], 'RLIMIT_NOFILE'],

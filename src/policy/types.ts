@@ -1,5 +1,6 @@
 /** Policy documents: spec-schemas/policy.schema.json and node.schema.json. */
 
+import type { SeccompOperator } from '../spec/types.ts'
 import type { Protection } from './protections.ts'
 
 /** Where one of the first three is given, nothing that none of them names can be opened. */
@@ -50,6 +51,20 @@ export interface Limits {
   readonly maxDuration?: number
 }
 
+/** Refused: names and groups of syscalls.ts, and calls whose arguments are so (all of a rule's; config.json's own terms). */
+export interface SyscallPolicy {
+  readonly deny?: readonly string[]
+  readonly rules?: readonly {
+    readonly names: readonly string[]
+    readonly args: readonly {
+      readonly index: number
+      readonly op: SeccompOperator
+      readonly value: number
+      readonly valueTwo?: number
+    }[]
+  }[]
+}
+
 export interface Policy {
   /** Where it comes from, once that is known; no part of the document. */
   readonly from?: string
@@ -61,6 +76,7 @@ export interface Policy {
   readonly http?: HttpRules
   readonly scopes?: { readonly abstractSockets?: boolean; readonly signals?: boolean }
   readonly limits?: Limits
+  readonly syscalls?: SyscallPolicy
 }
 
 /** The node's own file. */

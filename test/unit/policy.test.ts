@@ -47,6 +47,8 @@ test('each malformed value is refused with its pointer', () => {
     [{ limits: { memory: '2MiB' } }, '/limits/memory', /a number of bytes/],
     [{ limits: { memory: 0 } }, '/limits/memory', /at least 1/],
     [{ limits: { openFiles: 0 } }, '/limits/openFiles', /at least 1/],
+    [{ syscalls: { deny: ['moutn'] } }, '/syscalls/deny/0', /no system call.*"mount"/],
+    [{ syscalls: { deny: ['@defualt'] } }, '/syscalls/deny/0', /"@default"/],
     [{ limits: { cpus: 0 } }, '/limits/cpus', /at least 0\.01/],
     [{ limits: { maxDuration: 0 } }, '/limits/maxDuration', /at least 0\.001/],
     [{ limits: { maxDuration: '1h' } }, '/limits/maxDuration', /number/],
@@ -69,7 +71,7 @@ test('sizes', () => {
 })
 
 /** Files and secrets of the node, which no container names, and what these consist of. */
-const OF_THE_NODE = /^(http\/.*|http\.(ca|roots|credentials))(\.|$)/
+const OF_THE_NODE = /^(http\/.*|http\.(ca|roots|credentials))(\.|$)|^syscalls\.rules$/
 
 test('there is an annotation for each field of a policy that is no list of names or words', () => {
   const fields = Object.entries(POLICY_PROPERTIES)
