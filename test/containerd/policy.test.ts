@@ -70,6 +70,15 @@ describe('policies with containerd', { skip: noContainerd }, () => {
     await nothingLeft(pristine)
   })
 
+  it('refuse system calls, and end a container when its time is over', async () => {
+    const pristine = snapshot()
+    const flags = annotated('io.berth.syscalls.deny=mkdir;mkdirat', 'io.berth.limits.maxDuration=1')
+    const { code, stderr } = await ctr(...flags, '--rm', image, id, '/bin/sh', '-c', 'mkdir /tmp/d; exec sleep 1000')
+    assert.match(stderr, /Operation not permitted/)
+    assert.equal(code, 137)
+    await nothingLeft(pristine)
+  })
+
   it('that are malformed are an error of create, and leave nothing', async () => {
     const pristine = snapshot()
     const { code, stderr } = await ctr(...annotated('io.berth.file.read=/'), '--rm', image, id, '/bin/true')
