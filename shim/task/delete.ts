@@ -1,5 +1,6 @@
 /** Delete: forgets a process that has ended, and with init all of the container. */
 
+import { SIGKILL } from '../../src/container/signal.ts'
 import type { RunStep } from '../../src/controller/types.ts'
 import type { Plan } from '../../src/plan/ops.ts'
 import { endLogger, readOut } from '../logger.ts'
@@ -24,7 +25,6 @@ import { settle } from './wait.ts'
 
 /** How long output may still come after the process has ended: a descendant may hold the pipe for ever. */
 const DRAIN_MS = 10_000
-const SIGKILL = 9
 
 const answerOf = (pid: number, exit: Exit | undefined): Uint8Array =>
   containerd.task.DeleteResponse.encode({ pid, exitStatus: exit?.status ?? 0, ...exitedAt(exit) }).finish()

@@ -1,5 +1,6 @@
 /** What the monitor reports by itself: the end of a process, the end of a connection. */
 
+import { SIGKILL } from '../../src/container/signal.ts'
 import type { MonitorRequest, RunStep } from '../../src/controller/types.ts'
 import type { Commit, Env } from './call.ts'
 import { killAllOp } from './kill.ts'
@@ -8,8 +9,6 @@ import { dropConnection, exitStatus, findTask, recordExit, splitKey } from './re
 import { settle } from './wait.ts'
 
 type ExitRequest = Extract<MonitorRequest, { kind: 'exit' }>
-
-const SIGKILL = 9
 
 export const exited = async (env: Env, request: ExitRequest, step: RunStep): Promise<Commit> => {
   const { key, pid, waitStatus, time } = request

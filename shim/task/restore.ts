@@ -1,6 +1,7 @@
 /** A task whose processes come from a checkpoint: Create made what needs none of them, Start restores them. */
 
 import { join } from 'node:path'
+import { SIGKILL } from '../../src/container/signal.ts'
 import type { RunStep } from '../../src/controller/types.ts'
 import { readImage } from '../../src/criu/image.ts'
 import { explained } from '../../src/criu/log.ts'
@@ -17,8 +18,6 @@ import { keptPolicies } from './policy.ts'
 import { getTask, putTask, type Task, type TaskOptions } from './record.ts'
 import { startFailed } from './status.ts'
 import { settle } from './wait.ts'
-
-const SIGKILL = 9
 
 /** CRIU's log, for a container that has no other place for it. */
 export const workDir = (stateDir: string, { criuWorkPath }: TaskOptions): string =>

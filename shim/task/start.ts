@@ -1,6 +1,7 @@
 /** Start: lets a parked init go, or makes the process of an exec. */
 
 import { inUndivided } from '../../src/container/divided.ts'
+import { SIGKILL } from '../../src/container/signal.ts'
 import type { RunStep } from '../../src/controller/types.ts'
 import { KILL_FLAGS, NO_SLOT, type Plan, REPORTS } from '../../src/plan/ops.ts'
 import { TERMINAL_SLOT } from '../../src/plan/terminal.ts'
@@ -27,7 +28,6 @@ import { settle } from './wait.ts'
 
 type Request = containerd.task.StartRequest
 
-const SIGKILL = 9
 const answer = (pid: number): Uint8Array => containerd.task.StartResponse.encode({ pid }).finish()
 
 export const start: Method<Request> = (env, request, step) =>

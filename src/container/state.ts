@@ -63,7 +63,7 @@ export const stateTemplate = (state: Omit<ContainerState, 'init' | 'monitor'>): 
   ]
 }
 
-/** Throws BerthError 'invalid' for what no `encodeState` wrote. */
+/** Throws BerthError 'invalid' for what is not as `stateTemplate` has it. */
 export const decodeState = (bytes: Uint8Array, file: string): ContainerState => {
   const document = parseJson(bytes, { file })
   if (!isObject(document)) throw malformed(file, 'not an object')

@@ -10,7 +10,7 @@ import { COUNTERS, COUNTS, KEY, NUMBERS, networkPrograms, TRIE } from '../bpf/ne
 import type { CgroupDir } from '../cgroup/path.ts'
 import { BerthError } from '../errors.ts'
 import { proxiedPorts } from '../policy/http-policy.ts'
-import { type Destination, parseDestination, parseRange, single } from '../policy/network.ts'
+import { type Destination, parseDestination, parseRange, type Single, single } from '../policy/network.ts'
 import type { Confinement, NetworkRules } from '../policy/types.ts'
 import type { Seccomp } from '../spec/types.ts'
 import { planRedirect } from './http.ts'
@@ -35,7 +35,7 @@ interface Entry {
   readonly counter: number
 }
 
-const entryOf = ({ protocol, prefix, port }: ReturnType<typeof single> extends Iterable<infer S> ? S : never) => {
+const entryOf = ({ protocol, prefix, port }: Single): Uint8Array => {
   const key = new Uint8Array(KEY.size)
   const view = new DataView(key.buffer)
   view.setUint32(0, KEY.fixedBits + prefix.bits, true)
@@ -73,7 +73,7 @@ const entriesOf = (rules: readonly Destination[], denies: boolean): Entry[] => {
     throw new BerthError(
       'invalid',
       `policy: network: the rules come to ${all.size} addresses with ports, and at most ${MAX_ENTRIES} are possible: use prefixes, or all ports`,
-      { pointer: '/annotations' },
+      { pointer: POINTER },
     )
   return [...all.values()]
 }

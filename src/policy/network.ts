@@ -81,8 +81,16 @@ export const parseRange = (text: string): PortRange => {
   return range
 }
 
-/** The same set of destinations, one protocol, prefix and port at a time (port undefined: all). */
-export function* single({ protocols, prefixes, ports }: Destination) {
+/** One protocol, prefix and port. */
+export interface Single {
+  readonly protocol: Protocol
+  readonly prefix: Prefix
+  /** undefined: all. */
+  readonly port: number | undefined
+}
+
+/** The same set of destinations, one at a time. */
+export function* single({ protocols, prefixes, ports }: Destination): Iterable<Single> {
   for (const protocol of protocols)
     for (const prefix of prefixes) for (const port of ports ?? [undefined]) yield { protocol, prefix, port }
 }
