@@ -31,7 +31,7 @@ test('a document becomes a policy: paths are plain, sizes are bytes', () => {
 })
 
 test('each malformed value is refused with its pointer', () => {
-  const cases: readonly [document: object, pointer: string | undefined, pattern: RegExp][] = [
+  const cases: readonly (readonly [document: object, pointer: string | undefined, pattern: RegExp])[] = [
     [[], '', /must be an object/],
     [{ file: {} }, '', /unknown property "file"; did you mean "files"\?/],
     [{ files: { exec: [] } }, '/files', /unknown property "exec"; did you mean "read"|"execute"\?/],
@@ -49,6 +49,18 @@ test('each malformed value is refused with its pointer', () => {
     [{ limits: { openFiles: 0 } }, '/limits/openFiles', /at least 1/],
     [{ syscalls: { deny: ['moutn'] } }, '/syscalls/deny/0', /no system call.*"mount"/],
     [{ syscalls: { deny: ['@defualt'] } }, '/syscalls/deny/0', /"@default"/],
+    ...(
+      [
+        [{ names: ['clone'] }, 'args', /required/],
+        [{ names: [], args: [CONDITION] }, 'names', /at least 1/],
+        [{ names: ['clone'], args: [] }, 'args', /at least 1/],
+        [{ names: ['clonee'], args: [CONDITION] }, 'names/0', /"clone"/],
+        [{ names: ['@default'], args: [CONDITION] }, 'names/0', /not for groups/],
+        [{ names: ['clone'], args: [CONDITION, { ...CONDITION, value: 2 }] }, 'args', /two conditions/],
+        [{ names: ['clone'], args: [{ ...CONDITION, op: 'EQ' }] }, 'args/0/op', /SCMP_CMP_EQ/],
+        [{ names: ['clone'], args: [{ ...CONDITION, index: 6 }] }, 'args/0/index', /at most 5/],
+      ] as const
+    ).map(([rule, at, message]) => [{ syscalls: { rules: [rule] } }, `/syscalls/rules/0/${at}`, message] as const),
     [{ limits: { cpus: 0 } }, '/limits/cpus', /at least 0\.01/],
     [{ limits: { maxDuration: 0 } }, '/limits/maxDuration', /at least 0\.001/],
     [{ limits: { maxDuration: '1h' } }, '/limits/maxDuration', /number/],
@@ -71,6 +83,7 @@ test('sizes', () => {
 })
 
 /** Files and secrets of the node, which no container names, and what these consist of. */
+const CONDITION = { index: 0, op: 'SCMP_CMP_EQ', value: 1 }
 const OF_THE_NODE = /^(http\/.*|http\.(ca|roots|credentials))(\.|$)|^syscalls\.rules$/
 
 test('there is an annotation for each field of a policy that is no list of names or words', () => {
