@@ -36,6 +36,16 @@ export const askNetwork = (results: Results, at: number): string => {
 
 const PROFILES = 'policies'
 
+/** Requests leave by the node's network, whatever that of the container reaches: what comes with a container can't ask for that by itself. */
+const checkGranted = (http: Policy['http'], path: string, pointer: string): void => {
+  if (http !== undefined) return
+  throw new BerthError(
+    'invalid',
+    `annotations: http: requests leave by the node's network, so that its administrator has to allow some: in "${path}" or in a policy that io.berth.policy names; an annotation can only narrow it`,
+    { pointer },
+  )
+}
+
 /** Throws BerthError for a policy that can't be read, that would widen another, or that the host can't enforce. */
 export const resolvePolicies = async (
   step: RunStep,
@@ -59,6 +69,8 @@ export const resolvePolicies = async (
   const landlock = askLandlock(results, 0)
   const profile = name === undefined ? undefined : readProfile(name, file, results.bytes(1 + NETWORK.length))
   for (const { policy, pointer } of wishes) {
+    if (pointer !== '' && policy.http !== undefined)
+      checkGranted(node.policy?.http ?? profile?.http, source.path, pointer)
     if (node.policy) checkNarrower(node.policy, policy, source.path, pointer)
     if (profile) checkNarrower(profile, policy, `the policy "${name}"`, pointer)
   }

@@ -1,5 +1,8 @@
 /** The policies of test/integration/policy.test.ts through containerd: the annotations come with the container, and hold for its execs. */
 import assert from 'node:assert/strict'
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import { after, before, describe, it } from 'node:test'
 import { Containerd, image, noContainerd, runtime } from '../harness/containerd.ts'
 import { nothingLeft, pidsWith, snapshot, until } from '../harness/host.ts'
@@ -15,11 +18,22 @@ describe('policies with containerd', { skip: noContainerd }, () => {
     ...annotations.flatMap((annotation) => ['--annotation', annotation]),
   ]
 
+  // The node's own file, where containerd and its shims see it, and nobody else.
+  const etc = mkdtempSync(join(tmpdir(), 'berth-etc-'))
   before(async () => {
-    containerd = await Containerd.start('1.7')
+    mkdirSync(join(etc, 'berth'))
+    writeFileSync(join(etc, 'berth/config.json'), JSON.stringify({ policies: join(etc, 'policies') }))
+    mkdirSync(join(etc, 'policies'))
+    writeFileSync(join(etc, 'policies/web.json'), JSON.stringify({ http: { allow: ['GET nowhere.invalid'] } }))
+    const wrap = join(etc, 'wrap')
+    writeFileSync(wrap, `#!/bin/sh\nmount -t overlay overlay -o lowerdir=${etc}:/etc /etc && exec "$@"\n`, {
+      mode: 0o755,
+    })
+    containerd = await Containerd.start('1.7', { wrap: `unshare --mount ${wrap}` })
   })
   after(async () => {
     await containerd?.[Symbol.asyncDispose]()
+    rmSync(etc, { recursive: true })
   })
 
   it('hold for the container, its execs and an update, and are gone with it', async () => {
@@ -47,7 +61,11 @@ describe('policies with containerd', { skip: noContainerd }, () => {
 
   it('of HTTP hold by a proxy that ends with the container', async () => {
     const pristine = snapshot()
-    const flags = annotated('io.berth.http.allow=GET nowhere.invalid/v1/*', 'io.berth.http.hosts=true')
+    const flags = annotated(
+      'io.berth.policy=web',
+      'io.berth.http.allow=GET nowhere.invalid/v1/*',
+      'io.berth.http.hosts=true',
+    )
     const made = await ctr(...flags, '--detach', image, id, '/bin/sleep', '1000')
     assert.equal(made.code, 0, made.stderr)
     const workers = () => pidsWith((args) => args[0] === 'berth-worker')

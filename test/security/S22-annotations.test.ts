@@ -41,8 +41,9 @@ const CEILING = {
   files: { read: ['/etc'], write: ['/tmp'], execute: ['/bin'] },
   tcp: { connect: [443], bind: [443] },
   network: { allow: ['tcp://10.0.0.0/8:443'], allowBind: ['8000-8080'] },
+  http: { allow: ['GET example.com/v1/*'] },
   scopes: { abstractSockets: true, signals: true },
-  limits: { memory: 2 ** 30, processes: 100, openFiles: 100, cpus: 1 },
+  limits: { memory: 2 ** 30, processes: 100, openFiles: 100, cpus: 1, maxDuration: 60 },
 }
 const WIDER: Readonly<Record<string, string>> = {
   policy: 'missing',
@@ -54,15 +55,20 @@ const WIDER: Readonly<Record<string, string>> = {
   'tcp.bind': '0',
   'network.allow': 'tcp://10.0.0.1:443; tcp://11.0.0.1:443',
   'network.allowBind': '8000; 8079-8081',
+  'http.allow': 'GET example.com/v1/*; GET example.com/v2/*',
   'scopes.abstractSockets': 'false',
   'scopes.signals': 'false',
   'limits.memory': '2G',
   'limits.processes': '101',
   'limits.openFiles': '101',
   'limits.cpus': '1.01',
+  'limits.maxDuration': '61',
 }
-/** Adds to what is denied. */
-const NARROWS_ONLY = ['files.deny', 'network.deny', 'network.denyBind']
+/** Adds to what is denied, or says how rules of its own are carried out. */
+const NARROWS_ONLY = [
+  ...['files.deny', 'network.deny', 'network.denyBind', 'http.deny', 'syscalls.deny'],
+  ...['http.hosts', 'http.intercept', 'http.ports', 'http.trust'],
+]
 
 test('S22: an annotation that would widen what the node allows is refused', { skip: notHere }, async () => {
   const known = [...Object.keys(WIDER), ...NARROWS_ONLY].map((name) => PREFIX + name)
@@ -88,4 +94,23 @@ test('S22: an annotation that would widen what the node allows is refused', { sk
     rmSync(dir, { recursive: true })
     await nothingLeft(before)
   }
+})
+
+test('S22: who makes a container can not have requests sent by the node where its administrator allows none', {
+  skip: notHere,
+}, async () => {
+  const before = snapshot()
+  for (const [name, value] of [
+    ['http.allow', 'GET example.com'],
+    ['http.deny', 'GET example.com'],
+    ['policy.inline', '{"http":{"allow":["* *"]}}'],
+  ] as const) {
+    using bundle = new Bundle(['/bin/true'], (config) => {
+      config.annotations = { [PREFIX + name]: value }
+    })
+    const { code, stderr } = await berth(['create', '--bundle', bundle.dir, 's22'])
+    assert.equal(code, 1, name)
+    assert.match(stderr, /requests leave by the node's network/, name)
+  }
+  await nothingLeft(before)
 })
