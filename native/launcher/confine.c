@@ -168,7 +168,8 @@ static int arrange(const struct confined *what, int null, int out) {
   if (moved_out < 0 || dup2(moved_null, 0) < 0 || dup2(moved_out, 1) < 0 || dup2(moved_out, 2) < 0) return -1;
   for (size_t i = 0; i < what->count; i++)
     if (dup2(moved[i], 3 + (int)i) < 0) return -1;
-  return sys_close_range((unsigned)last, ~0u, 0);
+  if (sys_close_range((unsigned)last, ~0u, 0) < 0) die("close_range");
+  return 0;
 }
 
 int confine_start(const struct install *in, const struct confined *what) {
