@@ -98,6 +98,7 @@ test('start waits until the container is ready, and tells who is its main proces
   assert.deepEqual(manager.said, [])
   assert.equal((await berth(['start', 'n1'], { env })).stderr, '')
   // of what the container says nothing but its readiness goes on
+  await until('all is said', () => manager.said.length >= 2)
   assert.deepEqual(manager.said, [`READY=1\nMAINPID=${pid}`, 'BARRIER=1'])
   await berth(['delete', '--force', 'n1'])
 })
