@@ -18,6 +18,7 @@ import { Bundle, type Config, makeRootfs, notHere } from '../harness/bundle.ts'
 import { criu, noCriu, removeMountRoots } from '../harness/criu.ts'
 import { binary, nothingLeft, snapshot, until } from '../harness/host.ts'
 import { berth, run } from '../harness/run.ts'
+import { deletesAfterEach } from '../harness/suite.ts'
 
 const id = `checkpoint-${process.pid}`
 const other = `${id}-2`
@@ -340,14 +341,7 @@ describe('checkpoint, by podman', { skip: noPodman }, () => {
 })
 
 describe('checkpoint, refused', { skip: notHere }, () => {
-  let before: Set<string>
-  beforeEach(() => {
-    before = snapshot()
-  })
-  afterEach(async () => {
-    await berth(['delete', '--force', id])
-    await nothingLeft(before)
-  })
+  deletesAfterEach(id)
   const refused = async (reason: RegExp, ...args: string[]) => {
     const done = await berth(args)
     assert.equal(done.code, 1, done.stderr)

@@ -2,10 +2,11 @@
 import assert from 'node:assert/strict'
 import { spawn } from 'node:child_process'
 import { existsSync } from 'node:fs'
-import { afterEach, beforeEach, describe, it } from 'node:test'
+import { describe, it } from 'node:test'
 import { Bundle, notHere } from '../harness/bundle.ts'
-import { binary, controllerPids, nothingLeft, snapshot, until } from '../harness/host.ts'
+import { binary, controllerPids, until } from '../harness/host.ts'
 import { berth, run } from '../harness/run.ts'
+import { deletesAfterEach } from '../harness/suite.ts'
 
 const v1 = existsSync('/sys/fs/cgroup/memory')
 
@@ -23,14 +24,7 @@ const shapeOf = (value: unknown): unknown => {
 
 describe('events', { skip: notHere }, () => {
   const id = `events-${process.pid}`
-  let before: Set<string>
-  beforeEach(() => {
-    before = snapshot()
-  })
-  afterEach(async () => {
-    await berth(['delete', '--force', id])
-    await nothingLeft(before)
-  })
+  deletesAfterEach(id)
   const well = async (...args: string[]) => {
     const done = await berth(args)
     assert.equal(done.code, 0, done.stderr)

@@ -19,11 +19,12 @@ import {
 import { createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { after, afterEach, before, beforeEach, describe, it } from 'node:test'
+import { afterEach, beforeEach, describe, it } from 'node:test'
 import { Bundle, notHere } from '../harness/bundle.ts'
 import { binary, nothingLeft, snapshot, until } from '../harness/host.ts'
 import { berth, run, terminal } from '../harness/run.ts'
-import { noUsers, UID, User } from '../harness/user.ts'
+import { hasUser } from '../harness/suite.ts'
+import { noUsers, UID, type User } from '../harness/user.ts'
 
 const python = existsSync('/usr/bin/python3')
 /** The launcher takes signals for the command by now: those that would end it are blocked. */
@@ -313,15 +314,9 @@ describe('commands on the host’s root', { skip: notHere }, () => {
 })
 
 describe('commands of an ordinary user', { skip: noUsers }, () => {
-  let host: Set<string>
   let user: User
-  before(async () => {
-    host = snapshot()
-    user = await User.make()
-  })
-  after(async () => {
-    await user[Symbol.asyncDispose]()
-    await nothingLeft(host)
+  hasUser((made) => {
+    user = made
   })
 
   it('have a layer in a directory of theirs, and say why there is none of the whole root', async () => {

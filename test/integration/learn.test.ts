@@ -3,12 +3,13 @@ import assert from 'node:assert/strict'
 import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { after, afterEach, before, beforeEach, describe, it } from 'node:test'
+import { afterEach, beforeEach, describe, it } from 'node:test'
 import { bring, noCompiler } from '../harness/attack.ts'
 import { Bundle, notHere } from '../harness/bundle.ts'
 import { nothingLeft, snapshot } from '../harness/host.ts'
 import { berth } from '../harness/run.ts'
-import { noUsers, UID, User } from '../harness/user.ts'
+import { hasUser } from '../harness/suite.ts'
+import { noUsers, UID, type User } from '../harness/user.ts'
 
 const python = existsSync('/usr/bin/python3')
 
@@ -206,15 +207,9 @@ assert os.waitpid(pid, 0)[1] == 0
 })
 
 describe('learning as an ordinary user', { skip: noUsers }, () => {
-  let host: Set<string>
   let user: User
-  before(async () => {
-    host = snapshot()
-    user = await User.make()
-  })
-  after(async () => {
-    await user[Symbol.asyncDispose]()
-    await nothingLeft(host)
+  hasUser((made) => {
+    user = made
   })
 
   it('learns from a command in a directory of the user’s', async () => {

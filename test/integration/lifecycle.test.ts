@@ -1,10 +1,11 @@
 /** The life of a container on the command line, by hand, on the real kernel. */
 import assert from 'node:assert/strict'
 import { readFileSync } from 'node:fs'
-import { afterEach, beforeEach, describe, it } from 'node:test'
+import { describe, it } from 'node:test'
 import { Bundle, notHere } from '../harness/bundle.ts'
-import { nothingLeft, snapshot, until } from '../harness/host.ts'
+import { until } from '../harness/host.ts'
 import { berth } from '../harness/run.ts'
+import { deletesAfterEach } from '../harness/suite.ts'
 
 const id = `life-${process.pid}`
 const state = async (name = id) => JSON.parse((await berth(['state', name])).stdout)
@@ -19,14 +20,7 @@ const policyOf = (pid: number) =>
 const stopped = () => until('stopped', async () => (await state()).status === 'stopped')
 
 describe('lifecycle', { skip: notHere }, () => {
-  let before: Set<string>
-  beforeEach(() => {
-    before = snapshot()
-  })
-  afterEach(async () => {
-    await berth(['delete', '--force', id])
-    await nothingLeft(before)
-  })
+  deletesAfterEach(id)
 
   it('creates, starts, runs and deletes', async () => {
     using bundle = new Bundle(['/bin/sh', '-c', 'echo hello; exit 3'])

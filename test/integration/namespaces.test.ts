@@ -3,10 +3,11 @@ import assert from 'node:assert/strict'
 import { type ChildProcess, execFileSync, spawn } from 'node:child_process'
 import { chmodSync, readFileSync, readlinkSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { afterEach, beforeEach, describe, it } from 'node:test'
+import { describe, it } from 'node:test'
 import { Bundle, type Config, notHere } from '../harness/bundle.ts'
-import { leftOver, ourProcesses, snapshot, until } from '../harness/host.ts'
+import { ourProcesses, until } from '../harness/host.ts'
 import { berth } from '../harness/run.ts'
+import { deletesAfterEach } from '../harness/suite.ts'
 
 const id = `ns-${process.pid}`
 const FILES = { pid: 'pid', network: 'net', ipc: 'ipc', uts: 'uts', cgroup: 'cgroup', time: 'time', user: 'user' }
@@ -77,14 +78,7 @@ const shown = async (...[namespaces, change]: [Config[], ((config: Config) => vo
 }
 
 describe('namespaces', { skip: notHere }, () => {
-  let before: Set<string>
-  beforeEach(() => {
-    before = snapshot()
-  })
-  afterEach(async () => {
-    await berth(['delete', '--force', id])
-    await until('nothing left', () => leftOver(before).length === 0).catch(() => assert.deepEqual(leftOver(before), []))
-  })
+  deletesAfterEach(id)
 
   it('joins each type by its path', async () => {
     using holder = await Holder.start('-n', '-i', '-u', '-C', '-p', '-T')

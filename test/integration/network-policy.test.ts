@@ -1,11 +1,11 @@
 /** Network rules of policies on the real kernel: what is allowed works, what is not fails, through every door there is. */
 import assert from 'node:assert/strict'
 import { type AddressInfo, createServer } from 'node:net'
-import { afterEach, beforeEach, describe, it } from 'node:test'
+import { describe, it } from 'node:test'
 import { bring, noCompiler } from '../harness/attack.ts'
 import { Bundle, type Config, notHere } from '../harness/bundle.ts'
-import { nothingLeft, snapshot } from '../harness/host.ts'
 import { berth } from '../harness/run.ts'
+import { deletesAfterEach } from '../harness/suite.ts'
 
 const id = `network-${process.pid}`
 const PORT = 7000
@@ -43,14 +43,7 @@ const freePort = (): Promise<number> =>
   })
 
 describe('network policies', { skip: notHere || noCompiler }, () => {
-  let before: Set<string>
-  beforeEach(() => {
-    before = snapshot()
-  })
-  afterEach(async () => {
-    await berth(['delete', '--force', id])
-    await nothingLeft(before)
-  })
+  deletesAfterEach(id)
 
   const prepare = (network: object, args: readonly string[], change: (config: Config) => void = () => {}): Bundle => {
     const bundle = new Bundle(args, (config) => {

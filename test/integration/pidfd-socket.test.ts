@@ -2,10 +2,11 @@
 import assert from 'node:assert/strict'
 import { type ChildProcess, spawn } from 'node:child_process'
 import { existsSync } from 'node:fs'
-import { afterEach, beforeEach, describe, it } from 'node:test'
+import { describe, it } from 'node:test'
 import { Bundle, notHere } from '../harness/bundle.ts'
-import { nothingLeft, snapshot, until } from '../harness/host.ts'
+import { until } from '../harness/host.ts'
 import { berth } from '../harness/run.ts'
+import { deletesAfterEach } from '../harness/suite.ts'
 
 /** Says what came with the descriptor and whose it is. */
 const RECEIVER = `
@@ -18,14 +19,7 @@ print(data.decode(), re.search(r'^Pid:\\s*(-?\\d+)', info, re.M)[1])
 
 describe('--pidfd-socket', { skip: notHere }, () => {
   const id = `pidfd-${process.pid}`
-  let before: Set<string>
-  beforeEach(() => {
-    before = snapshot()
-  })
-  afterEach(async () => {
-    await berth(['delete', '--force', id])
-    await nothingLeft(before)
-  })
+  deletesAfterEach(id)
 
   const receive = async (path: string): Promise<() => Promise<string>> => {
     const child: ChildProcess = spawn('python3', ['-c', RECEIVER, path], { stdio: ['ignore', 'pipe', 'inherit'] })

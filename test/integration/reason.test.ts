@@ -1,22 +1,16 @@
 /** What ended a container, and the limit of how long it may run. */
 import assert from 'node:assert/strict'
 import { readFileSync } from 'node:fs'
-import { afterEach, beforeEach, describe, it } from 'node:test'
+import { describe, it } from 'node:test'
 import { Bundle, type Config, notHere } from '../harness/bundle.ts'
-import { nothingLeft, snapshot, until } from '../harness/host.ts'
+import { until } from '../harness/host.ts'
 import { berth } from '../harness/run.ts'
+import { deletesAfterEach } from '../harness/suite.ts'
 
 const id = `reason-${process.pid}`
 
 describe('the end of a container', { skip: notHere }, () => {
-  let before: Set<string>
-  beforeEach(() => {
-    before = snapshot()
-  })
-  afterEach(async () => {
-    await berth(['delete', '--force', id])
-    await nothingLeft(before)
-  })
+  deletesAfterEach(id)
 
   const start = async (args: readonly string[], change?: (config: Config) => void) => {
     using bundle = new Bundle(args, change)

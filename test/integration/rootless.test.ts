@@ -2,15 +2,15 @@
 import assert from 'node:assert/strict'
 import { chmodSync, existsSync, mkdirSync, readdirSync, readFileSync, rmdirSync } from 'node:fs'
 import { join } from 'node:path'
-import { after, afterEach, before, describe, it } from 'node:test'
+import { afterEach, describe, it } from 'node:test'
 import { Agent } from '../harness/agent.ts'
-import { nothingLeft, snapshot, until } from '../harness/host.ts'
-import { noUsers, SUBID, UID, User } from '../harness/user.ts'
+import { until } from '../harness/host.ts'
+import { hasUser } from '../harness/suite.ts'
+import { noUsers, SUBID, UID, type User } from '../harness/user.ts'
 
 const id = `rootless-${process.pid}`
 
 describe('rootless', { skip: noUsers }, () => {
-  let host: Set<string>
   let user: User
   const state = async () => JSON.parse((await user.berth(['state', id])).stdout)
   const ok = async (...args: string[]) => {
@@ -20,13 +20,8 @@ describe('rootless', { skip: noUsers }, () => {
   }
   const status = (want: string) => until(want, async () => (await state()).status === want)
 
-  before(async () => {
-    host = snapshot()
-    user = await User.make()
-  })
-  after(async () => {
-    await user[Symbol.asyncDispose]()
-    await nothingLeft(host)
+  hasUser((made) => {
+    user = made
   })
   afterEach(async () => {
     await user.berth(['delete', '--force', id])

@@ -1,21 +1,14 @@
 /** System calls that policies refuse. */
 import assert from 'node:assert/strict'
-import { afterEach, beforeEach, describe, it } from 'node:test'
+import { describe, it } from 'node:test'
 import { Bundle, type Config, notHere } from '../harness/bundle.ts'
-import { nothingLeft, snapshot } from '../harness/host.ts'
 import { berth } from '../harness/run.ts'
+import { deletesAfterEach } from '../harness/suite.ts'
 
 const id = `syscalls-${process.pid}`
 
 describe('system calls of policies', { skip: notHere }, () => {
-  let before: Set<string>
-  beforeEach(() => {
-    before = snapshot()
-  })
-  afterEach(async () => {
-    await berth(['delete', '--force', id])
-    await nothingLeft(before)
-  })
+  deletesAfterEach(id)
   const run = async (syscalls: object, script: string, change: (config: Config) => void = () => {}) => {
     using bundle = new Bundle(['/bin/sh', '-c', script], (config) => {
       config.root.readonly = false

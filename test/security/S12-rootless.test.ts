@@ -2,24 +2,18 @@
 import assert from 'node:assert/strict'
 import { existsSync, mkdirSync, readFileSync, rmdirSync } from 'node:fs'
 import { join } from 'node:path'
-import { after, before, describe, it } from 'node:test'
-import { nothingLeft, snapshot } from '../harness/host.ts'
+import { describe, it } from 'node:test'
 import { berth } from '../harness/run.ts'
-import { noUsers, User } from '../harness/user.ts'
+import { hasUser } from '../harness/suite.ts'
+import { noUsers, type User } from '../harness/user.ts'
 
 const id = `rootless-${process.pid}`
 const memory = '/sys/fs/cgroup/memory'
 
 describe('S12: rootless', { skip: noUsers }, () => {
-  let host: Set<string>
   let user: User
-  before(async () => {
-    host = snapshot()
-    user = await User.make()
-  })
-  after(async () => {
-    await user[Symbol.asyncDispose]()
-    await nothingLeft(host)
+  hasUser((made) => {
+    user = made
   })
 
   it('S12: cgroups that were given to the user are read-only in its containers, below what covers them too', {

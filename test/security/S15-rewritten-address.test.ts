@@ -1,22 +1,15 @@
 import assert from 'node:assert/strict'
-import { afterEach, beforeEach, describe, it } from 'node:test'
+import { describe, it } from 'node:test'
 import { bring, noCompiler } from '../harness/attack.ts'
 import { Bundle, notHere } from '../harness/bundle.ts'
-import { nothingLeft, snapshot } from '../harness/host.ts'
 import { berth } from '../harness/run.ts'
+import { deletesAfterEach } from '../harness/suite.ts'
 
 const id = `s15-${process.pid}`
 const ROUNDS = process.env.RACE_ROUNDS ?? '10000'
 
 describe('S15: an address that a thread rewrites while it is judged', { skip: notHere || noCompiler }, () => {
-  let before: Set<string>
-  beforeEach(() => {
-    before = snapshot()
-  })
-  afterEach(async () => {
-    await berth(['delete', '--force', id])
-    await nothingLeft(before)
-  })
+  deletesAfterEach(id)
 
   it('is never one that the policy does not allow', async () => {
     using bundle = new Bundle(['/senders', 'race', '127.0.0.2', '127.0.0.1', '7000', ROUNDS], (config) => {
