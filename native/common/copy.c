@@ -10,6 +10,7 @@
 #include <sys/xattr.h>
 
 #include "fd.h"
+#include "whole.h"
 
 /* XATTR_LIST_MAX and XATTR_SIZE_MAX of the kernel. */
 #define XATTR_MAX 65536u
@@ -20,11 +21,7 @@ static int copy_bytes(int from, int to) {
   while ((len = read(from, chunk, sizeof chunk)) != 0) {
     if (len < 0 && errno == EINTR) continue;
     if (len < 0) return -1;
-    for (ssize_t done = 0; done < len;) {
-      ssize_t written = write(to, chunk + done, (size_t)(len - done));
-      if (written < 0 && errno != EINTR) return -1;
-      if (written > 0) done += written;
-    }
+    if (write_whole(to, chunk, (size_t)len) != 0) return -1;
   }
   return 0;
 }

@@ -11,7 +11,6 @@
 #include "../common/sys.h"
 #include "paths.h"
 
-#define CHUNK 16384u
 #define ALWAYS (O_CLOEXEC | O_NOCTTY)
 #define TEMPORARY_NAMES 100
 
@@ -19,35 +18,6 @@
 static int open_path(const char *path, int flags, mode_t mode) {
   uint64_t resolve = strncmp(path, "/proc/", 6) == 0 ? 0 : RESOLVE_NO_MAGICLINKS;
   return sys_openat2(AT_FDCWD, path, (uint64_t)(unsigned)(flags | ALWAYS), mode, resolve);
-}
-
-int read_whole(int fd, size_t max, struct buf *out) {
-  size_t from = out->len;
-  for (;;) {
-    if (buf_reserve(out, CHUNK) != 0) return -1;
-    ssize_t got = read(fd, out->data + out->len, CHUNK);
-    if (got < 0 && errno == EINTR) continue;
-    if (got < 0) return -1;
-    if (got == 0) return 0;
-    out->len += (size_t)got;
-    if (out->len - from > max) {
-      errno = EFBIG;
-      return -1;
-    }
-  }
-}
-
-int write_whole(int fd, const void *data, size_t len) {
-  const uint8_t *at = data;
-  /* Once even for nothing: files of the kernel's may act on it. */
-  do {
-    ssize_t put = write(fd, at, len);
-    if (put < 0 && errno == EINTR) continue;
-    if (put < 0) return -1;
-    at += put;
-    len -= (size_t)put;
-  } while (len > 0);
-  return 0;
 }
 
 int run_read(struct executor *ex, const struct op_read *op, struct buf *result) {

@@ -21,11 +21,7 @@
 static int config_file(struct executor *ex, struct span config) {
   _cleanup_fd_ int fd = memfd_create("berth-worker", MFD_CLOEXEC);
   if (fd < 0) return fail_sys(&ex->fail, "memfd_create", "worker");
-  for (size_t done = 0; done < config.len;) {
-    ssize_t written = pwrite(fd, config.data + done, config.len - done, (off_t)done);
-    if (written < 0 && errno != EINTR) return fail_sys(&ex->fail, "write", "worker");
-    if (written > 0) done += (size_t)written;
-  }
+  if (write_whole(fd, config.data, config.len) != 0 || lseek(fd, 0, SEEK_SET) != 0) return fail_sys(&ex->fail, "write", "worker");
   return fd_steal(&fd);
 }
 

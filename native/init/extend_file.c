@@ -6,6 +6,7 @@
 
 #include "../common/fd.h"
 #include "../common/sys.h"
+#include "../common/whole.h"
 #include "../executor/executor.h"
 #include "mount.h"
 #include "ops.gen.h"
@@ -16,12 +17,7 @@
 #define NAME "file"
 
 static int put(struct executor *ex, int to, const void *data, size_t len, const char *path) {
-  for (size_t done = 0; done < len;) {
-    ssize_t written = write(to, (const char *)data + done, len - done);
-    if (written < 0 && errno != EINTR) return fail_sys(&ex->fail, "write", path);
-    if (written > 0) done += (size_t)written;
-  }
-  return 0;
+  return write_whole(to, data, len) == 0 ? 0 : fail_sys(&ex->fail, "write", path);
 }
 
 /* From where the descriptor stands: its offset is its own, so that others may read from the start too. */

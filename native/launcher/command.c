@@ -15,6 +15,7 @@
 
 #include "../common/fd.h"
 #include "../common/reader.h"
+#include "../common/whole.h"
 #include "../executor/executor.h"
 #include "../monitor/agent.h"
 #include "../monitor/jobs.h"
@@ -63,16 +64,7 @@ static void run_step(void *owner, uint64_t request, const char *step, const uint
 }
 
 /* False where nobody reads it. */
-static bool write_all(int fd, struct span text) {
-  while (text.len > 0) {
-    ssize_t n = write(fd, text.data, text.len);
-    if (n < 0 && errno == EINTR) continue;
-    if (n < 0) return false;
-    text.data += n;
-    text.len -= (size_t)n;
-  }
-  return true;
-}
+static bool print(int fd, struct span text) { return text.len == 0 || write_whole(fd, text.data, text.len) == 0; }
 
 static void answer(void *owner, uint64_t request, const uint8_t *payload, size_t len) {
   (void)owner;
@@ -85,8 +77,8 @@ static void answer(void *owner, uint64_t request, const uint8_t *payload, size_t
     fputs("berth: the controller's answer can't be read\n", stderr);
     exit(1);
   }
-  bool heard = write_all(1, out);
-  (void)write_all(2, err);
+  bool heard = print(1, out);
+  (void)print(2, err);
   if (!again || !heard) exit((int)(code & 0xff));
   round_number++;
   asked_again = true;

@@ -9,6 +9,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "../common/clock.h"
 #include "../common/frame.h"
 #include "../common/reader.h"
 #include "journal.h"
@@ -83,12 +84,6 @@ static struct link *find_link(struct agent *a, uint64_t own_request) {
   return NULL;
 }
 
-static uint64_t now(void) {
-  struct timespec t;
-  clock_gettime(CLOCK_MONOTONIC, &t);
-  return (uint64_t)t.tv_sec * 1000 + (uint64_t)t.tv_nsec / 1000000;
-}
-
 /* For the next of what is due, if anything is. */
 static void arm_timer(struct agent *a) {
   uint64_t next = a->retry_at;
@@ -99,7 +94,7 @@ static void arm_timer(struct agent *a) {
 }
 
 static void arm_retry(struct agent *a, uint32_t ms) {
-  a->retry_at = now() + ms;
+  a->retry_at = now_ms() + ms;
   arm_timer(a);
 }
 
@@ -156,7 +151,7 @@ static void link_up(struct link *l, int fd) {
   struct agent *a = l->agent;
   l->connecting = false;
   l->fd = fd;
-  l->welcome_by = now() + WELCOME_MS;
+  l->welcome_by = now_ms() + WELCOME_MS;
   arm_timer(a);
   struct epoll_event e = {.events = EPOLLIN, .data.ptr = l};
   if (epoll_ctl(a->epoll, EPOLL_CTL_ADD, fd, &e) < 0) {
@@ -271,7 +266,7 @@ static void give_up_silent(struct link *l) {
 }
 
 static void timer_fired(struct agent *a) {
-  uint64_t ticks, moment = now();
+  uint64_t ticks, moment = now_ms();
   if (read(a->timer, &ticks, sizeof ticks) < 0) return;
   if (a->retry_at <= moment) a->retry_at = 0;
   for (struct link *l = a->links; l; l = l->next)

@@ -3,8 +3,9 @@
 #include <errno.h>
 #include <stddef.h>
 #include <sys/epoll.h>
-#include <time.h>
 #include <unistd.h>
+
+#include "../common/clock.h"
 
 #define ACCEPT_AGAIN_MS 100
 
@@ -30,12 +31,6 @@ void loop_unwatch(struct source *s) {
   if (s->fd >= 0) (void)control(EPOLL_CTL_DEL, s, 0);
 }
 
-uint64_t loop_now_ms(void) {
-  struct timespec t;
-  clock_gettime(CLOCK_MONOTONIC, &t);
-  return (uint64_t)t.tv_sec * 1000 + (uint64_t)t.tv_nsec / 1000000;
-}
-
 void timer_clear(struct timer *t) {
   for (struct timer **p = &timers; *p; p = &(*p)->next) {
     if (*p == t) {
@@ -48,7 +43,7 @@ void timer_clear(struct timer *t) {
 
 void timer_set(struct timer *t, uint64_t ms_from_now) {
   timer_clear(t);
-  t->due = loop_now_ms() + ms_from_now;
+  t->due = now_ms() + ms_from_now;
   t->next = timers;
   timers = t;
 }
@@ -67,7 +62,7 @@ void loop_accept_failed(struct source *listener, struct timer *t) {
 
 static int next_timeout(void) {
   if (!timers) return -1;
-  uint64_t first = timers->due, now = loop_now_ms();
+  uint64_t first = timers->due, now = now_ms();
   for (struct timer *t = timers->next; t; t = t->next)
     if (t->due < first) first = t->due;
   if (first <= now) return 0;
@@ -75,7 +70,7 @@ static int next_timeout(void) {
 }
 
 static void fire_timers(void) {
-  uint64_t now = loop_now_ms();
+  uint64_t now = now_ms();
   for (;;) { /* a timer may set or clear others: start over after each */
     struct timer *t = timers;
     while (t && t->due > now) t = t->next;

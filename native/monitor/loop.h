@@ -26,7 +26,6 @@ int loop_watch(struct source *, uint32_t events);
 int loop_change(struct source *, uint32_t events);
 void loop_unwatch(struct source *);
 
-uint64_t loop_now_ms(void);
 void timer_set(struct timer *, uint64_t ms_from_now);
 void timer_clear(struct timer *);
 

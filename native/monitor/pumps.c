@@ -12,6 +12,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "../common/clock.h"
 #include "held.h"
 #include "loop.h"
 
@@ -145,7 +146,7 @@ static enum moved move_pages(struct pump *p, size_t *budget) {
 
 /* From now on: until nothing has come for a while, or to the end of its time. */
 static void linger_on(struct pump *p) {
-  uint64_t now = loop_now_ms(), left = p->linger_until > now ? p->linger_until - now : 0;
+  uint64_t now = now_ms(), left = p->linger_until > now ? p->linger_until - now : 0;
   timer_set(&p->lingering, left < p->quiet_ms ? left : p->quiet_ms);
 }
 
@@ -170,7 +171,7 @@ static void linger_over(struct timer *t) {
   struct pump *p = (struct pump *)((char *)t - offsetof(struct pump, lingering));
   if (!pump_move(p, LAST_TURN)) return;
   /* A client that takes its time gets the rest all the same. */
-  bool more = p->at < p->len || (readable(p) && loop_now_ms() < p->linger_until);
+  bool more = p->at < p->len || (readable(p) && now_ms() < p->linger_until);
   if (more) timer_set(t, p->quiet_ms);
   else pump_end(p);
 }
@@ -186,7 +187,7 @@ void pump_linger(const char *name, uint32_t quiet_ms, uint32_t limit_ms) {
 void pump_process_ended(const char *key) {
   for (struct pump *p = pumps; p; p = p->next) {
     if (!p->quiet_ms || p->lingering.due || !held_under(p->name, key)) continue;
-    p->linger_until = loop_now_ms() + p->limit_ms;
+    p->linger_until = now_ms() + p->limit_ms;
     linger_on(p);
   }
 }

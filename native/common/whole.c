@@ -1,0 +1,36 @@
+#define _GNU_SOURCE
+#include "whole.h"
+
+#include <errno.h>
+#include <unistd.h>
+
+#define CHUNK 16384u
+
+int read_whole(int fd, size_t max, struct buf *out) {
+  size_t from = out->len;
+  for (;;) {
+    if (buf_reserve(out, CHUNK) != 0) return -1;
+    ssize_t got = read(fd, out->data + out->len, CHUNK);
+    if (got < 0 && errno == EINTR) continue;
+    if (got < 0) return -1;
+    if (got == 0) return 0;
+    out->len += (size_t)got;
+    if (out->len - from > max) {
+      errno = EFBIG;
+      return -1;
+    }
+  }
+}
+
+int write_whole(int fd, const void *data, size_t len) {
+  const uint8_t *at = data;
+  /* Once even for nothing: files of the kernel's may act on it. */
+  do {
+    ssize_t put = write(fd, at, len);
+    if (put < 0 && errno == EINTR) continue;
+    if (put < 0) return -1;
+    at += put;
+    len -= (size_t)put;
+  } while (len > 0);
+  return 0;
+}
