@@ -19,6 +19,7 @@
 #include <unistd.h>
 
 #include "../common/fd.h"
+#include "../common/rights.h"
 #include "../common/sys.h"
 #include "bpf.h"
 #include "executor.h"
@@ -135,18 +136,9 @@ static void accept_from(struct acceptor *a, int listener) {
 
 /* A line and its descriptor, in one message: such a short one is sent whole or not at all. */
 static int send_entry(int channel, const struct waiting *entry) {
-  union {
-    char bytes[CMSG_SPACE(sizeof(int))];
-    struct cmsghdr align;
-  } control = {0};
-  struct iovec line = {(void *)(uintptr_t)entry->line, entry->len};
-  struct msghdr message = {.msg_iov = &line, .msg_iovlen = 1, .msg_control = control.bytes, .msg_controllen = sizeof control.bytes};
-  struct cmsghdr *rights = CMSG_FIRSTHDR(&message);
-  *rights = (struct cmsghdr){.cmsg_level = SOL_SOCKET, .cmsg_type = SCM_RIGHTS, .cmsg_len = CMSG_LEN(sizeof(int))};
-  memcpy(CMSG_DATA(rights), &entry->fd, sizeof(int));
-  ssize_t sent = sendmsg(channel, &message, MSG_NOSIGNAL | MSG_DONTWAIT);
+  ssize_t sent = rights_send(channel, entry->line, entry->len, &entry->fd, 1, MSG_DONTWAIT);
   if (sent == (ssize_t)entry->len) return 1;
-  return sent < 0 && (errno == EAGAIN || errno == EINTR || errno == ETOOMANYREFS) ? 0 : -1;
+  return sent < 0 && (errno == EAGAIN || errno == ETOOMANYREFS) ? 0 : -1;
 }
 
 /* 0, or -1 where the worker is gone. */

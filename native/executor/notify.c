@@ -13,9 +13,9 @@
 
 #include "../common/address.h"
 #include "../common/fd.h"
+#include "../common/rights.h"
 #include "paths.h"
 #include "process.h"
-#include "socket.h"
 
 #define READY "READY=1"
 #define MESSAGE_MAX 4096
@@ -83,7 +83,7 @@ static bool heard_ready(int own) {
 static void barrier(int caller) {
   int ends[2];
   if (pipe2(ends, O_CLOEXEC) != 0) return;
-  if (socket_send_fd(caller, "BARRIER=1", sizeof "BARRIER=1" - 1, ends[1]) >= 0) {
+  if (rights_send(caller, "BARRIER=1", sizeof "BARRIER=1" - 1, &ends[1], 1, 0) >= 0) {
     fd_close(&ends[1]);
     struct pollfd poller = {.fd = ends[0]};
     (void)poll(&poller, 1, BARRIER_MS);

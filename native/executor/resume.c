@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "../common/fd.h"
+#include "../common/rights.h"
 #include "../common/sys.h"
 #include "effects.h"
 #include "process.h"
@@ -23,22 +24,10 @@ struct report {
 
 /* 0 or -1 with errno. */
 static int receive(int control, struct report *report) {
-  union {
-    struct cmsghdr align;
-    char space[CMSG_SPACE(sizeof(int))];
-  } ancillary;
-  struct iovec data = {.iov_base = report->bytes, .iov_len = sizeof report->bytes};
-  struct msghdr message = {.msg_iov = &data, .msg_iovlen = 1, .msg_control = ancillary.space, .msg_controllen = sizeof ancillary.space};
-  ssize_t got;
-  do got = recvmsg(control, &message, MSG_CMSG_CLOEXEC);
-  while (got < 0 && errno == EINTR);
+  ssize_t got = rights_receive(control, report->bytes, sizeof report->bytes, &report->fd, 0);
   if (got < 0 && errno == ECONNRESET) got = 0; /* it went without reading our `g` */
   if (got < 0) return -1;
   report->len = (size_t)got;
-  report->fd = -1;
-  const struct cmsghdr *header = got == 0 ? NULL : CMSG_FIRSTHDR(&message);
-  if (header != NULL && header->cmsg_level == SOL_SOCKET && header->cmsg_type == SCM_RIGHTS && header->cmsg_len == CMSG_LEN(sizeof(int)))
-    memcpy(&report->fd, CMSG_DATA(header), sizeof report->fd);
   return 0;
 }
 

@@ -9,8 +9,8 @@
 
 #include "../common/address.h"
 #include "../common/fd.h"
+#include "../common/rights.h"
 #include "paths.h"
-#include "socket.h"
 
 #define READER_STEP_MS 2u
 
@@ -41,24 +41,6 @@ int run_connect(struct executor *ex, const struct op_connect *op, struct buf *re
   return slot_put(ex, op->slot, fd_steal(&fd));
 }
 
-ssize_t socket_send_fd(int to, const void *data, size_t len, int fd) {
-  union {
-    struct cmsghdr align;
-    char space[CMSG_SPACE(sizeof(int))];
-  } control = {.space = {0}};
-  struct iovec bytes = {.iov_base = (void *)(uintptr_t)data, .iov_len = len};
-  struct msghdr message = {.msg_iov = &bytes, .msg_iovlen = 1, .msg_control = control.space, .msg_controllen = sizeof control.space};
-  struct cmsghdr *header = CMSG_FIRSTHDR(&message);
-  header->cmsg_level = SOL_SOCKET;
-  header->cmsg_type = SCM_RIGHTS;
-  header->cmsg_len = CMSG_LEN(sizeof fd);
-  memcpy(CMSG_DATA(header), &fd, sizeof fd);
-  ssize_t sent;
-  do sent = sendmsg(to, &message, MSG_NOSIGNAL);
-  while (sent < 0 && errno == EINTR);
-  return sent;
-}
-
 int run_send_fd(struct executor *ex, const struct op_send_fd *op, struct buf *result) {
   (void)result;
   int to = slot_fd(ex, op->to), fd = to < 0 ? -1 : slot_fd(ex, op->fd);
@@ -67,7 +49,7 @@ int run_send_fd(struct executor *ex, const struct op_send_fd *op, struct buf *re
   if (template_render(ex, op->data, &bytes) != 0) return -1;
   /* A stream carries a descriptor only with a byte. */
   if (bytes.len == 0 && buf_u8(&bytes, '\0') != 0) return fail_sys(&ex->fail, "mmap", "a descriptor");
-  ssize_t sent = socket_send_fd(to, bytes.data, bytes.len, fd);
+  ssize_t sent = rights_send(to, bytes.data, bytes.len, &fd, 1, 0);
   if (sent < 0) return fail_sys(&ex->fail, "sendmsg", "a descriptor");
   /* The rest of what was too much for one message. */
   for (size_t done = (size_t)sent; done < bytes.len; done += (size_t)sent) {

@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "../common/reader.h"
+#include "../common/rights.h"
 #include "identity.h"
 #include "ops.gen.h"
 #include "process.h"
@@ -27,24 +28,7 @@
 static struct buf failure;
 
 int init_report(struct executor *ex, uint8_t report, int fd) {
-  struct iovec part = {.iov_base = &report, .iov_len = 1};
-  union {
-    char bytes[CMSG_SPACE(sizeof(int))];
-    struct cmsghdr align;
-  } control = {.bytes = {0}};
-  struct msghdr message = {.msg_iov = &part, .msg_iovlen = 1};
-  if (fd >= 0) {
-    message.msg_control = control.bytes;
-    message.msg_controllen = sizeof control.bytes;
-    struct cmsghdr *header = CMSG_FIRSTHDR(&message);
-    header->cmsg_level = SOL_SOCKET;
-    header->cmsg_type = SCM_RIGHTS;
-    header->cmsg_len = CMSG_LEN(sizeof(int));
-    memcpy(CMSG_DATA(header), &fd, sizeof fd);
-  }
-  ssize_t sent;
-  do sent = sendmsg(ex->control, &message, MSG_NOSIGNAL);
-  while (sent < 0 && errno == EINTR);
+  ssize_t sent = rights_send(ex->control, &report, sizeof report, &fd, fd >= 0, 0);
   return sent == 1 ? 0 : fail_sys(&ex->fail, "sendmsg", "control socket");
 }
 

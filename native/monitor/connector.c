@@ -11,6 +11,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "../common/rights.h"
 #include "../common/sys.h"
 #include "../launcher/controller.h"
 #include "exits.h"
@@ -23,39 +24,14 @@ struct connector {
 };
 
 static void send_result(int sock, int fd, int error) {
-  union {
-    struct cmsghdr align;
-    char space[CMSG_SPACE(sizeof(int))];
-  } control = {0};
-  struct iovec iov = {.iov_base = &error, .iov_len = sizeof error};
-  struct msghdr m = {.msg_iov = &iov, .msg_iovlen = 1};
-  if (fd >= 0) {
-    m.msg_control = control.space;
-    m.msg_controllen = sizeof control;
-    struct cmsghdr *c = CMSG_FIRSTHDR(&m);
-    c->cmsg_level = SOL_SOCKET;
-    c->cmsg_type = SCM_RIGHTS;
-    c->cmsg_len = CMSG_LEN(sizeof fd);
-    memcpy(CMSG_DATA(c), &fd, sizeof fd);
-  }
-  (void)sendmsg(sock, &m, MSG_NOSIGNAL); /* a monitor that is gone needs no answer */
+  (void)rights_send(sock, &error, sizeof error, &fd, fd >= 0, 0); /* a monitor that is gone needs no answer */
 }
 
 static void result_ready(struct source *s, uint32_t events) {
   (void)events;
   struct connector *k = (struct connector *)((char *)s - offsetof(struct connector, source));
-  union {
-    struct cmsghdr align;
-    char space[CMSG_SPACE(sizeof(int))];
-  } control;
-  int error = ECHILD, fd = -1; /* the child ended without a word */
-  struct iovec iov = {.iov_base = &error, .iov_len = sizeof error};
-  struct msghdr m = {.msg_iov = &iov, .msg_iovlen = 1, .msg_control = control.space, .msg_controllen = sizeof control};
-  ssize_t n = recvmsg(s->fd, &m, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
-  if (n < 0 && (errno == EAGAIN || errno == EINTR)) return;
-  struct cmsghdr *c = n == sizeof error ? CMSG_FIRSTHDR(&m) : NULL;
-  if (c && c->cmsg_level == SOL_SOCKET && c->cmsg_type == SCM_RIGHTS && c->cmsg_len == CMSG_LEN(sizeof fd))
-    memcpy(&fd, CMSG_DATA(c), sizeof fd);
+  int error = ECHILD, fd; /* the child ended without a word */
+  if (rights_receive(s->fd, &error, sizeof error, &fd, MSG_DONTWAIT) < 0 && errno == EAGAIN) return;
   loop_unwatch(s);
   close(s->fd);
   connector_done done = k->done;

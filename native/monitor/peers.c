@@ -12,6 +12,7 @@
 #include "../common/fd.h"
 #include "../common/frame.h"
 #include "../common/peer.h"
+#include "../common/rights.h"
 #include "../common/verdict.h"
 #include "jobs.h"
 #include "loop.h"
@@ -219,19 +220,8 @@ int peer_give(const char *name, int fd) {
   _cleanup_buf_ struct buf frame = {0};
   size_t at = frame_begin(&frame, PEER_DESCRIPTOR);
   if (at == (size_t)-1 || buf_str(&frame, name) < 0 || frame_end(&frame, at) < 0) return -1;
-  union {
-    struct cmsghdr align;
-    char space[CMSG_SPACE(sizeof(int))];
-  } control = {0};
-  struct iovec iov = {.iov_base = frame.data, .iov_len = frame.len};
-  struct msghdr m = {.msg_iov = &iov, .msg_iovlen = 1, .msg_control = control.space, .msg_controllen = sizeof control};
-  struct cmsghdr *c = CMSG_FIRSTHDR(&m);
-  c->cmsg_level = SOL_SOCKET;
-  c->cmsg_type = SCM_RIGHTS;
-  c->cmsg_len = CMSG_LEN(sizeof owned);
-  memcpy(CMSG_DATA(c), &owned, sizeof owned);
   /* Short and on an otherwise quiet stream: written whole or not at all. */
-  ssize_t n = sendmsg(inline_peer->source.fd, &m, MSG_NOSIGNAL | MSG_DONTWAIT);
+  ssize_t n = rights_send(inline_peer->source.fd, frame.data, frame.len, &owned, 1, MSG_DONTWAIT);
   if (n >= 0 && (size_t)n != frame.len) errno = EMSGSIZE;
   return n >= 0 && (size_t)n == frame.len ? 0 : -1;
 }

@@ -8,30 +8,12 @@
 #include <unistd.h>
 
 #include "../common/fd.h"
+#include "../common/rights.h"
 #include "../executor/oom.h"
 #include "held.h"
 
 static int send_report(int sock, const void *data, size_t len, const int *fds, size_t n_fds) {
-  union {
-    struct cmsghdr align;
-    char space[CMSG_SPACE(REPORT_FDS * sizeof(int))];
-  } control;
-  struct iovec iov = {.iov_base = (void *)(uintptr_t)data, .iov_len = len};
-  struct msghdr m = {.msg_iov = &iov, .msg_iovlen = 1};
-  if (n_fds) {
-    memset(&control, 0, sizeof control);
-    m.msg_control = control.space;
-    m.msg_controllen = CMSG_SPACE(n_fds * sizeof(int));
-    struct cmsghdr *c = CMSG_FIRSTHDR(&m);
-    c->cmsg_level = SOL_SOCKET;
-    c->cmsg_type = SCM_RIGHTS;
-    c->cmsg_len = CMSG_LEN(n_fds * sizeof(int));
-    memcpy(CMSG_DATA(c), fds, n_fds * sizeof(int));
-  }
-  ssize_t n;
-  do n = sendmsg(sock, &m, MSG_NOSIGNAL);
-  while (n < 0 && errno == EINTR);
-  return n < 0 ? -1 : 0;
+  return rights_send(sock, data, len, fds, n_fds, 0) < 0 ? -1 : 0;
 }
 
 /* A report about a name. The number goes behind it where `number` is not NULL. */
