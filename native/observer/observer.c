@@ -13,12 +13,13 @@
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "../common/address.h"
+#include "../common/clock.h"
 #include "../common/fd.h"
 #include "../common/peer.h"
+#include "../common/rights.h"
 #include "../common/sys.h"
 #include "calls.h"
 #include "observed.h"
@@ -54,21 +55,11 @@ static int watch(const char *text) {
   return 0;
 }
 
-static uint64_t now_in_ms(void) {
-  struct timespec now;
-  (void)clock_gettime(CLOCK_MONOTONIC, &now); /* can't fail */
-  return (uint64_t)now.tv_sec * 1000u + (uint64_t)now.tv_nsec / 1000000u;
-}
-
 /* When the time is over, if it ever is; and what is killed then. */
 static uint64_t deadline;
 static int init = -1;
 
-static int left_until_deadline(void) {
-  if (deadline == 0) return -1;
-  uint64_t now = now_in_ms();
-  return now >= deadline ? 0 : deadline - now > INT32_MAX ? INT32_MAX : (int)(deadline - now);
-}
+static int left_until_deadline(void) { return deadline == 0 ? -1 : left_ms(deadline); }
 
 /* Once: what is left of the container ends with its first process, or with the command that waits for that. */
 static int time_is_over(void) {
@@ -127,18 +118,9 @@ static int listen_at(const char *path) {
 static int take_listener(int socket) {
   _cleanup_fd_ int from = accept4(socket, NULL, NULL, SOCK_CLOEXEC);
   if (from < 0 || peer_check(from, true) != 0) return -1;
-  union {
-    struct cmsghdr align;
-    char space[CMSG_SPACE(sizeof(int))];
-  } control;
   char state[4096];
-  struct iovec iov = {.iov_base = state, .iov_len = sizeof state};
-  struct msghdr m = {.msg_iov = &iov, .msg_iovlen = 1, .msg_control = control.space, .msg_controllen = sizeof control};
-  if (recvmsg(from, &m, MSG_CMSG_CLOEXEC) <= 0) return -1;
-  const struct cmsghdr *c = CMSG_FIRSTHDR(&m);
-  if (c == NULL || c->cmsg_level != SOL_SOCKET || c->cmsg_type != SCM_RIGHTS || c->cmsg_len != CMSG_LEN(sizeof(int))) return -1;
   int listener;
-  memcpy(&listener, CMSG_DATA(c), sizeof listener);
+  if (rights_receive(from, state, sizeof state, &listener, 0) <= 0) return -1;
   while (read(from, state, sizeof state) > 0) continue;
   return listener;
 }
@@ -154,6 +136,6 @@ int observer_main(int argc, char **argv) {
   int listener = take_listener(socket);
   if (listener < 0) return 1;
   fd_close(&socket);
-  deadline = limit == 0 ? 0 : now_in_ms() + limit;
+  deadline = limit == 0 ? 0 : now_ms() + limit;
   return serve(listener);
 }
