@@ -4,6 +4,7 @@
  */
 
 import { posix } from 'node:path'
+import { MAP, NO_PREALLOC } from '../bpf/maps.ts'
 import { type Attachment, COUNTS } from '../bpf/network.ts'
 import { ENDPOINT, NOTE, PROXY, REDIRECT_COUNTERS, REDIRECT_MAPS, redirectPrograms } from '../bpf/redirect.ts'
 import { BerthError } from '../errors.ts'
@@ -15,9 +16,6 @@ import type { CredentialConfig, HttpConfig, HttpSection, NetworkSection } from '
 import type { Namespaces } from './namespaces.ts'
 import { NO_SLOT, OP_FLAGS, type Op, type Plan } from './ops.ts'
 
-// linux/bpf.h
-const MAP = { hash: 1, array: 2, lruHash: 9 } as const
-const NO_PREALLOC = 1
 const POINTER = '/annotations'
 
 /** Sockets between their connect and their first packet: hardly one a processor. */
@@ -33,6 +31,8 @@ const IP6 = 421
 const WORKER = 422
 const ACCEPTOR = 423
 const CERTIFICATE = 424
+/** What the worker counts in. */
+const COUNTED = 425
 /** What else the worker gets. */
 const FILES = 430
 
@@ -191,7 +191,7 @@ const workerOf = ({ confinement, namespaces, stateDir, secrets }: HttpInput): { 
       path: posix.join(stateDir, COUNTERS_FILE),
       oflags: O_RDWR_CREATE,
       mode: 0o600,
-      slot: IP4,
+      slot: COUNTED,
       pointer: POINTER,
     },
     {
@@ -209,7 +209,7 @@ const workerOf = ({ confinement, namespaces, stateDir, secrets }: HttpInput): { 
     names: hostNames(policies),
     hostNetwork: !namespaces.has('network'),
     channel: files.put(WORKER),
-    counters: files.put(IP4),
+    counters: files.put(COUNTED),
     publish: files.put(CERTIFICATE),
     resolvConf: files.add(NOTHING, '/etc/resolv.conf'),
     hosts: files.add(NOTHING, '/etc/hosts'),
@@ -224,35 +224,24 @@ const workerOf = ({ confinement, namespaces, stateDir, secrets }: HttpInput): { 
 const text = (value: string): Uint8Array => new TextEncoder().encode(value)
 const NO_BYTES = new Uint8Array(0)
 
+const extend = (path: string, how: Partial<Extract<Op, { op: 'extend-file' }>>): Op => ({
+  op: 'extend-file',
+  path,
+  head: NO_BYTES,
+  tail: NO_BYTES,
+  from: NO_SLOT,
+  make: 0,
+  pointer: POINTER,
+  ...how,
+})
+
 const insideOf = (policies: readonly Policy[]): Op[] => {
   const hosts = Object.entries(hostNames(policies))
   const bundles = [...new Set(httpPolicies(policies).flatMap(({ http }) => http.trust ?? []))]
   const lines = hosts.map(([address, host]) => `${address} ${host}\n`).join('')
   return [
-    ...(hosts.length === 0
-      ? []
-      : [
-          {
-            op: 'extend-file',
-            path: '/etc/hosts',
-            head: text(lines),
-            tail: NO_BYTES,
-            from: NO_SLOT,
-            make: 1,
-            pointer: POINTER,
-          } as const,
-        ]),
-    ...bundles.map(
-      (path): Op => ({
-        op: 'extend-file',
-        path,
-        head: NO_BYTES,
-        tail: text('\n'),
-        from: CERTIFICATE,
-        make: 0,
-        pointer: POINTER,
-      }),
-    ),
+    ...(hosts.length === 0 ? [] : [extend('/etc/hosts', { head: text(lines), make: 1 })]),
+    ...bundles.map((path) => extend(path, { tail: text('\n'), from: CERTIFICATE })),
   ]
 }
 

@@ -6,6 +6,7 @@
  * program at all (packets, virtual machines' sockets …) a system call filter refuses, and io_uring with it, which would step round that one.
  */
 
+import { MAP, NO_PREALLOC } from '../bpf/maps.ts'
 import { COUNTERS, COUNTS, KEY, NUMBERS, networkPrograms, TRIE } from '../bpf/network.ts'
 import type { CgroupDir } from '../cgroup/path.ts'
 import { BerthError } from '../errors.ts'
@@ -17,10 +18,6 @@ import { planRedirect } from './http.ts'
 import type { Op } from './ops.ts'
 import type { Arch } from './process.ts'
 import { compileSeccomp } from './seccomp.ts'
-
-// linux/bpf.h
-const MAP = { array: 2, lpmTrie: 11 } as const
-const NO_PREALLOC = 1
 
 /** As many as a policy may have addresses, ports and protocols, each with each. */
 const MAX_ENTRIES = 65_536
