@@ -1,8 +1,10 @@
 /** Containers that containerd's shims hold (docs/internals.md, "Files"): containerd's to handle, and here only to be seen. */
 
+import { posix } from 'node:path'
 import type { RunStep } from '../controller/types.ts'
 import { OP_FLAGS, type Op, READ_FLAGS } from '../plan/ops.ts'
 import { endReason } from './describe.ts'
+import { readOp } from './inspect.ts'
 import { MAX_CONFIG } from './layout.ts'
 import { parseStat, type Status } from './status.ts'
 
@@ -26,13 +28,7 @@ interface Shown {
 const MAX_PROC = 1 << 16
 
 const listOp = (path: string): Op => ({ op: 'list', path, flags: READ_FLAGS.missingOk, opFlags: OP_FLAGS.tolerate })
-const fileOp = (path: string, max: number): Op => ({
-  op: 'read',
-  path,
-  max,
-  flags: READ_FLAGS.missingOk,
-  opFlags: OP_FLAGS.tolerate,
-})
+const fileOp = (path: string, max: number): Op => readOp(path, max, OP_FLAGS.tolerate)
 
 /** The directories in each of these. */
 const below = async (step: RunStep, name: string, dirs: readonly string[]): Promise<string[]> => {
@@ -47,8 +43,6 @@ const below = async (step: RunStep, name: string, dirs: readonly string[]): Prom
 const namespaceDirs = async (step: RunStep, runDir: string): Promise<string[]> =>
   below(step, 'namespaces', await below(step, 'containerds', [`${runDir}/.shim`]))
 
-const lastOf = (path: string): string => path.slice(path.lastIndexOf('/') + 1)
-
 /** Every task that a shim of this run directory has written down, with the status that the kernel bears out. */
 export const tasksOfContainerd = async (step: RunStep, runDir: string): Promise<ContainerdTask[]> => {
   const namespaces = await namespaceDirs(step, runDir)
@@ -59,12 +53,13 @@ export const tasksOfContainerd = async (step: RunStep, runDir: string): Promise<
     dirs.map((dir) => fileOp(`${dir}/record`, MAX_CONFIG)),
   )
   const tasks = dirs.flatMap((dir, index) => {
-    const namespace = lastOf(dir.slice(0, dir.lastIndexOf('/')))
+    const parent = posix.dirname(dir)
+    const namespace = posix.basename(parent)
     return tasksIn(records.text(index)).map(([id, shown]) => ({
       id,
       namespace,
       shown,
-      exit: `${dir.slice(0, dir.lastIndexOf('/'))}/${id}/exit.json`,
+      exit: `${parent}/${id}/exit.json`,
     }))
   })
   if (tasks.length === 0) return []
@@ -105,5 +100,5 @@ export const namespacesWith = async (step: RunStep, runDir: string, id: string):
     'elsewhere',
     namespaces.map((dir): Op => ({ op: 'stat', path: `${dir}/${id}`, flags: READ_FLAGS.missingOk })),
   )
-  return namespaces.filter((_, index) => found.bytes(index) !== undefined).map(lastOf)
+  return namespaces.filter((_, index) => found.bytes(index) !== undefined).map((dir) => posix.basename(dir))
 }

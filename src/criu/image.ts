@@ -1,6 +1,7 @@
 /** What lies beside CRIU's images: what they have from outside of the container, and so has to be there again at a restore. */
 
 import { posix } from 'node:path'
+import { readOp } from '../container/inspect.ts'
 import type { RunStep } from '../controller/types.ts'
 import { BerthError } from '../errors.ts'
 import { type Op, READ_FLAGS, WRITE_FLAGS } from '../plan/ops.ts'
@@ -49,12 +50,7 @@ export const writeImage = ({ dir, descriptors, outside }: Image): Op[] => [
 ]
 
 export const readImage = async (step: RunStep, dir: string): Promise<Image> => {
-  const read = (name: string): Op => ({
-    op: 'read',
-    path: posix.join(dir, name),
-    max: MAX,
-    flags: READ_FLAGS.missingOk,
-  })
+  const read = (name: string): Op => readOp(posix.join(dir, name), MAX)
   const results = await step('image', [
     read(DESCRIPTORS),
     read(OUTSIDE),
