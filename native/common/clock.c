@@ -21,3 +21,9 @@ int left_ms(uint64_t until) {
   if (now >= until) return 0;
   return until - now > INT_MAX ? INT_MAX : (int)(until - now);
 }
+
+uint64_t clock_ns(void) {
+  struct timespec now;
+  if (clock_gettime(CLOCK_REALTIME, &now) != 0) return 0;
+  return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
+}

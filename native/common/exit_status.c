@@ -2,15 +2,14 @@
 #include "exit_status.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <stdint.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
-#include <unistd.h>
+#include <sys/wait.h>
 
-#include "fd.h"
+#include "proc_stat.h"
+#include "replace.h"
 #include "sys.h"
 
 /* Linux 6.15: kept with the pidfd's inode, for as long as anyone holds that. */
@@ -24,23 +23,10 @@ struct pidfd_info_6_15 {
 };
 #define PIDFD_GET_INFO_6_15 _IOWR(0xFF, 11, struct pidfd_info_6_15)
 
-/* Field 52 of /proc/PID/stat while the process is a zombie. */
 static bool zombie_status(pid_t pid, int *status) {
-  char path[32], text[1024];
-  snprintf(path, sizeof path, "/proc/%d/stat", pid);
-  _cleanup_fd_ int fd = open(path, O_RDONLY | O_CLOEXEC);
-  ssize_t n = fd < 0 ? -1 : read(fd, text, sizeof text - 1);
-  if (n <= 0) return false;
-  text[n] = 0;
-  char *p = strrchr(text, ')');
-  if (!p || p[1] != ' ' || (p[2] != 'Z' && p[2] != 'X')) return false;
-  p += 2; /* field 3 */
-  for (int field = 3; field < 52; field++) {
-    p = strchr(p, ' ');
-    if (!p) return false;
-    p++;
-  }
-  *status = atoi(p);
+  struct proc_stat stat;
+  if (proc_stat_read(pid, &stat) != 0 || (stat.state != 'Z' && stat.state != 'X')) return false;
+  *status = stat.exit_code;
   return true;
 }
 
@@ -65,3 +51,12 @@ bool exit_status_of(int pidfd, pid_t pid, int *wait_status) {
 }
 
 bool exit_reaped(int pidfd) { return sys_pidfd_send_signal(pidfd, 0) < 0 && errno == ESRCH; }
+
+const char *exit_reason(int wait_status) { return WIFSIGNALED(wait_status) ? "signal" : "exit"; }
+
+int exit_write(const char *path, pid_t pid, int wait_status, uint64_t time, const char *reason) {
+  char text[160];
+  int len = snprintf(text, sizeof text, "{\"pid\":%d,\"status\":%d,\"time\":%llu,\"reason\":\"%s\"}\n", pid, wait_status,
+                     (unsigned long long)time, reason);
+  return file_replace(path, text, (size_t)len);
+}

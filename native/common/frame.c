@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 
 #define HEAD 5 /* u32 length, u8 type; the length counts the type */
@@ -43,9 +44,13 @@ int frame_end(struct buf *out, size_t begin) {
 }
 
 ssize_t frame_fill(int fd, struct buf *in, size_t limit) {
-  if (buf_reserve(in, limit) < 0) return -1;
+  int there = 0; /* where nobody can tell, a page has to do */
+  (void)ioctl(fd, FIONREAD, &there);
+  size_t most = there > (int)BUF_FIRST ? (size_t)there : BUF_FIRST;
+  if (most > limit) most = limit;
+  if (buf_reserve(in, most) < 0) return -1;
   ssize_t n;
-  do n = recv(fd, in->data + in->len, limit, 0);
+  do n = recv(fd, in->data + in->len, most, 0);
   while (n < 0 && errno == EINTR);
   if (n > 0) in->len += (size_t)n;
   return n;

@@ -16,8 +16,12 @@ int file_replace(const char *path, const void *data, size_t len) {
     errno = ENAMETOOLONG;
     return -1;
   }
-  if (unlink(temporary) != 0 && errno != ENOENT) return -1;
-  _cleanup_fd_ int fd = open(temporary, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
+  const int flags = O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC;
+  _cleanup_fd_ int fd = open(temporary, flags, 0600);
+  if (fd < 0 && errno == EEXIST) { /* of somebody who died over it */
+    if (unlink(temporary) != 0) return -1;
+    fd = open(temporary, flags, 0600);
+  }
   if (fd < 0) return -1;
   ssize_t written = write(fd, data, len);
   if (written == (ssize_t)len && rename(temporary, path) == 0) return 0;

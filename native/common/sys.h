@@ -26,6 +26,9 @@
 #define SYS_landlock_add_rule 445
 #define SYS_landlock_restrict_self 446
 #endif
+#ifndef SYS_pidfd_getfd /* the same number on every architecture */
+#define SYS_pidfd_getfd 438
+#endif
 #ifndef AT_EXECVE_CHECK
 #define AT_EXECVE_CHECK 0x10000
 #endif
@@ -35,10 +38,17 @@
 #ifndef UMOUNT_NOFOLLOW
 #define UMOUNT_NOFOLLOW 8
 #endif
+#ifndef RENAME_NOREPLACE
+#define RENAME_NOREPLACE 1
+#endif
 
 static inline int sys_openat2(int dir, const char *path, uint64_t flags, uint64_t mode, uint64_t resolve) {
   struct open_how how = {.flags = flags | O_CLOEXEC, .mode = mode, .resolve = resolve};
   return (int)syscall(SYS_openat2, dir, path, &how, sizeof how);
+}
+
+static inline int sys_renameat2(int from_dir, const char *from, int to_dir, const char *to, unsigned flags) {
+  return (int)syscall(SYS_renameat2, from_dir, from, to_dir, to, flags);
 }
 
 static inline int sys_open_tree(int dir, const char *path, unsigned flags) {
@@ -93,6 +103,10 @@ static inline int sys_pidfd_open(pid_t pid) {
 
 static inline int sys_pidfd_send_signal(int pidfd, int signal) {
   return (int)syscall(SYS_pidfd_send_signal, pidfd, signal, NULL, 0);
+}
+
+static inline int sys_pidfd_getfd(int pidfd, int fd) {
+  return (int)syscall(SYS_pidfd_getfd, pidfd, fd, 0);
 }
 
 static inline int sys_close_range(unsigned first, unsigned last, unsigned flags) {

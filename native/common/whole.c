@@ -4,13 +4,17 @@
 #include <errno.h>
 #include <unistd.h>
 
-#define CHUNK 16384u
+/* At once: /proc/sys takes as much memory as is asked for, and refuses to at 4 MiB; and of a number it gives what fits, and no rest. */
+#define MOST 16384u
+#define LEAST 2048u
 
 int read_whole(int fd, size_t max, struct buf *out) {
   size_t from = out->len;
   for (;;) {
-    if (buf_reserve(out, CHUNK) != 0) return -1;
-    ssize_t got = read(fd, out->data + out->len, CHUNK);
+    /* Most are short, and end in the first page of the buffer. */
+    if (buf_room(out) < LEAST && buf_reserve(out, LEAST) != 0) return -1;
+    size_t room = buf_room(out);
+    ssize_t got = read(fd, out->data + out->len, room < MOST ? room : MOST);
     if (got < 0 && errno == EINTR) continue;
     if (got < 0) return -1;
     if (got == 0) return 0;

@@ -43,9 +43,23 @@ static int child_pump(void *home, const char *name, int from, int to) {
   return done;
 }
 
-static int child_linger(void *home, const char *name, uint32_t quiet_ms, uint32_t limit_ms) {
+static int report_times(void *home, uint8_t type, const char *name, uint32_t quiet_ms, uint32_t limit_ms) {
   _cleanup_buf_ struct buf b = {0};
-  if (buf_u8(&b, REPORT_LINGER) < 0 || buf_str(&b, name) < 0 || buf_u32(&b, quiet_ms) < 0 || buf_u32(&b, limit_ms) < 0) return -1;
+  if (buf_u8(&b, type) < 0 || buf_str(&b, name) < 0 || buf_u32(&b, quiet_ms) < 0 || buf_u32(&b, limit_ms) < 0) return -1;
+  return send_report(*(int *)home, b.data, b.len, NULL, 0);
+}
+
+static int child_linger(void *home, const char *name, uint32_t quiet_ms, uint32_t limit_ms) {
+  return report_times(home, REPORT_LINGER, name, quiet_ms, limit_ms);
+}
+
+static int child_unread(void *home, const char *name, uint32_t quiet_ms, uint32_t limit_ms) {
+  return report_times(home, REPORT_UNREAD, name, quiet_ms, limit_ms);
+}
+
+static int child_meter(void *home, const char *name, const char *key, uint64_t bytes) {
+  _cleanup_buf_ struct buf b = {0};
+  if (buf_u8(&b, REPORT_METER) < 0 || buf_str(&b, name) < 0 || buf_str(&b, key) < 0 || buf_u64(&b, bytes) < 0) return -1;
   return send_report(*(int *)home, b.data, b.len, NULL, 0);
 }
 
@@ -97,31 +111,43 @@ static int child_watch_oom(void *home, const char *key, struct oom_files *files)
   return done;
 }
 
+/* With a plan in it, which has to fit into a datagram. */
+static int send_short(int sock, const struct buf *b, const int *fds, size_t n_fds) {
+  if (b->len <= REPORT_SIZE) return send_report(sock, b->data, b->len, fds, n_fds);
+  errno = EMSGSIZE;
+  return -1;
+}
+
 static int child_deadline(void *home, const char *key, uint64_t ms, const uint8_t *plan, size_t len) {
   _cleanup_buf_ struct buf b = {0};
   if (buf_u8(&b, REPORT_DEADLINE) < 0 || buf_str(&b, key) < 0 || buf_u64(&b, ms) < 0 || buf_append(&b, plan, len) < 0) return -1;
-  if (b.len > REPORT_SIZE) {
-    errno = EMSGSIZE;
-    return -1;
-  }
-  return send_report(*(int *)home, b.data, b.len, NULL, 0);
+  return send_short(*(int *)home, &b, NULL, 0);
 }
 
-struct effects report_effects(int *socket) {
-  return (struct effects){.keep = child_keep, .drop = child_drop, .pump = child_pump, .linger = child_linger, .process = child_process,
+static int child_guard(void *home, const char *key, int told, const uint8_t *plan, size_t len) {
+  _cleanup_fd_ int owned = told;
+  _cleanup_buf_ struct buf b = {0};
+  if (buf_u8(&b, REPORT_GUARD) < 0 || buf_str(&b, key) < 0 || buf_append(&b, plan, len) < 0) return -1;
+  return send_short(*(int *)home, &b, &owned, 1);
+}
+
+struct effects report_effects(int *socket, pid_t monitor) {
+  return (struct effects){.keep = child_keep, .drop = child_drop, .pump = child_pump, .linger = child_linger, .unread = child_unread,
+                          .meter = child_meter, .process = child_process,
                           .lookup = child_lookup, .held = child_held, .released = child_released, .drain = child_drain,
-                          .watch_oom = child_watch_oom, .deadline = child_deadline, .signal = child_signal, .home = socket};
+                          .watch_oom = child_watch_oom, .deadline = child_deadline, .guard = child_guard, .signal = child_signal,
+                          .home = socket, .monitor = monitor};
 }
 
 int report_outcome(int socket, const struct buf *outcome) {
   uint8_t chunk[REPORT_SIZE];
-  chunk[0] = REPORT_CHUNK;
-  for (size_t at = 0; at < outcome->len;) {
-    size_t n = outcome->len - at < sizeof chunk - 1 ? outcome->len - at : sizeof chunk - 1;
-    memcpy(chunk + 1, outcome->data + at, n);
+  size_t at = 0;
+  do {
+    size_t left = outcome->len - at, n = left < sizeof chunk - 1 ? left : sizeof chunk - 1;
+    chunk[0] = n == left ? REPORT_DONE : REPORT_CHUNK;
+    if (n > 0) memcpy(chunk + 1, outcome->data + at, n);
     if (send_report(socket, chunk, n + 1, NULL, 0) < 0) return -1;
     at += n;
-  }
-  uint8_t done = REPORT_DONE;
-  return send_report(socket, &done, 1, NULL, 0);
+  } while (chunk[0] != REPORT_DONE);
+  return 0;
 }

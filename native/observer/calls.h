@@ -2,7 +2,8 @@
 #ifndef BERTH_CALLS_H
 #define BERTH_CALLS_H
 
-#include "tracee.h"
+#include "../common/tracee.h"
+#include "place.h"
 
 /* 0; -1: what was seen could not be written. */
 typedef int look(const struct call *);
