@@ -18,11 +18,31 @@
 /* Signals that mean this process, or that tell of something it did, are not passed on. */
 static const int own_signals[] = {SIGCHLD, SIGURG, SIGPIPE, SIGKILL, SIGSTOP, SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGTRAP, SIGSYS, SIGABRT};
 
+/* Whether they wait already, and the mask that was there before. */
+static bool held;
+static sigset_t unheld;
+
+static int block(sigset_t *passed, sigset_t *before) {
+  (void)sigfillset(passed);
+  for (size_t i = 0; i < sizeof own_signals / sizeof *own_signals; i++) (void)sigdelset(passed, own_signals[i]);
+  return sigprocmask(SIG_BLOCK, passed, before);
+}
+
+int run_hold_signals(struct executor *ex, const struct op_hold_signals *op, struct buf *result) {
+  (void)op;
+  (void)result;
+  sigset_t passed;
+  if (held) return 0;
+  if (block(&passed, &unheld) != 0) return fail_sys(&ex->fail, "sigprocmask", "");
+  held = true;
+  return 0;
+}
+
 int signals_open(sigset_t *before) {
   sigset_t passed;
-  (void)sigfillset(&passed);
-  for (size_t i = 0; i < sizeof own_signals / sizeof *own_signals; i++) (void)sigdelset(&passed, own_signals[i]);
-  if (sigprocmask(SIG_BLOCK, &passed, before) != 0) return -1;
+  if (block(&passed, before) != 0) return -1;
+  if (held) *before = unheld;
+  held = false;
   int fd = signalfd(-1, &passed, SFD_CLOEXEC | SFD_NONBLOCK);
   if (fd < 0) (void)sigprocmask(SIG_SETMASK, before, NULL);
   return fd;

@@ -216,10 +216,10 @@ static int open_nearest(const char *path, bool *exact) {
 
 int run_vacant(struct executor *ex, const struct op_vacant *op, struct buf *result) {
   (void)result;
-  bool exact, frozen, populated;
-  _cleanup_fd_ int dir = open_nearest(op->path, &exact);
-  if (dir < 0) return fail_sys(&ex->fail, "open", op->path);
-  if (is_frozen(dir, &frozen) != 0) return fail_sys(&ex->fail, "read", op->path);
+  bool exact = true, frozen = false, populated;
+  _cleanup_fd_ int dir = op->freezes ? open_nearest(op->path, &exact) : open(op->path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  if (dir < 0) return !op->freezes && errno == ENOENT ? 0 : fail_sys(&ex->fail, "open", op->path);
+  if (op->freezes && is_frozen(dir, &frozen) != 0) return fail_sys(&ex->fail, "read", op->path);
   if (frozen) return fail_msg(&ex->fail, EBUSY, op->path, "it is frozen, or one above it");
   if (!exact) return 0;
   struct waiting waiting = {.pid = 0};

@@ -85,39 +85,9 @@ int run_bpf_attach(struct executor *ex, const struct op_bpf_attach *op, struct b
   if (dir < 0) return fail_sys(&ex->fail, "open", op->path);
   _cleanup_free_ struct bpf_insn *linked = link_maps(ex, op);
   if (!linked) return -1;
-  union bpf_attr attr;
-  bpf_clear(&attr);
-  if (strlen(op->name) >= sizeof attr.prog_name) return fail_msg(&ex->fail, ENAMETOOLONG, op->name, "the name of a program");
-  attr.prog_type = op->type;
-  attr.expected_attach_type = op->attach;
-  attr.insns = (uint64_t)(uintptr_t)linked;
-  attr.insn_cnt = (uint32_t)(op->program.len / sizeof(struct bpf_insn));
-  attr.license = (uint64_t)(uintptr_t)BPF_LICENSE;
-  memcpy(attr.prog_name, op->name, strlen(op->name));
-  _cleanup_fd_ int program = bpf(BPF_PROG_LOAD, &attr);
-  if (program < 0) return refused(ex, op->path);
-  bpf_clear(&attr);
-  attr.target_fd = (uint32_t)dir;
-  attr.attach_bpf_fd = (uint32_t)program;
-  attr.attach_type = op->attach;
-  attr.attach_flags = BPF_F_ALLOW_MULTI;
-  return bpf(BPF_PROG_ATTACH, &attr) == 0 ? 0 : refused(ex, op->path);
-}
-
-static int fd_by_id(enum bpf_cmd command, uint32_t id) {
-  union bpf_attr attr;
-  bpf_clear(&attr);
-  attr.prog_id = id; /* at the same place as the other ids */
-  return bpf(command, &attr);
-}
-
-static int info_of(int fd, void *info, uint32_t size) {
-  union bpf_attr attr;
-  bpf_clear(&attr);
-  attr.info.bpf_fd = (uint32_t)fd;
-  attr.info.info_len = size;
-  attr.info.info = (uint64_t)(uintptr_t)info;
-  return bpf(BPF_OBJ_GET_INFO_BY_FD, &attr);
+  if (strlen(op->name) >= BPF_OBJ_NAME_LEN) return fail_msg(&ex->fail, ENAMETOOLONG, op->name, "the name of a program");
+  _cleanup_fd_ int program = bpf_load(&(struct bpf_loading){op->name, op->type, op->attach, linked, op->program.len});
+  return program < 0 || bpf_attach(dir, program, op->attach, -1) != 0 ? refused(ex, op->path) : 0;
 }
 
 /* Appends the values of an array: their number, and each. 0 or -1 with errno. */
@@ -137,15 +107,15 @@ static int read_counts(int map, uint32_t count, struct buf *result) {
 
 /* The counts of one program that is attached, if it is one that has them. 0 or -1 with errno. */
 static int counts_of(uint32_t id, const char *name, struct buf *result) {
-  _cleanup_fd_ int program = fd_by_id(BPF_PROG_GET_FD_BY_ID, id);
+  _cleanup_fd_ int program = bpf_by_id(BPF_PROG_GET_FD_BY_ID, id);
   if (program < 0) return errno == ENOENT ? 0 : -1; /* just taken away */
   uint32_t maps[MAPS_MAX];
   struct bpf_prog_info info = {.nr_map_ids = MAPS_MAX, .map_ids = (uint64_t)(uintptr_t)maps};
-  if (info_of(program, &info, sizeof info) != 0) return -1;
+  if (bpf_info(program, &info, sizeof info) != 0) return -1;
   for (uint32_t i = 0; i < info.nr_map_ids && i < MAPS_MAX; i++) {
-    _cleanup_fd_ int map = fd_by_id(BPF_MAP_GET_FD_BY_ID, maps[i]);
+    _cleanup_fd_ int map = bpf_by_id(BPF_MAP_GET_FD_BY_ID, maps[i]);
     struct bpf_map_info about = {0};
-    if (map < 0 || info_of(map, &about, sizeof about) != 0) return -1;
+    if (map < 0 || bpf_info(map, &about, sizeof about) != 0) return -1;
     if (strncmp(about.name, name, sizeof about.name) != 0 || about.type != BPF_MAP_TYPE_ARRAY || about.value_size != sizeof(uint64_t)) continue;
     return read_counts(map, about.max_entries, result);
   }
@@ -155,15 +125,9 @@ static int counts_of(uint32_t id, const char *name, struct buf *result) {
 int run_bpf_counts(struct executor *ex, const struct op_bpf_counts *op, struct buf *result) {
   _cleanup_fd_ int dir = open(op->path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
   if (dir < 0) return fail_sys(&ex->fail, "open", op->path);
-  uint32_t ids[ATTACHED_MAX];
-  union bpf_attr attr;
-  bpf_clear(&attr);
-  attr.query.target_fd = (uint32_t)dir;
-  attr.query.attach_type = op->attach;
-  attr.query.prog_ids = (uint64_t)(uintptr_t)ids;
-  attr.query.prog_cnt = ATTACHED_MAX;
-  if (bpf(BPF_PROG_QUERY, &attr) != 0) return refused(ex, op->path);
-  for (uint32_t i = 0; i < attr.query.prog_cnt && i < ATTACHED_MAX; i++)
+  uint32_t ids[ATTACHED_MAX], count;
+  if (bpf_attached(dir, op->attach, ids, &count) != 0) return refused(ex, op->path);
+  for (uint32_t i = 0; i < count; i++)
     if (counts_of(ids[i], op->map, result) != 0) return refused(ex, op->path);
   return 1;
 }

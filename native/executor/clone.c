@@ -89,11 +89,12 @@ void clone_arguments(int argc, char **argv) {
   arguments_len = (size_t)(argv[argc - 1] + strlen(argv[argc - 1]) + 1 - argv[0]);
 }
 
-static void wipe_arguments(void) {
-  static const char name[] = "berth-init";
-  if (arguments_len < sizeof name) return;
-  explicit_bzero(arguments, arguments_len);
-  memcpy(arguments, name, sizeof name);
+void clone_named(const char *name) {
+  size_t size = strlen(name) + 1;
+  if (arguments_len >= size) {
+    explicit_bzero(arguments, arguments_len);
+    memcpy(arguments, name, size);
+  }
   (void)prctl(PR_SET_NAME, name, 0, 0, 0);
 }
 
@@ -107,7 +108,7 @@ static _Noreturn void live(const struct birth *birth) {
   if (prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) != 0 || !joining_do(&birth->joining, birth->control) || close_others(ex, birth->control) != 0) _exit(1);
   signals_reset();
   wipe_environment();
-  wipe_arguments();
+  clone_named("berth-init");
   if (ex->unwanted_len > 0) (void)munmap(ex->unwanted, ex->unwanted_len);
   ex->unwanted_len = 0;
   ex->effects = &none;
@@ -147,9 +148,10 @@ static int let_touch(const struct birth *birth, bool touched) {
 
 static pid_t give_birth(struct birth *birth, int *pidfd) {
   /* The cgroup namespace comes later, as its root is the cgroup that the child is in then; the time namespace is made before (trap 8).
-   * The child's parent is our own, which needs an exit signal of 0. */
-  struct clone_args args = {.flags = (birth->flags & ~(uint64_t)(CLONE_NEWCGROUP | CLONE_NEWTIME)) | CLONE_PARENT | CLONE_PIDFD,
-                            .pidfd = (uint64_t)(uintptr_t)pidfd};
+   * Where the child's parent is our own it needs an exit signal of 0. */
+  bool own = birth->ex->own_children;
+  struct clone_args args = {.flags = (birth->flags & ~(uint64_t)(CLONE_NEWCGROUP | CLONE_NEWTIME)) | (own ? 0 : CLONE_PARENT) | CLONE_PIDFD,
+                            .pidfd = (uint64_t)(uintptr_t)pidfd, .exit_signal = own ? SIGCHLD : 0};
   if (let_touch(birth, true) != 0) return -1;
   pid_t pid = clone_into(birth, &args);
   if (pid == 0) live(birth);

@@ -10,6 +10,8 @@
 /* Where this process's arguments lie: they name paths of the host, and anyone who sees a cloned process may read them in /proc/PID/cmdline
  * (trap 2). It says what it is instead. To be called once, with the vector of main. */
 void clone_arguments(int argc, char **argv);
+/* For a process that was cloned: this is its only argument from now on, and its name. */
+void clone_named(const char *name);
 
 #define NAMESPACE_KINDS 8
 

@@ -12,32 +12,11 @@
 
 #define PROGRAM_NAME "berth_devices" /* how an update finds what it replaces; others (systemd) may have attached theirs */
 
-static int load(struct span program) {
-  union bpf_attr attr;
-  bpf_clear(&attr);
-  attr.prog_type = BPF_PROG_TYPE_CGROUP_DEVICE;
-  attr.expected_attach_type = BPF_CGROUP_DEVICE;
-  attr.insns = (uint64_t)(uintptr_t)program.data;
-  attr.insn_cnt = (uint32_t)(program.len / sizeof(struct bpf_insn));
-  attr.license = (uint64_t)(uintptr_t)BPF_LICENSE;
-  memcpy(attr.prog_name, PROGRAM_NAME, sizeof PROGRAM_NAME);
-  return bpf(BPF_PROG_LOAD, &attr);
-}
-
 /* The attached program of this id if it is one of ours, or -1; errno is ENOENT where it is somebody else's or gone. */
 static int open_ours(uint32_t id) {
-  union bpf_attr attr;
-  bpf_clear(&attr);
-  attr.prog_id = id;
-  _cleanup_fd_ int fd = bpf(BPF_PROG_GET_FD_BY_ID, &attr);
-  if (fd < 0) return -1;
-  (void)fcntl(fd, F_SETFD, FD_CLOEXEC); /* the kernel's default already */
+  _cleanup_fd_ int fd = bpf_by_id(BPF_PROG_GET_FD_BY_ID, id);
   struct bpf_prog_info info = {0};
-  bpf_clear(&attr);
-  attr.info.bpf_fd = (uint32_t)fd;
-  attr.info.info_len = sizeof info;
-  attr.info.info = (uint64_t)(uintptr_t)&info;
-  if (bpf(BPF_OBJ_GET_INFO_BY_FD, &attr) != 0) return -1;
+  if (fd < 0 || bpf_info(fd, &info, sizeof info) != 0) return -1;
   if (strncmp(info.name, PROGRAM_NAME, sizeof info.name) == 0) return fd_steal(&fd);
   errno = ENOENT;
   return -1;
@@ -45,16 +24,10 @@ static int open_ours(uint32_t id) {
 
 /* What an earlier call attached to this cgroup itself: 0 with *fd, or with -1 in it where there is none. -1 with errno. */
 static int find_attached(int dir, int *fd) {
-  uint32_t ids[ATTACHED_MAX];
-  union bpf_attr attr;
-  bpf_clear(&attr);
-  attr.query.target_fd = (uint32_t)dir;
-  attr.query.attach_type = BPF_CGROUP_DEVICE;
-  attr.query.prog_ids = (uint64_t)(uintptr_t)ids;
-  attr.query.prog_cnt = ATTACHED_MAX;
+  uint32_t ids[ATTACHED_MAX], count;
   *fd = -1;
-  if (bpf(BPF_PROG_QUERY, &attr) != 0) return -1;
-  for (uint32_t i = 0; i < attr.query.prog_cnt && *fd < 0; i++) {
+  if (bpf_attached(dir, BPF_CGROUP_DEVICE, ids, &count) != 0) return -1;
+  for (uint32_t i = 0; i < count && *fd < 0; i++) {
     *fd = open_ours(ids[i]);
     if (*fd < 0 && errno != ENOENT) return -1;
   }
@@ -77,17 +50,11 @@ int run_device_filter(struct executor *ex, const struct op_device_filter *op, st
     return fail_msg(&ex->fail, EINVAL, op->path, "not a BPF program");
   _cleanup_fd_ int dir = open(op->path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
   if (dir < 0) return fail_sys(&ex->fail, "open", op->path);
-  _cleanup_fd_ int program = load(op->program);
+  _cleanup_fd_ int program =
+      bpf_load(&(struct bpf_loading){PROGRAM_NAME, BPF_PROG_TYPE_CGROUP_DEVICE, BPF_CGROUP_DEVICE, op->program.data, op->program.len});
   if (program < 0) return refused(ex, op->path);
   _cleanup_fd_ int attached = -1;
   if (find_attached(dir, &attached) != 0) return refused(ex, op->path);
   /* In one step, so that there is no moment without a filter. */
-  union bpf_attr attr;
-  bpf_clear(&attr);
-  attr.target_fd = (uint32_t)dir;
-  attr.attach_bpf_fd = (uint32_t)program;
-  attr.attach_type = BPF_CGROUP_DEVICE;
-  attr.attach_flags = BPF_F_ALLOW_MULTI | (attached >= 0 ? BPF_F_REPLACE : 0);
-  attr.replace_bpf_fd = attached >= 0 ? (uint32_t)attached : 0;
-  return bpf(BPF_PROG_ATTACH, &attr) == 0 ? 0 : refused(ex, op->path);
+  return bpf_attach(dir, program, BPF_CGROUP_DEVICE, attached) == 0 ? 0 : refused(ex, op->path);
 }

@@ -11,7 +11,7 @@
 #include "paths.h"
 
 #define BUSY_MS 2000u
-#define BUSY_STEP_MS 5u
+#define BUSY_STEP_MS 1u
 #define PARENT_TRIES 100
 
 /* The mode is meant exactly. */
@@ -22,13 +22,20 @@ static int make_one(const char *path, mode_t mode) {
   return done;
 }
 
+/* Up to the first that is there (most are, as a rule), then down again. */
 static int make_parents(struct executor *ex, const char *path, mode_t mode) {
   _cleanup_free_ char *prefix = strdup(path);
   if (prefix == NULL) return fail_sys(&ex->fail, "malloc", path);
-  for (char *slash = strchr(prefix + (*prefix != '\0'), '/'); slash != NULL; slash = strchr(slash + 1, '/')) {
+  char *end = prefix + strlen(prefix);
+  for (char *slash; (slash = strrchr(prefix, '/')) != NULL && slash > prefix;) {
     *slash = '\0';
+    if (make_one(prefix, mode) == 0 || errno == EEXIST) break;
+    if (errno != ENOENT) return fail_sys(&ex->fail, "mkdir", prefix);
+  }
+  for (char *nul = prefix + strlen(prefix); nul < end; nul = prefix + strlen(prefix)) {
+    *nul = '/';
+    if (prefix + strlen(prefix) == end) break; /* the path itself */
     if (make_one(prefix, mode) != 0 && errno != EEXIST) return fail_sys(&ex->fail, "mkdir", prefix);
-    *slash = '/';
   }
   return 0;
 }

@@ -5,8 +5,10 @@
 #include <string.h>
 #include <sys/mman.h>
 
+#include "../common/clock.h"
 #include "../common/fd.h"
 #include "ops.gen.h"
+#include "trace.h"
 
 /* Enough for an error record and the counts: a process behind its seccomp filter may be unable to map more (trap 21). */
 #define OUTCOME_ROOM 4096
@@ -51,6 +53,15 @@ static int check(const uint8_t *plan, size_t len, unsigned depth, uint32_t *posi
 int executor_check(const uint8_t *plan, size_t len) {
   uint32_t position;
   return check(plan, len, 0, &position);
+}
+
+bool executor_only_looks(const uint8_t *plan, size_t len) {
+  struct reader r = reader_of(plan, len);
+  for (uint32_t left = read_header(&r); left > 0 && !r.bad; left--) {
+    uint16_t code = read_frame(&r).code;
+    if (code != OP_READ && code != OP_STAT && code != OP_CLOCK) return false;
+  }
+  return !r.bad;
 }
 
 /* Completes ex->fail with where it happened, unless a nested plan's failure says that already. */
@@ -104,6 +115,7 @@ void executor_take_cloned(struct executor *ex, struct span plan, struct span out
 /* One operation. As a handler, with the failure placed. */
 static int run_one(struct executor *ex, const struct op_frame *frame, struct buf *result) {
   const struct op_entry *entry = ops_find(frame->code);
+  uint64_t start = ex->trace != NULL ? clock_ns() : 0;
   memset(&ex->fail, 0, sizeof ex->fail);
   ex->placed = false;
   int done;
@@ -113,6 +125,7 @@ static int run_one(struct executor *ex, const struct op_frame *frame, struct buf
     done = fail_msg(&ex->fail, EPERM, "", "not possible %s the container", ex->inside ? "inside" : "outside");
   else if ((done = entry->run(ex, frame->payload, result)) == -2)
     done = fail_msg(&ex->fail, EPROTO, "", "malformed operation");
+  if (ex->trace != NULL && start != 0) trace_add(ex->trace, frame->code, ex->inside, start);
   if (done < 0) place(ex, entry == NULL ? "" : entry->name);
   return done;
 }
@@ -184,6 +197,7 @@ int executor_run(struct executor *ex, const uint8_t *plan, size_t len, struct bu
     done = run_all(ex, &r, operations, &results, &count);
     ex->depth--;
     ex->plan = outer;
+    if (ex->depth == 0) ex->let_go = NULL; /* it lies in the plan */
   }
   if (done < 0) return -1;
   if (buf_u8(outcome, (uint8_t)done) != 0) return -1;
@@ -201,6 +215,8 @@ void executor_close(struct executor *ex) {
   for (int i = 0; i < SLOTS; i++) fd_close(&ex->slots[i]);
   if (ex->cloned != NULL) (void)munmap(ex->cloned, sizeof *ex->cloned);
   ex->cloned = NULL;
+  trace_free(ex->trace);
+  ex->trace = NULL;
 }
 
 int slot_fd(struct executor *ex, uint32_t slot) {

@@ -15,7 +15,9 @@
 #define SLOTS 512
 
 struct oom_files;  /* oom.h */
-struct op_prepare; /* ops.gen.h */
+struct trace;      /* trace.h */
+struct op_lend;    /* ops.gen.h */
+struct op_prepare;
 struct op_situation;
 
 /* What an executed plan leaves in the process that lasts. A monitor that runs the plan itself applies it at once; a forked
@@ -27,6 +29,10 @@ struct effects {
   int (*pump)(void *home, const char *name, int from, int to);
   /* Monitor: the pumps under `name` are to end some time after their process. */
   int (*linger)(void *home, const char *name, uint32_t quiet_ms, uint32_t limit_ms);
+  /* Monitor: the end of a process is told once what is in the FIFOs kept below `name` has been read. */
+  int (*unread)(void *home, const char *name, uint32_t quiet_ms, uint32_t limit_ms);
+  /* Monitor: the pumps under `name` move at most so many bytes, else the container `key` is ended. */
+  int (*meter)(void *home, const char *name, const char *key, uint64_t bytes);
   int (*process)(void *home, const char *key, pid_t pid, int pidfd, int control);
   int (*stay)(void *home, const char *socket, const char *exit_file, const char *key);
   /* Looks a kept descriptor up; still owned by home. -1 where there is none. */
@@ -46,12 +52,16 @@ struct effects {
   int (*watch_oom)(void *home, const char *key, struct oom_files *);
   /* Monitor: runs the plan once the process has run for so long. */
   int (*deadline)(void *home, const char *key, uint64_t ms, const uint8_t *plan, size_t len);
+  /* Monitor: the process has a guard, which ends as the other end of `told` does; takes that over. The plan kills the container. */
+  int (*guard)(void *home, const char *key, int told, const uint8_t *plan, size_t len);
   /* To a held process. */
   int (*signal)(void *home, const char *key, int signal);
   /* Monitor of the command line: what it is to do by itself. */
   int (*situation)(void *home, const struct op_situation *, pid_t pid, uint64_t start_time);
   int (*prepare)(void *home, const struct op_prepare *, const struct buf *answer);
+  int (*lend)(void *home, const struct op_lend *);
   void *home;
+  pid_t monitor; /* the process that lasts, where it is one: this one, or its parent */
 };
 
 /* A mapping that a cloned process shares with its maker. What it is told of itself, as it can't see its own id in the namespace it was
@@ -70,6 +80,9 @@ struct executor {
   pid_t pid;
   uint64_t start_time;
   struct cloned *cloned; /* NULL: none yet */
+  const char *let_go;    /* the key of a process that `go` has let go, until its next `resume`; in the plan */
+
+  struct trace *trace; /* NULL: nobody has asked */
 
   /* `notify`: sockets of the container and of our caller; -1. */
   int notify, notify_caller;
@@ -79,6 +92,9 @@ struct executor {
   unsigned preserve;
   void *unwanted;
   size_t unwanted_len;
+  bool busy;            /* others wait meanwhile: nothing is opened that could keep us waiting for who writes into it */
+  bool own_children;    /* what is cloned is a child of ours, not of our parent */
+  char *const *given;   /* arguments for the process, NULL-terminated; NULL: none were given */
 
   /* Where we are: the plan that runs, and the position in it and in those around it. */
   struct span plan;
@@ -107,6 +123,9 @@ int executor_run(struct executor *ex, const uint8_t *plan, size_t len, struct bu
 
 /* Whether the bytes are a plan, with all that is nested in it: decodes everything, runs nothing. 0 or -1. */
 int executor_check(const uint8_t *plan, size_t len);
+
+/* Whether a plan reads files and the clock and does nothing else; its operations are not decoded for that. */
+bool executor_only_looks(const uint8_t *plan, size_t len);
 
 void executor_init(struct executor *ex, const struct effects *effects);
 void executor_close(struct executor *ex); /* closes every slot */

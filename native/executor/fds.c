@@ -61,6 +61,19 @@ int run_linger(struct executor *ex, const struct op_linger *op, struct buf *resu
   return fail_sys(&ex->fail, "", op->name);
 }
 
+int run_unread(struct executor *ex, const struct op_unread *op, struct buf *result) {
+  (void)result;
+  if (!can(ex, ex->effects->unread != NULL)) return -1;
+  if (ex->effects->unread(ex->effects->home, op->name, op->quiet_ms, op->limit_ms) == 0) return 0;
+  return fail_sys(&ex->fail, "", op->name);
+}
+
+int run_meter(struct executor *ex, const struct op_meter *op, struct buf *result) {
+  (void)result;
+  if (!can(ex, ex->effects->meter != NULL)) return -1;
+  return ex->effects->meter(ex->effects->home, op->name, op->key, op->bytes) == 0 ? 0 : fail_sys(&ex->fail, "", op->name);
+}
+
 int run_pump(struct executor *ex, const struct op_pump *op, struct buf *result) {
   (void)result;
   if (!can(ex, ex->effects->pump != NULL)) return -1;

@@ -21,7 +21,7 @@ static int open_path(const char *path, int flags, mode_t mode) {
 }
 
 int run_read(struct executor *ex, const struct op_read *op, struct buf *result) {
-  _cleanup_fd_ int fd = open_path(op->path, O_RDONLY, 0);
+  _cleanup_fd_ int fd = open_path(op->path, O_RDONLY | (ex->busy ? O_NONBLOCK : 0), 0);
   if (fd < 0) return missing(op->flags) ? 0 : fail_sys(&ex->fail, "openat2", op->path);
   if (read_whole(fd, op->max, result) != 0) {
     /* A process's files answer so once it is gone. */
@@ -71,7 +71,7 @@ static int write_atomic(struct executor *ex, const struct op_write *op, const st
   if (done != 0) {
     (void)fail_sys(&ex->fail, "write", op->path);
   } else {
-    done = renameat2(AT_FDCWD, temporary, AT_FDCWD, op->path, (op->flags & WRITE_EXCL) != 0 ? RENAME_NOREPLACE : 0);
+    done = sys_renameat2(AT_FDCWD, temporary, AT_FDCWD, op->path, (op->flags & WRITE_EXCL) != 0 ? RENAME_NOREPLACE : 0);
     if (done != 0) (void)fail_sys(&ex->fail, "rename", op->path);
   }
   if (done != 0) (void)unlink(temporary);

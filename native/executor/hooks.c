@@ -28,7 +28,7 @@ int run_hook(struct executor *ex, const struct op_hook *op, struct buf *result) 
   char *fallback[] = {path, NULL};
   _cleanup_free_ char **argv = vector_of(op->args), **envp = vector_of(op->env);
   if (path == NULL || cwd == NULL || argv == NULL || envp == NULL) return fail_sys(&ex->fail, "malloc", op->path);
-  _cleanup_fd_ int input = input_of(ex, op->stdin);
+  _cleanup_fd_ int input = input_of(ex, op->input);
   if (input < 0) return -1;
   const struct program program = {
       .path = path, .argv = op->args.count == 0 ? fallback : argv, .envp = envp, .cwd = cwd[0] == '\0' ? NULL : cwd,

@@ -9,18 +9,15 @@
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <poll.h>
-#include <signal.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/prctl.h>
 #include <sys/socket.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include "../common/fd.h"
 #include "../common/rights.h"
-#include "../common/sys.h"
+#include "aside.h"
 #include "bpf.h"
 #include "executor.h"
 #include "ops.gen.h"
@@ -52,8 +49,8 @@ struct acceptor {
   int listeners[2]; /* -1: none */
   int connections;  /* the map */
   int channel;
-  int init;   /* pidfd of the container's first process: it ends with that */
-  int cgroup; /* its v2 directory */
+  int init;  /* pidfd of the container's first process: it ends with that */
+  int guard; /* the container's guard is at its other end: they end with each other */
   size_t first, count; /* of `queue`, a ring */
   struct waiting queue[WAITING_MAX];
 };
@@ -163,24 +160,19 @@ static int hear(int channel) {
   return got < 0 && errno == EAGAIN ? 0 : -1;
 }
 
-/* No process of the container goes on without the proxy that its policy wants (trap 18). */
-static void kill_container(const struct acceptor *a) {
-  _cleanup_fd_ int all = openat(a->cgroup, "cgroup.kill", O_WRONLY | O_CLOEXEC); /* Linux 5.14 */
-  if (all >= 0) (void)!write(all, "1", 1);
-  (void)sys_pidfd_send_signal(a->init, SIGKILL);
-}
-
-/* Until the container or the worker ends. */
-static void serve(struct acceptor *a) {
+/* Until the container, its guard or the worker ends. */
+static void serve(void *what) {
+  struct acceptor *a = what;
   for (;;) {
-    struct pollfd pollers[4] = {
+    struct pollfd pollers[5] = {
         {.fd = a->channel, .events = (short)(POLLIN | (a->count > 0 ? POLLOUT : 0))},
         {.fd = a->listeners[0], .events = POLLIN},
         {.fd = a->listeners[1], .events = POLLIN},
         {.fd = a->init, .events = POLLIN},
+        {.fd = a->guard, .events = POLLIN},
     };
-    if (poll(pollers, 4, -1) < 0 && errno != EINTR) return;
-    if (pollers[3].revents != 0) return;
+    if (poll(pollers, 5, -1) < 0 && errno != EINTR) return;
+    if (pollers[3].revents != 0 || pollers[4].revents != 0) return;
     for (int i = 0; i < 2; i++)
       if (pollers[1 + i].revents != 0) accept_from(a, a->listeners[i]);
     if ((pollers[0].revents & (POLLIN | POLLHUP | POLLERR)) != 0 && hear(a->channel) != 0) return;
@@ -188,71 +180,20 @@ static void serve(struct acceptor *a) {
   }
 }
 
-/* Moves the descriptors out of each other's way and then to 3 and up; all others go. 0 or -1. */
-static int keep_only(struct acceptor *a) {
-  int *mine[] = {&a->channel, &a->connections, &a->init, &a->cgroup, &a->listeners[0], &a->listeners[1]};
-  int next = 3;
-  for (size_t i = 0; i < sizeof mine / sizeof *mine; i++)
-    if (*mine[i] >= 0 && (*mine[i] = fcntl(*mine[i], F_DUPFD_CLOEXEC, 16)) < 0) return -1;
-  for (size_t i = 0; i < sizeof mine / sizeof *mine; i++) {
-    if (*mine[i] < 0) continue;
-    if (dup3(*mine[i], next, O_CLOEXEC) < 0) return -1;
-    *mine[i] = next++;
-  }
-  return sys_close_range((unsigned)next, ~0u, 0);
-}
-
-/* Ends with its guard, as nobody would see its own end then. */
-static _Noreturn void accept_all(struct acceptor *a, pid_t guard) {
-  if (prctl(PR_SET_PDEATHSIG, SIGKILL) == 0 && getppid() == guard) serve(a);
-  _exit(0);
-}
-
-/* Accepts in a process of its own, and sees to it that the container has ended when that ends, for whatever reason (trap 18). */
-static _Noreturn void live(struct acceptor *a) {
-  int null = open("/dev/null", O_RDWR | O_CLOEXEC);
-  signals_reset();
-  bool ready = null >= 0 && setsid() >= 0 && prctl(PR_SET_DUMPABLE, 0) == 0 && prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0;
-  for (int i = 0; i < 3; i++) ready = ready && dup2(null, i) >= 0;
-  (void)prctl(PR_SET_NAME, "berth-accept");
-  ready = ready && chdir("/") == 0 && keep_only(a) == 0;
-  pid_t guard = getpid(), pid = ready ? fork() : -1;
-  if (pid == 0) accept_all(a, guard);
-  int *accepting[] = {&a->channel, &a->connections, &a->listeners[0], &a->listeners[1]};
-  for (size_t i = 0; i < sizeof accepting / sizeof *accepting; i++) fd_close(accepting[i]);
-  while (pid > 0 && waitpid(pid, NULL, 0) < 0 && errno == EINTR) {}
-  if (process_ended(a->init, 0) == 0) kill_container(a);
-  _exit(0);
-}
-
-/* Nobody's child for long: who reaps orphans is there for it. */
-static _Noreturn void leave(struct acceptor *a) {
-  pid_t pid = fork();
-  if (pid == 0) live(a);
-  _exit(pid < 0 ? 1 : 0);
-}
-
 int run_http_accept(struct executor *ex, const struct op_http_accept *op, struct buf *result) {
   (void)result;
   static struct acceptor acceptor; /* too large for a stack */
-  _cleanup_fd_ int init = process_open(ex->pid, ex->start_time), cgroup = open(op->cgroup, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  _cleanup_fd_ int init = process_open(ex->pid, ex->start_time), pidfd = -1;
   if (init < 0) return fail_sys(&ex->fail, "pidfd_open", "the container's process");
-  if (cgroup < 0) return fail_sys(&ex->fail, "open", op->cgroup);
   acceptor = (struct acceptor){
       .listeners = {slot_fd(ex, op->ip4), ex->slots[op->ip6 % SLOTS]},
       .connections = slot_fd(ex, op->connections),
       .channel = slot_fd(ex, op->channel),
       .init = init,
-      .cgroup = cgroup,
+      .guard = slot_fd(ex, op->guard),
   };
-  if (acceptor.listeners[0] < 0 || acceptor.connections < 0 || acceptor.channel < 0) return -1;
-  pid_t pid = fork();
-  if (pid < 0) return fail_sys(&ex->fail, "fork", "acceptor");
-  if (pid == 0) leave(&acceptor);
-  int status;
-  pid_t got;
-  do got = waitpid(pid, &status, 0);
-  while (got < 0 && errno == EINTR);
-  if (got == pid && WIFEXITED(status) && WEXITSTATUS(status) == 0) return 0;
-  return fail_msg(&ex->fail, EAGAIN, "acceptor", "could not be started");
+  if (acceptor.listeners[0] < 0 || acceptor.connections < 0 || acceptor.channel < 0 || acceptor.guard < 0) return -1;
+  int *const mine[] = {&acceptor.channel, &acceptor.connections, &acceptor.init, &acceptor.guard, &acceptor.listeners[0], &acceptor.listeners[1]};
+  const struct aside aside = {.name = "berth-accept", .mine = mine, .count = sizeof mine / sizeof *mine, .work = serve, .what = &acceptor};
+  return aside_start(ex, &aside, &pidfd) < 0 ? -1 : 0;
 }

@@ -1,14 +1,13 @@
 /* Operations on a process that is known by its pid: kill, wait-exit. */
 #define _GNU_SOURCE
-#include <fcntl.h>
 #include <poll.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include "../common/fd.h"
+#include "../common/proc_stat.h"
 #include "../common/sys.h"
 #include "paths.h"
 #include "process.h"
@@ -18,24 +17,9 @@
 #endif
 
 int process_start_time(pid_t pid, uint64_t *start) {
-  char path[32], text[1024];
-  (void)snprintf(path, sizeof path, "/proc/%d/stat", (int)pid);
-  _cleanup_fd_ int fd = open(path, O_RDONLY | O_CLOEXEC);
-  if (fd < 0) {
-    if (errno == ENOENT) errno = ESRCH;
-    return -1;
-  }
-  ssize_t len = read(fd, text, sizeof text - 1);
-  if (len < 0) return -1;
-  text[len] = '\0';
-  /* The second field is the process's own choice and may hold blanks and parentheses: count from its end. */
-  const char *at = strrchr(text, ')');
-  for (int field = 2; at != NULL && field < 22; field++) at = strchr(at + 1, ' ');
-  if (at == NULL) {
-    errno = EPROTO;
-    return -1;
-  }
-  *start = strtoull(at + 1, NULL, 10);
+  struct proc_stat stat;
+  if (proc_stat_read(pid, &stat) != 0) return -1;
+  *start = stat.start;
   return 0;
 }
 

@@ -69,6 +69,13 @@ int run_open_namespace(struct executor *ex, const struct op_open_namespace *op, 
   return slot_put(ex, op->slot, fd_steal(&ns));
 }
 
+int run_join_pid(struct executor *ex, const struct op_join_pid *op, struct buf *result) {
+  (void)result;
+  int process = slot_fd(ex, op->slot);
+  if (process < 0) return -1;
+  return setns(process, CLONE_NEWPID) == 0 ? 0 : fail_sys(&ex->fail, "setns", namespace_name(CLONE_NEWPID));
+}
+
 static int open_own(struct executor *ex, const struct kind *kind, struct joined *joined) {
   int *own = &joined->own[kind - kinds];
   if (*own < 0) *own = open(kind->own, O_RDONLY | O_CLOEXEC);

@@ -93,14 +93,7 @@ static int probe_pidfd_signal(void) {
 static int probe_program(uint32_t type, uint32_t attach) {
   /* r0 = 1; exit */
   struct bpf_insn program[] = {{.code = BPF_ALU64 | BPF_MOV | BPF_K, .imm = 1}, {.code = BPF_JMP | BPF_EXIT}};
-  union bpf_attr attr;
-  bpf_clear(&attr);
-  attr.prog_type = type;
-  attr.expected_attach_type = attach;
-  attr.insns = (uint64_t)(uintptr_t)program;
-  attr.insn_cnt = 2;
-  attr.license = (uint64_t)(uintptr_t)"";
-  return bpf(BPF_PROG_LOAD, &attr);
+  return bpf_load(&(struct bpf_loading){"", type, attach, program, sizeof program});
 }
 
 /* EAGAIN: whoever listens there takes no more. Not waited for, as it might never. */

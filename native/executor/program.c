@@ -13,6 +13,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "../common/arrange.h"
 #include "../common/fd.h"
 #include "../common/sys.h"
 #include "paths.h"
@@ -95,23 +96,17 @@ static _Noreturn void run_child(const struct child *child) {
     if (write(program->cgroups[i], "0", 1) != 1) give_up(child->report, IN_CGROUP);
   if (program->own_mounts && (unshare(CLONE_NEWNS) != 0 || mount("none", "/", NULL, MS_REC | MS_SLAVE, NULL) != 0))
     give_up(child->report, IN_MOUNTS);
-  /* Its descriptors, the report behind them, and nothing else; first out of each other's way. */
+  /* Its descriptors, the report behind them, and nothing else. */
   int from[4 + PROGRAM_FDS] = {child->input, child->output, child->error};
   for (size_t i = 0; i < program->n_fds; i++) from[3 + i] = program->fds[i];
-  int report = 3 + (int)program->n_fds;
+  size_t report = 3 + program->n_fds;
   from[report] = child->report;
-  for (int i = 0; i <= report; i++) {
-    from[i] = fcntl(from[i], F_DUPFD_CLOEXEC, report + 1);
-    if (from[i] < 0) _exit(127);
-  }
-  for (int i = 0; i <= report; i++)
-    if (dup3(from[i], i, i == report ? O_CLOEXEC : 0) < 0) _exit(127);
-  if (sys_close_range((unsigned)report + 1, ~0u, 0) != 0) _exit(127);
+  if (arrange_fds(0, from, report + 1, report) != 0) _exit(127);
   signals_reset();
   /* A bundle may be gone by the time that its container is. */
   if (program->cwd != NULL && chdir(program->cwd) != 0 && chdir("/") != 0) _exit(127);
   (void)execve(program->path, program->argv, program->envp);
-  give_up(report, IN_EXECVE);
+  give_up((int)report, IN_EXECVE);
 }
 
 /* Reads what the program writes until it has ended. 1, 0 when time ran out (it is killed then), -1. */

@@ -14,6 +14,7 @@
 
 #define FAILED 0xff
 #define LISTENER_STEP_MS 1
+#define END_MS 1000 /* a process that has told its failure has only to end */
 #define REPORT_ROOM 4096 /* an error record is cut to fit its fields, so it is smaller */
 
 struct report {
@@ -31,8 +32,11 @@ static int receive(int control, struct report *report) {
   return 0;
 }
 
-/* Its error is ours, told with the position of the clone that holds its plan. */
-static int failed(struct executor *ex, const char *key, const struct report *report) {
+/* Its error is ours, told with the position of the clone that holds its plan. Its end is its own, whoever kills it next: the socket closes once
+ * the kernel has its status. */
+static int failed(struct executor *ex, const char *key, int control, const struct report *report) {
+  struct pollfd closed = {.fd = control, .events = POLLIN};
+  (void)poll(&closed, 1, END_MS);
   struct reader r = reader_of(report->bytes + 1, report->len - 1);
   struct fail inner;
   if (fail_decode(&inner, &r) != 0) return fail_msg(&ex->fail, EPROTO, key, "malformed error of the process");
@@ -43,7 +47,7 @@ static const char *report_name(uint32_t report) {
   return report == REPORT_SYNC ? "sync" : report == REPORT_PARKED ? "parked" : report == REPORT_EXEC ? "exec" : report == REPORT_LISTENER ? "listener" : "unknown";
 }
 
-static int judge(struct executor *ex, const struct op_resume *op, struct report *report) {
+static int judge(struct executor *ex, const struct op_resume *op, int control, struct report *report) {
   const struct effects *effects = ex->effects;
   if (report->len == 0) {
     /* After `parked` the socket closes at execve; a process that is killed before it has an exit, and says so there. */
@@ -51,7 +55,7 @@ static int judge(struct executor *ex, const struct op_resume *op, struct report 
     if (effects->released == NULL || effects->released(effects->home, op->key) == 0) return 0;
     return fail_sys(&ex->fail, "", op->key);
   }
-  if (report->bytes[0] == FAILED) return failed(ex, op->key, report);
+  if (report->bytes[0] == FAILED) return failed(ex, op->key, control, report);
   if (report->bytes[0] != op->until)
     return fail_msg(&ex->fail, EPROTO, op->key, "the process reported %s where %s was due", report_name(report->bytes[0]),
                     report_name(op->until));
@@ -70,7 +74,7 @@ static int fetch_listener(struct executor *ex, int control, const char *key, int
   }
   _cleanup_fd_ int process = process_open(ex->pid, ex->start_time);
   if (process < 0) return fail_sys(&ex->fail, "pidfd_open", key);
-  *fd = (int)syscall(SYS_pidfd_getfd, process, number, 0);
+  *fd = sys_pidfd_getfd(process, number);
   return *fd >= 0 ? 0 : fail_sys(&ex->fail, "pidfd_getfd", "seccomp listener");
 }
 
@@ -84,24 +88,53 @@ static int hear(struct executor *ex, const struct op_resume *op, int control, st
   return receive(control, report) == 0 ? 0 : fail_sys(&ex->fail, "recvmsg", op->key);
 }
 
-int run_resume(struct executor *ex, const struct op_resume *op, struct buf *result) {
-  (void)result;
+/* Somebody else has let it go: nothing of this one's has changed anything. */
+static int runs_already(struct executor *ex, const char *key) { return fail_msg(&ex->fail, EALREADY, key, "the process runs already"); }
+
+/* The control socket of a process that waits, or -1 (fail set). */
+static int control_of(struct executor *ex, const char *key) {
   const struct effects *effects = ex->effects;
   if (!can(ex, effects->held != NULL)) return -1;
   bool released = false;
-  int control = effects->held(effects->home, op->key, &released);
-  if (control < 0)
-    return fail_msg(&ex->fail, ESRCH, op->key, released ? "the process runs already" : "no such process is held");
+  int control = effects->held(effects->home, key, &released);
+  if (control >= 0) return control;
+  return released ? runs_already(ex, key) : fail_msg(&ex->fail, ESRCH, key, "no such process is held");
+}
+
+/* 1, 0 where it is gone, perhaps with a last word, or -1 (fail set). */
+static int let_go(struct executor *ex, const char *key, int control) {
   ssize_t sent;
   do sent = send(control, "g", 1, MSG_NOSIGNAL);
   while (sent < 0 && errno == EINTR);
-  /* EPIPE: it is gone, perhaps with a last word. */
-  if (sent < 0 && errno != EPIPE) return fail_sys(&ex->fail, "send", op->key);
-  bool gone = sent < 0;
+  if (sent < 0 && errno != EPIPE) return fail_sys(&ex->fail, "send", key);
+  return sent < 0 ? 0 : 1;
+}
+
+int run_go(struct executor *ex, const struct op_go *op, struct buf *result) {
+  (void)result;
+  int control = control_of(ex, op->key);
+  if (control < 0 || let_go(ex, op->key, control) < 0) return -1;
+  ex->let_go = op->key;
+  return 0;
+}
+
+int run_resume(struct executor *ex, const struct op_resume *op, struct buf *result) {
+  (void)result;
+  const struct effects *effects = ex->effects;
+  int control = control_of(ex, op->key);
+  if (control < 0) return -1;
+  bool goes = ex->let_go != NULL && !strcmp(ex->let_go, op->key);
+  ex->let_go = NULL;
+  int sent = goes ? 1 : let_go(ex, op->key, control);
+  if (sent < 0) return -1;
+  bool gone = sent == 0;
   struct report report = {.fd = -1};
   if (hear(ex, op, control, &report) != 0) return -1;
-  if (gone && report.len == 0) return fail_msg(&ex->fail, ESRCH, op->key, "the process is gone");
-  int done = judge(ex, op, &report);
+  if (gone && report.len == 0) {
+    bool alive = op->until == REPORT_EXEC && effects->signal && effects->signal(effects->home, op->key, 0) == 0;
+    return alive ? runs_already(ex, op->key) : fail_msg(&ex->fail, ESRCH, op->key, "the process is gone");
+  }
+  int done = judge(ex, op, control, &report);
   fd_close(&report.fd);
   return done;
 }

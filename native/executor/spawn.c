@@ -8,6 +8,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "../common/arrange.h"
 #include "../common/fd.h"
 #include "../common/replace.h"
 #include "../common/sys.h"
@@ -47,7 +48,7 @@ struct birth {
 
 /* Descriptors 0 to 2, `fds`, `ready`, and until execve the report; nothing else. 0 or -1. */
 static int arrange(struct birth *b) {
-  int last = 3 + b->count, from[FDS_MAX + 2];
+  int from[FDS_MAX + 2];
   for (int i = 0; i < b->count; i++) from[i] = b->fds[i];
   from[b->count] = b->ready.write;
   from[b->count + 1] = b->report.write;
@@ -55,13 +56,8 @@ static int arrange(struct birth *b) {
   if (null < 0) return -1;
   for (int i = 0; i < 3; i++)
     if (dup2(null, i) < 0) return -1;
-  /* First out of each other's way. */
-  for (int i = 0; i < b->count + 2; i++)
-    if ((from[i] = fcntl(from[i], F_DUPFD_CLOEXEC, last + 2)) < 0) return -1;
-  for (int i = 0; i < b->count + 2; i++)
-    if (dup3(from[i], 3 + i, 3 + i > last ? O_CLOEXEC : 0) < 0) return -1;
-  b->report.write = last + 1;
-  return sys_close_range((unsigned)last + 2, ~0u, 0);
+  b->report.write = 4 + b->count;
+  return arrange_fds(3, from, (size_t)b->count + 2, (size_t)b->count + 1);
 }
 
 static _Noreturn void live(struct birth *b) {

@@ -1,21 +1,16 @@
 /** The proxy as a worker: what was handed over becomes its parts, and connections come by a channel. */
 
 import * as childProcess from 'node:child_process'
-import { closeSync, readFileSync, writeSync } from 'node:fs'
+import { closeSync, writeSync } from 'node:fs'
 import type { Socket } from 'node:net'
+import { lookUpBy } from '../resolver.ts'
+import { take } from '../start.ts'
 import { Authority } from './authority.ts'
 import type { HttpConfig } from './config.ts'
 import { Counters } from './counters.ts'
 import { Credentials } from './credentials.ts'
+import { nameService } from './names.ts'
 import { type Destination, HttpProxy } from './proxy.ts'
-import { nameService } from './resolver.ts'
-
-/** Reads it whole, and closes it: nothing of it is to be had from here again. */
-const take = (fd: number): string => {
-  const text = readFileSync(fd, 'utf8')
-  closeSync(fd)
-  return text
-}
 
 const authorityOf = async ({ intercept, authority }: HttpConfig): Promise<Authority | undefined> => {
   if (intercept === '') return undefined
@@ -41,7 +36,7 @@ export const serveHttp = async (config: HttpConfig, lost: () => void): Promise<v
   const counters = new Counters(config.counters)
   const proxy = new HttpProxy({
     config,
-    names: nameService(take(config.hosts), take(config.resolvConf)),
+    names: nameService(lookUpBy(take(config.hosts), take(config.resolvConf))),
     roots: take(config.roots),
     credentials: new Credentials(config.credentials),
     authority,

@@ -1,0 +1,64 @@
+#define _GNU_SOURCE
+#include "aside.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdbool.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <unistd.h>
+
+#include "../common/arrange.h"
+#include "../common/fd.h"
+#include "../common/sys.h"
+#include "clone.h"
+#include "process.h"
+
+/* Those that there are, and `last` behind them. 0 or -1. */
+static int keep_only(const struct aside *a, int *last) {
+  int from[ASIDE_FDS + 1], next = 3;
+  size_t count = 0;
+  for (size_t i = 0; i < a->count; i++) {
+    if (*a->mine[i] < 0) continue;
+    from[count++] = *a->mine[i];
+    *a->mine[i] = next++;
+  }
+  from[count++] = *last;
+  *last = next;
+  return arrange_fds(3, from, count, 0);
+}
+
+static bool settle(const struct aside *a, int *report) {
+  int null = open("/dev/null", O_RDWR | O_CLOEXEC);
+  signals_reset();
+  if (null < 0 || setsid() < 0 || prctl(PR_SET_DUMPABLE, 0) != 0 || prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0) return false;
+  for (int i = 0; i < 3; i++)
+    if (dup2(null, i) < 0) return false;
+  clone_named(a->name);
+  return chdir("/") == 0 && keep_only(a, report) == 0 && write(*report, "r", 1) == 1;
+}
+
+static _Noreturn void live(struct executor *ex, const struct aside *a, int report) {
+  if (ex->unwanted_len > 0) (void)munmap(ex->unwanted, ex->unwanted_len);
+  if (!settle(a, &report)) _exit(1);
+  fd_close(&report);
+  a->work(a->what);
+  _exit(0);
+}
+
+pid_t aside_start(struct executor *ex, const struct aside *a, int *pidfd) {
+  int ends[2];
+  if (a->count > ASIDE_FDS) return fail_msg(&ex->fail, EINVAL, a->name, "more than %d descriptors", ASIDE_FDS);
+  if (pipe2(ends, O_CLOEXEC) != 0) return fail_sys(&ex->fail, "pipe2", a->name);
+  _cleanup_fd_ int heard = ends[0], report = ends[1];
+  struct clone_args args = {.flags = CLONE_PARENT | CLONE_PIDFD, .pidfd = (uint64_t)(uintptr_t)pidfd};
+  pid_t pid = sys_clone3(&args);
+  if (pid == 0) live(ex, a, report);
+  if (pid < 0) return fail_sys(&ex->fail, "clone3", a->name);
+  fd_close(&report);
+  char byte;
+  ssize_t got;
+  do got = read(heard, &byte, 1);
+  while (got < 0 && errno == EINTR);
+  return got == 1 ? pid : fail_msg(&ex->fail, ECHILD, a->name, "ended before it had begun");
+}
