@@ -28,8 +28,12 @@ const ADDRESS = { ip4: 4, ip6: 8, port: 24, protocol: 36 } as const
 const SOCKET = { type: 8, protocol: 12 } as const
 /** __sk_buff.protocol, and what it is for IPv4 and IPv6 as the bytes lie there. */
 const SKB = { protocol: 16, ip4: 0x0008, ip6: 0xdd86 } as const
-const IP4 = { protocol: 9, destination: 16 } as const
+const IP4 = { version: 0, protocol: 9, destination: 16 } as const
 const IP6 = { next: 6, destination: 24 } as const
+/** Version 4, and as many words as there are without options. */
+const WITHOUT_OPTIONS = 0x45
+/** Headers that have a route in them, or that one may be behind: for every hop, a route, for the destination. */
+const ROUTES = [0, 43, 60] as const
 
 const STREAM = 1
 const DGRAM = 2
@@ -179,6 +183,36 @@ const packet = (from: number, size: number, off: number): Program => [
 /** The byte that `packet` has read over the key's protocol. */
 const PROTOCOL: Instruction = { code: OPCODE.load8, dst: 2, src: FRAME, off: ON_STACK + KEY.protocol }
 
+/**
+ * A control message of sendmsg(2) can give a datagram a source route (IP_RETOPTS, IPV6_RTHDR), and then it goes to another address than the one that was
+ * judged: there is no other place to see that but the packet.
+ */
+const STRAIGHT: Program = [
+  ...packet(IP4.version, 1, ON_STACK + KEY.protocol),
+  PROTOCOL,
+  { code: OPCODE.jumpIfNot, dst: 2, imm: WITHOUT_OPTIONS, to: 'unknown' },
+]
+
+/** For packets on their way out, where no destination of ping is looked up. */
+const routeProgram: Program = [
+  BEGIN,
+  counter(COUNTERS.destination),
+  context(2, SKB.protocol),
+  { code: OPCODE.jumpIf, dst: 2, imm: SKB.ip4, to: 'ip4' },
+  { code: OPCODE.jumpIf, dst: 2, imm: SKB.ip6, to: 'ip6' },
+  ...answer(1),
+  { label: 'ip4' },
+  ...STRAIGHT,
+  ...answer(1),
+  { label: 'ip6' },
+  ...packet(IP6.next, 1, ON_STACK + KEY.protocol),
+  PROTOCOL,
+  ...ROUTES.map((imm): Instruction => ({ code: OPCODE.jumpIf, dst: 2, imm, to: 'unknown' })),
+  ...answer(1),
+  { label: 'unknown' },
+  ...REFUSE,
+]
+
 /** For packets on their way out: a ping socket tells its destination to no other program. TCP and UDP have been judged. */
 const pingProgram = (denies: boolean): Program => [
   BEGIN,
@@ -190,6 +224,7 @@ const pingProgram = (denies: boolean): Program => [
   { code: OPCODE.jumpIf, dst: 2, imm: SKB.ip6, to: 'ip6' },
   ...answer(1),
   { label: 'ip4' },
+  ...STRAIGHT,
   ...packet(IP4.protocol, 1, ON_STACK + KEY.protocol),
   PROTOCOL,
   { code: OPCODE.jumpIfNot, dst: 2, imm: NUMBERS.icmp, to: 'other' },
@@ -300,9 +335,9 @@ export const networkPrograms = ({ destinations, ping, bind, proxied = [] }: Judg
           address(ATTACH.connect6, destinationProgram(6, denies, proxied)),
           address(ATTACH.sendmsg4, destinationProgram(4, denies, proxied)),
           address(ATTACH.sendmsg6, destinationProgram(6, denies, proxied)),
+          assembled(PROGRAM.skb, ATTACH.egress, ping === 'judged' ? pingProgram(denies) : routeProgram),
         ]
       : []),
     ...(binds ? [address(ATTACH.bind4, binds), address(ATTACH.bind6, binds)] : []),
-    ...(ping === 'judged' ? [assembled(PROGRAM.skb, ATTACH.egress, pingProgram(denies))] : []),
   ]
 }

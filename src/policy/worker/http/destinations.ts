@@ -2,18 +2,9 @@
 
 import { isIP } from 'node:net'
 import { type Destination, isWithin, parseDestination } from '../../network.ts'
-import { covers, type Prefix, parsePrefix } from '../../prefix.ts'
+import { covers, parsePrefix } from '../../prefix.ts'
+import { isOfLink, isOwn } from '../near.ts'
 import type { NetworkSection } from './config.ts'
-
-/** The node itself, and what only neighbours of it have: nothing that a container without a network could mean. */
-const OWN = ['0.0.0.0/8', '127.0.0.0/8', '::/128', '::1/128'].map(prefix)
-const LINK = ['169.254.0.0/16', '224.0.0.0/4', '240.0.0.0/4', 'fe80::/10', 'ff00::/8'].map(prefix)
-
-function prefix(text: string): Prefix {
-  const found = parsePrefix(text)
-  if (!found) throw new Error(`"${text}" is no prefix`)
-  return found
-}
 
 /** As the kernel compares addresses: a mapped one is the IPv4 address that it stands for. */
 export const sameAddress = (a: string, b: string): boolean => {
@@ -44,9 +35,8 @@ export class Destinations {
   refusal(address: string, port: number, named: boolean): string | undefined {
     const target = parsePrefix(address)
     if (target === undefined || isIP(address) === 0) return `${address} is no address`
-    if (!this.#hostNetwork && OWN.some((own) => covers(own, target)))
-      return `${address} is the node itself, not the container`
-    if (!this.#hostNetwork && !named && LINK.some((link) => covers(link, target)))
+    if (!this.#hostNetwork && isOwn(target)) return `${address} is the node itself, not the container`
+    if (!this.#hostNetwork && !named && isOfLink(target))
       return `${address} is of the node's link only: a rule has to name it`
     const wanted: Destination = { protocols: ['tcp'], prefixes: [target], ports: [port] }
     for (const { from, allow, deny } of this.#rules) {

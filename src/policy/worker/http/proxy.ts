@@ -3,7 +3,8 @@
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http'
 import { connect, isIP, type Socket } from 'node:net'
 import { TLSSocket } from 'node:tls'
-import { canonicalHost, parseHttpRule } from '../../http.ts'
+import { canonicalHost } from '../../host.ts'
+import { parseHttpRule } from '../../http.ts'
 import { RuleError } from '../../network.ts'
 import type { Authority } from './authority.ts'
 import { isTls, MAX_HELLO, readHello } from './client-hello.ts'
@@ -12,8 +13,8 @@ import { type Credentials, Unrenderable } from './credentials.ts'
 import { Decider, type Refusal } from './decide.ts'
 import { Destinations, sameAddress } from './destinations.ts'
 import { endToEnd, Forwarder } from './forward.ts'
+import type { NameService } from './names.ts'
 import { readRequest, Unclear } from './request.ts'
-import type { NameService } from './resolver.ts'
 
 const HEADERS_MS = 30_000
 const IDLE_MS = 120_000

@@ -1,7 +1,8 @@
 /** What a request says that it is for: one host, in whichever places it says so. */
 
 import type { IncomingMessage } from 'node:http'
-import { canonicalHost, readingsOf } from '../../http.ts'
+import { canonicalHost } from '../../host.ts'
+import { readingsOf } from '../../http.ts'
 
 export interface Asked {
   readonly method: string
