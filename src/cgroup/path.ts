@@ -4,15 +4,19 @@ import { BerthError } from '../errors.ts'
 import type { CgroupLayout, Hierarchy } from './layout.ts'
 
 const POINTER = '/linux/cgroupsPath'
-/** Where containers go whose configuration leaves the place to us. */
+/** Where containers go whose configuration leaves the place to us, but not the name. */
 export const OWN_PARENT = '/berth'
+/** What is ours alone in a place that is not: each level of it would have to be made and removed in each hierarchy, and v1 has a dozen. */
+const OWN_NAME = '/berth-'
+/** Of a file (NAME_MAX of limits.h). */
+const NAME_MAX = 255
 
 /**
- * The container's cgroup as a path below the root of each hierarchy. An absolute path is taken as it is; a relative one, and the
- * default (the id), lie below /berth. The form of systemd's slices (slice:prefix:name) needs the systemd driver (systemd/unit.ts).
+ * The container's cgroup as a path below the root of each hierarchy: by default /berth-ID. An absolute path is taken as it is; a relative one
+ * lies below /berth. The form of systemd's slices (slice:prefix:name) needs the systemd driver (systemd/unit.ts).
  */
 export const cgroupPath = (cgroupsPath: string | undefined, id: string): string => {
-  if (cgroupsPath === undefined || cgroupsPath === '') return `${OWN_PARENT}/${id}`
+  if (cgroupsPath === undefined || cgroupsPath === '') return ownPath(id)
   if (isSystemdPath(cgroupsPath))
     throw new BerthError(
       'unsupported',
@@ -27,6 +31,9 @@ export const cgroupPath = (cgroupsPath: string | undefined, id: string): string 
   return cgroupsPath.startsWith('/') ? `/${parts.join('/')}` : `${OWN_PARENT}/${parts.join('/')}`
 }
 
+const ownPath = (id: string): string =>
+  OWN_NAME.length - 1 + id.length > NAME_MAX ? `${OWN_PARENT}/${id}` : `${OWN_NAME}${id}`
+
 /** `slice:prefix:name`, systemd's form. */
 export const isSystemdPath = (cgroupsPath: string | undefined): boolean =>
   cgroupsPath !== undefined && /^[^/:]*:[^/:]*:[^/:]+$/.test(cgroupsPath)
@@ -40,8 +47,10 @@ const join = (mountPoint: string, path: string): string => (mountPoint === '/' ?
 
 /** Below a parent that is not ours alone a container's name has to say whose it is; there is no level between to tidy up after. */
 const below = (parent: string | undefined, path: string): string => {
-  if (parent === undefined || !path.startsWith(`${OWN_PARENT}/`)) return path
-  const name = `/berth-${path.slice(OWN_PARENT.length + 1)}`
+  const [, relative, own] = /^\/berth(?:\/(.+)|-([^/]+))$/.exec(path) ?? []
+  const rest = relative ?? own
+  if (parent === undefined || rest === undefined) return path
+  const name = `${OWN_NAME}${rest}`
   return parent === '/' ? name : `${parent}${name}`
 }
 

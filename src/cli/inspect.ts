@@ -1,5 +1,6 @@
 /** `berth inspect`: the policies of a container, as written and as enforced, and what they have refused. */
 
+import { asItIs } from '../container/addresses.ts'
 import { denialsOf } from '../container/denials.ts'
 import { need } from '../container/inspect.ts'
 import { enforcedBy } from '../policy/protections.ts'
@@ -17,12 +18,14 @@ export const verb: Verb = {
   run: async (context) => {
     const { step, globals, first } = context
     const { id, state, status } = await need(step, globals.root, checkId(first))
-    const confinement = state.confinement ?? { policies: [], landlock: 0 }
+    const confinement = await asItIs(step, globals.root, state)
     // The programs go with the cgroup, which a container that has ended may have lost.
     const denied = status === 'stopped' ? [] : await denialsOf(step, globals.root, state)
     if (context.flag('json')) {
-      const { policies } = confinement
-      return { stdout: `${stringifyJson({ id, policies, enforced: enforcedBy(confinement), denied })}\n` }
+      const { policies, addresses } = confinement
+      return {
+        stdout: `${stringifyJson({ id, policies, ...(addresses ? { addresses } : {}), enforced: enforcedBy(confinement), denied })}\n`,
+      }
     }
     const rows = denied.map(({ rule, value = '', denied: count, from }) => [String(count), rule, value, from])
     const counts = rows.length === 0 ? '' : `\n${table([['DENIED', 'RULE', 'VALUE', 'FROM'], ...rows])}`

@@ -1,17 +1,17 @@
 /** `berth learn`: a policy from a run that is watched. */
 
-import { hostArch } from '../container/compile.ts'
 import type { Created } from '../container/create.ts'
 import { readOp } from '../container/inspect.ts'
 import { startAndWait } from '../container/run.ts'
 import { BerthError } from '../errors.ts'
+import { hostArch } from '../host/arch.ts'
 import { readObserved } from '../learn/observed.ts'
 import { learnPolicy, mergePolicies, type Peaks, policyText } from '../learn/policy.ts'
 import { endObserver, observedFile, watched } from '../learn/watch.ts'
 import { Namespaces } from '../plan/namespaces.ts'
 import { OP_FLAGS, READ_FLAGS, WRITE_FLAGS } from '../plan/ops.ts'
+import { askHost, HOST } from '../policy/asked.ts'
 import { loadPolicy } from '../policy/document.ts'
-import { askLandlock, askNetwork, LANDLOCK, NETWORK } from '../policy/resolve.ts'
 import { MAX_POLICY } from '../policy/source.ts'
 import { create } from './create.ts'
 import { parseDuration } from './duration.ts'
@@ -99,11 +99,10 @@ const gather = async ({ step }: Context, { paths, state }: Created) => {
   const results = await step('observed', [
     endObserver(paths),
     { op: 'read', path: observedFile(paths), max: MAX_OBSERVED, flags: 0 },
-    LANDLOCK,
-    ...NETWORK,
+    ...HOST,
     ...files.map(({ path }) => readOp(path, MAX_FIGURE, OP_FLAGS.tolerate)),
   ])
-  const first = 3 + NETWORK.length
+  const first = 2 + HOST.length
   const figure = (kind: string): number | undefined => {
     const found = files.flatMap(({ name }, at) =>
       name.startsWith(kind) ? Number(results.text(first + at) ?? Number.NaN) : [],
@@ -111,11 +110,12 @@ const gather = async ({ step }: Context, { paths, state }: Created) => {
     const known = found.filter((value) => Number.isSafeInteger(value) && value > 0)
     return known.length === 0 ? undefined : Math.max(...known)
   }
+  const { landlock, network, supervises } = askHost(results, 2)
   const peaks: Peaks = { memory: figure('memory'), processes: figure('pids') }
   return {
     observations: readObserved(results.bytes(1) ?? new Uint8Array()),
     peaks,
-    host: { landlock: askLandlock(results, 2), network: askNetwork(results, 3) === '' },
+    host: { landlock, network: network === '' || supervises },
   }
 }
 

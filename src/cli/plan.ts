@@ -66,6 +66,6 @@ export const verb: Verb = {
 }
 
 const rulesOf = async (confinement: Confinement): Promise<string[]> => {
-  const { listRules } = await import('../policy/rules.ts')
-  return listRules(confinement).map(({ rule, value, enforced, from }) => `${rule} ${value}: ${enforced} (${from})`)
+  const { listRules, valueText } = await import('../policy/rules.ts')
+  return listRules(confinement).map((one) => `${one.rule} ${valueText(one)}: ${one.enforced} (${one.from})`)
 }

@@ -5,19 +5,24 @@ import { readBundle } from '../container/create.ts'
 import { readOp } from '../container/inspect.ts'
 import { BerthError } from '../errors.ts'
 import { READ_FLAGS } from '../plan/ops.ts'
+import { askHost, HOST } from '../policy/asked.ts'
 import { loadPolicy } from '../policy/document.ts'
 import { checkHttpPolicies } from '../policy/http-policy.ts'
+import { lookUpHosts } from '../policy/lookup.ts'
 import { unenforceable } from '../policy/protections.ts'
-import { askLandlock, askNetwork, LANDLOCK, NETWORK, resolvePolicies } from '../policy/resolve.ts'
-import { listGaps, listRules } from '../policy/rules.ts'
+import { resolvePolicies } from '../policy/resolve.ts'
+import { listGaps, listRules, valueText } from '../policy/rules.ts'
 import { MAX_POLICY } from '../policy/source.ts'
 import type { Confinement } from '../policy/types.ts'
+import { NODE_PROPERTIES } from '../policy/validate.gen.js'
+import { parseJson } from '../spec/json.ts'
 import { loadSpec } from '../spec/load.ts'
 import { table } from './table.ts'
 import type { Context, Verb } from './verb.ts'
 
 const S_IFMT = 0o170000
 const S_IFDIR = 0o040000
+const NOTHING: Confinement = { policies: [], landlock: 0 }
 
 export const verb: Verb = {
   usage: 'check FILE|BUNDLE',
@@ -46,18 +51,27 @@ const ofBundle = async (context: Context, bundle: string): Promise<Confinement> 
   const { step, globals } = context
   const { config, node } = await readBundle(step, { bundle, nodeConfig: globals.nodeConfig }, globals.systemdCgroup)
   const { spec } = loadSpec(config, posix.join(bundle, 'config.json'))
-  return (await resolvePolicies(step, spec.annotations ?? {}, node)) ?? { policies: [], landlock: 0 }
+  return (await resolvePolicies(step, spec.annotations ?? {}, node)) ?? NOTHING
 }
 
 const ofFile = async ({ step }: Context, path: string): Promise<Confinement> => {
-  const results = await step('policy', [LANDLOCK, ...NETWORK, readOp(path, MAX_POLICY)])
-  const policy = loadPolicy(results.bytes(1 + NETWORK.length) ?? '', path)
+  const results = await step('policy', [...HOST, readOp(path, MAX_POLICY)])
+  const bytes = results.bytes(HOST.length) ?? new Uint8Array()
+  if (isNodeFile(bytes, path)) return (await resolvePolicies(step, {}, { path, bytes })) ?? NOTHING
+  const policy = loadPolicy(bytes, path)
   checkHttpPolicies([{ ...policy, from: path }])
-  return { policies: [{ ...policy, from: path }], landlock: askLandlock(results, 0), network: askNetwork(results, 1) }
+  const policies = [{ ...policy, from: path }]
+  const host = askHost(results, 0)
+  const addresses = await lookUpHosts(step, policies, host.landlock)
+  return { policies, ...host, ...(addresses ? { addresses } : {}) }
 }
+
+/** The node's own file has its policy as a property. */
+const isNodeFile = (bytes: Uint8Array, path: string): boolean =>
+  Object.keys(parseJson(bytes, { file: path }) ?? {}).some((key) => NODE_PROPERTIES['']?.includes(key))
 
 export const renderRules = (rules: ReturnType<typeof listRules>, gaps: readonly string[]): string => {
   if (rules.length === 0) return 'no policy beyond the configuration\n'
-  const rows = rules.map(({ rule, value, enforced, from }) => [rule, value, enforced, from])
+  const rows = rules.map((one) => [one.rule, valueText(one), one.enforced, one.from])
   return table([['RULE', 'VALUE', 'ENFORCED BY', 'FROM'], ...rows]) + gaps.map((gap) => `${gap}\n`).join('')
 }

@@ -2,7 +2,8 @@
 
 import type { Results } from '../controller/types.ts'
 import { BerthError } from '../errors.ts'
-import { type Arch, type Compiled, compileCreate } from '../plan/create.ts'
+import { hostArch } from '../host/arch.ts'
+import { type Compiled, compileCreate } from '../plan/create.ts'
 import type { HostFacts } from '../plan/facts.ts'
 import type { Plan } from '../plan/ops.ts'
 import { compileRestore, type RestoreSource } from '../plan/restore.ts'
@@ -15,13 +16,6 @@ import type { CreateFlags, ProcessId } from './state.ts'
 
 /** The slots that hold the command's own stdio in the process behind `remote`. */
 export const STDIO = [0, 1, 2] as const
-
-/** The controller runs on the machine whose containers it compiles. */
-export const hostArch = (): Arch => {
-  if (process.arch === 'x64') return 'x86_64'
-  if (process.arch === 'arm64') return 'aarch64'
-  throw new BerthError('unsupported', `no support for the processor architecture "${process.arch}"`)
-}
 
 export interface CompileInput {
   readonly id: string

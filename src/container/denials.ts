@@ -8,6 +8,9 @@ import { DENIALS } from '../plan/network.ts'
 import { OP_FLAGS } from '../plan/ops.ts'
 import { type Denial, readDenials } from '../policy/denials.ts'
 import { COUNTERS_FILE, readHttpDenials } from '../policy/http-counters.ts'
+import { JUDGE_COUNTERS_FILE, readJudgeDenials } from '../policy/judge-counters.ts'
+import { judgesOf } from '../policy/judges.ts'
+import type { Confinement } from '../policy/types.ts'
 import { readOp } from './inspect.ts'
 import { containerPaths } from './layout.ts'
 import type { ContainerState } from './state.ts'
@@ -20,9 +23,31 @@ export const denialsOf = async (
   root: string,
   { id, confinement, cgroupPaths }: ContainerState,
 ): Promise<Denial[]> => {
+  if (confinement === undefined) return []
+  return [
+    ...(await networkDenials(step, root, id, confinement, cgroupPaths)),
+    ...(await judgeDenials(step, root, id, confinement)),
+  ]
+}
+
+const judgeDenials = async (step: RunStep, root: string, id: string, confinement: Confinement): Promise<Denial[]> => {
+  const judges = judgesOf(confinement)
+  if (judges.length === 0) return []
+  const file = `${containerPaths(root, id).dir}/${JUDGE_COUNTERS_FILE}`
+  const results = await step('judge denials', [readOp(file, MAX, OP_FLAGS.tolerate)])
+  return readJudgeDenials(judges, results.bytes(0) ?? new Uint8Array(0))
+}
+
+const networkDenials = async (
+  step: RunStep,
+  root: string,
+  id: string,
+  confinement: Confinement,
+  cgroupPaths: readonly string[],
+): Promise<Denial[]> => {
   // The v2 hierarchy's comes first, and each policy with network or HTTP rules has one program for new sockets.
   const [path] = cgroupPaths
-  if (confinement?.network !== '' || path === undefined) return []
+  if (confinement.network !== '' || path === undefined) return []
   const results = await step('denials', [
     { op: 'bpf-counts', path, attach: ATTACH.socket, map: DENIALS },
     readOp(`${containerPaths(root, id).dir}/${COUNTERS_FILE}`, MAX, OP_FLAGS.tolerate),

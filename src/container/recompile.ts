@@ -15,6 +15,7 @@ import type { ContainerState } from './state.ts'
 export interface Recompiled {
   readonly spec: Spec
   readonly facts: HostFacts
+  /** Compiled when it is asked for: an exec has no use for it. */
   readonly compiled: Compiled
 }
 
@@ -48,6 +49,11 @@ const compileAgain = (results: Results, at: number, paths: ContainerPaths, state
   const { spec } = loadSpec(config, paths.config)
   const facts = readFacts(results, at)
   const { id, bundle, options, confinement } = state
-  const compiled = compile({ id, bundle, spec, facts, stateDir: paths.dir, flags: options, confinement })
-  return { spec, facts, compiled }
+  return {
+    spec,
+    facts,
+    get compiled() {
+      return compile({ id, bundle, spec, facts, stateDir: paths.dir, flags: options, confinement })
+    },
+  }
 }

@@ -39,7 +39,11 @@ export const CALLS: Readonly<Record<string, KernelFeature>> = {
     without: `${refused}; of the binary a sealed copy in memory`,
   },
   close_range: { since: '5.11', use: 'descriptors that a process must not have', without: refused },
-  bpf: { since: '4.15', use: 'device rules (v2), network rules of policies', without: refused },
+  bpf: {
+    since: '4.15',
+    use: 'device rules (v2), network rules of policies',
+    without: `${refused}; network rules by a supervisor`,
+  },
   execveat: { since: '3.19', use: 'its own binary from the clone', without: refused },
   landlock_create_ruleset: { since: '5.13', use: POLICIES, without: BEST_EFFORT },
   landlock_add_rule: { since: '5.13', use: POLICIES, without: BEST_EFFORT },
@@ -50,7 +54,11 @@ export const CALLS: Readonly<Record<string, KernelFeature>> = {
     without: `${refused} where it is needed`,
   },
   pidfd_open: { since: '5.3', use: 'a process that is known by its pid: kill, exec', without: refused },
-  pidfd_getfd: { since: '5.6', use: 'listeners of profiles with SCMP_ACT_NOTIFY', without: refused },
+  pidfd_getfd: {
+    since: '5.6',
+    use: 'listeners of profiles with SCMP_ACT_NOTIFY, and of policies that a supervisor enforces',
+    without: refused,
+  },
   pidfd_send_signal: { since: '5.1', use: 'signals', without: refused },
 }
 
@@ -61,6 +69,11 @@ export const PARTS: Readonly<Record<string, KernelFeature>> = {
     since: '5.14',
     use: 'the end of a cgroup (v2)',
     without: 'its processes are killed one by one, until none is left',
+  },
+  'SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV of seccomp': {
+    since: '5.19',
+    use: 'policies that a supervisor enforces; profiles with SCMP_ACT_NOTIFY that name it',
+    without: refused,
   },
   'MFD_EXEC of memfd_create': { since: '6.3', use: 'the copy of its own binary', without: 'left out' },
   'AT_EXECVE_CHECK of execveat': {

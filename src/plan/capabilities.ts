@@ -46,3 +46,7 @@ export const capabilitySets = (
   )
   return { bounding, effective, permitted, inheritable, ambient, warnings }
 }
+
+/** Whether a process with these sets, or what it executes, can ever change the mounts that it sees. */
+export const mayMount = ({ bounding, permitted, inheritable }: Omit<CapabilitySets, 'warnings'>): boolean =>
+  ((bounding | permitted | inheritable) & capabilityMask(['CAP_SYS_ADMIN'])) !== 0n

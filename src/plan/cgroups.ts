@@ -2,7 +2,7 @@
 
 import { notDelegated } from '../cgroup/delegation.ts'
 import { deviceRules } from '../cgroup/devices.ts'
-import { type CgroupLayout, hierarchyOf } from '../cgroup/layout.ts'
+import { type CgroupLayout, type Hierarchy, hierarchyOf } from '../cgroup/layout.ts'
 import { type CgroupDir, cgroupDirs, cgroupPath, levels, OWN_PARENT } from '../cgroup/path.ts'
 import { unitOf } from '../cgroup/systemd/unit.ts'
 import { v1Settings } from '../cgroup/v1.ts'
@@ -107,7 +107,9 @@ export const planCgroups = (input: {
   const create = [...limits.create, ...network]
   const { warnings } = limits
   // Removing the container kills whatever is in its cgroups, and a frozen one would hold its init for ever.
-  const check = dirs.map(({ dir }): Op => ({ op: 'vacant', path: dir, pointer: POINTER }))
+  const check = dirs.map(
+    ({ dir, hierarchy }): Op => ({ op: 'vacant', path: dir, freezes: freezes(hierarchy) ? 1 : 0, pointer: POINTER }),
+  )
   const paths = dirs.map(({ dir }) => dir)
   if (systemd === undefined) return { check, create, born: paths, join: [], remove: remove(dirs), dirs, warnings }
   const tracked = trackedDir(layout, dirs)
@@ -149,6 +151,10 @@ const enter = (dir: string): Op => ({
   mode: 0,
   pointer: POINTER,
 })
+
+/** A v1 freezer's, and that of v2. */
+const freezes = ({ name, controllers }: Hierarchy): boolean =>
+  controllers.includes('freezer') || (name === '' && controllers.length === 0)
 
 /** Of the container's directories the one with the freezer: a v1 freezer's, else that of v2. */
 export const freezerDir = (paths: readonly string[], layout: CgroupLayout): string => {

@@ -1,6 +1,7 @@
 /** config.json + host facts → the plans of a container: how to create, start and remove it. */
 
 import { posix } from 'node:path'
+import type { Hierarchy } from '../cgroup/layout.ts'
 import type { CgroupDir } from '../cgroup/path.ts'
 import { BerthError } from '../errors.ts'
 import type { Confinement } from '../policy/types.ts'
@@ -9,19 +10,23 @@ import { planCgroups } from './cgroups.ts'
 import { planDeadline } from './deadline.ts'
 import { planDevices } from './devices.ts'
 import type { HostFacts } from './facts.ts'
+import { planGuard } from './guard.ts'
 import { planHooks } from './hooks.ts'
 import { type HttpPlan, planHttp } from './http.ts'
 import { deniedPaths } from './landlock.ts'
 import { poststopPlan, startPlan } from './lifecycle.ts'
 import { handOverListener } from './listener.ts'
+import { type LookupsPlan, planLookups } from './lookups.ts'
 import { type MountPlan, planMounts } from './mounts.ts'
 import { type NamespacePlan, Namespaces, planNamespaces } from './namespaces.ts'
 import { planNetDevices } from './net-devices.ts'
 import type { Op, Plan } from './ops.ts'
+import { planOutput } from './output-limit.ts'
 import { type Arch, makeWorkingDirectory, planExec, planIdentity, planOomScore } from './process.ts'
 import { type Inspection, planResctrl } from './resctrl.ts'
 import { type HostRoot, planRoot, type RootPlan } from './root.ts'
 import { checkIdentity, deniesSetgroups, idMappers } from './rootless.ts'
+import { planSupervisor, supervisorGuard } from './supervisor.ts'
 import { planSysctls } from './sysctl.ts'
 import { planStdio, receiveTerminal, resume, type StdioSlots } from './terminal.ts'
 
@@ -40,6 +45,8 @@ export interface CreateInput {
   readonly key: string
   /** Slots that hold stdin, stdout and stderr (not used with a terminal); NO_SLOT leaves what the maker has. */
   readonly stdio: StdioSlots
+  /** The name of the pumps of its outputs, where what they are is not its own. */
+  readonly outputPumps?: string | undefined
   readonly preserveFds: number
   readonly noPivot: boolean
   readonly noNewKeyring: boolean
@@ -116,6 +123,7 @@ interface InitContext {
   readonly root: RootPlan
   readonly mounts: MountPlan
   readonly http: HttpPlan
+  readonly lookups: LookupsPlan
 }
 
 /** The file system up to the moment in which it becomes the process's own. */
@@ -127,6 +135,7 @@ const planFileSystem = (context: InitContext): Op[] => {
     ...context.mounts.ops,
     ...planDevices(spec, input.facts),
     ...context.http.inside,
+    ...context.lookups.inside,
     // In the runtime's namespaces, by whoever made this process, while it waits.
     ...(runtimeHooks(input).length > 0 ? [{ op: 'sync', pointer: '/hooks' } as const] : []),
     ...planHooks(spec, 'createContainer', id, bundle),
@@ -201,6 +210,9 @@ const planInit = (context: InitContext): { plan: Plan; notifies: boolean; warnin
   return { plan, notifies: identity.notifies, warnings: identity.warnings }
 }
 
+/** The one hierarchy without a name and controllers of v1. */
+const isV2 = ({ name, controllers }: Hierarchy): boolean => name === '' && controllers.length === 0
+
 /** Compiles a container. Throws BerthError with the JSON pointer of what can't be done. */
 export const compileCreate = (input: CreateInput): Compiled => {
   const { spec, id, bundle, key, facts } = input
@@ -233,11 +245,14 @@ export const compileCreate = (input: CreateInput): Compiled => {
     namespaces,
     stateDir: input.stateDir,
     secrets: input.secrets,
-    cgroups: cgroups.dirs.map(({ dir }) => dir),
+    arch: input.arch,
   })
+  const lookups = planLookups(input.confinement, namespaces, input.stateDir, input.arch)
   const resctrl = planResctrl(spec, id, facts)
-  const init = planInit({ input, process, namespaces, namespacePlan, root, mounts, http })
+  const init = planInit({ input, process, namespaces, namespacePlan, root, mounts, http, lookups })
   const cgroupPaths = cgroups.dirs.map(({ dir }) => dir)
+  const helpers = [...http.guard, ...supervisorGuard(input.confinement)]
+  const guard = planGuard(input, cgroupPaths, helpers)
   const hooks = runtimeHooks(input)
   const create: Op[] = [
     ...cgroups.create,
@@ -246,6 +261,7 @@ export const compileCreate = (input: CreateInput): Compiled => {
     ...namespacePlan.open,
     ...mounts.open,
     ...http.before,
+    ...lookups.before,
     {
       op: 'clone',
       key,
@@ -265,19 +281,36 @@ export const compileCreate = (input: CreateInput): Compiled => {
     ...namespacePlan.close,
     ...mounts.close,
     ...cgroups.join,
+    { op: 'go', key, pointer: '/process' },
     ...(hooks.length > 0 ? [resume(key, 'sync', '/hooks'), ...hooks] : []),
     ...receiveTerminal(process, key, input.afterTerminal),
     ...planDeadline(input.confinement, key, cgroupPaths, { id, bundle }),
+    ...planSupervisor({
+      confinement: input.confinement,
+      stateDir: input.stateDir,
+      key,
+      arch: input.arch,
+      namespaces,
+      cgroup: cgroups.dirs.find(({ hierarchy }) => isV2(hierarchy))?.dir ?? '',
+      devices: (cgroups.dirs.some(({ hierarchy }) => !isV2(hierarchy))
+        ? cgroups.dirs.filter(({ hierarchy }) => hierarchy.controllers.includes('devices'))
+        : cgroups.dirs
+      ).map(({ dir }) => dir),
+    }),
     ...(init.notifies ? handOverListener({ spec, id, bundle, key, status: 'creating' }) : []),
     resume(key, 'parked', '/process'),
     ...http.after,
+    ...lookups.after,
+    ...guard.create,
+    ...planOutput(input.confinement, key, input.outputPumps),
+    ...helpers.map((slot): Op => ({ op: 'close', slot })),
   ]
   return {
     check: cgroups.check,
     ...(resctrl.inspect ? { inspect: resctrl.inspect } : {}),
     create,
     start: startPlan(spec, id, bundle, key),
-    undo: [...cgroups.remove, ...resctrl.undo, ...root.undo],
+    undo: [...cgroups.remove, ...guard.undo, ...resctrl.undo, ...root.undo],
     poststop: poststopPlan(spec, id, bundle),
     cgroupPaths,
     cgroups: cgroups.dirs,

@@ -97,6 +97,8 @@ const opText = (op: Op): string => {
       return `${op.frozen === 1 ? 'freeze' : 'thaw'} ${op.path} within ${op.timeoutMs} ms`
     case 'clone':
       return `${op.flags === 0n ? 'clone' : `clone with new namespaces: ${cloneNames(op.flags)}`}${mappersText(op)}`
+    case 'go':
+      return 'let it go on, while what follows is done'
     case 'resume':
       return `resume until ${['', 'it asks', 'it is parked', 'execve'][op.until] ?? op.until}`
     case 'hook':

@@ -23,6 +23,8 @@ export interface HostFacts {
   readonly delegatedFiles: readonly string[]
   /** Where a resctrl file system is mounted. */
   readonly resctrl: string | undefined
+  /** A filter of system calls may keep from the agent what its kernel has. */
+  readonly filtered: boolean
   /** /proc/kcore is there. */
   readonly kcore: boolean
   /** systemd is the host's init (sd_booted(3)). */
@@ -119,6 +121,7 @@ export const readFacts = (results: Results, at = 0): HostFacts => {
     inUserNamespace: file('uidMap') !== '' && !/^\s*0\s+0\s+4294967295\s*$/.test(file('uidMap')),
     delegatedFiles: (file('delegate') || DELEGATED).split(/\s+/).filter((name) => name !== ''),
     resctrl: parseMountinfo(mountinfo).find((mount) => mount.type === 'resctrl')?.mountPoint,
+    filtered: !/^Seccomp:\s*0$/m.test(file('status')),
     kcore: results.bytes(at + KCORE) !== undefined,
     systemd: results.bytes(at + SYSTEMD) !== undefined,
     hostUid: mapOut(idField(file('status'), 'Uid'), file('uidMap')),

@@ -60,7 +60,7 @@ export const planHooks = (spec: Spec, kind: HookKind, id: string, bundle: string
     args: hook.args && hook.args.length > 0 ? hook.args : [hook.path],
     env: hook.env?.length ? hook.env : [`PATH=${DEFAULT_PATH}`],
     cwd: IN_BUNDLE.has(kind) ? bundle : '',
-    stdin: stateTemplate(spec, id, bundle, STATUS[kind]),
+    input: stateTemplate(spec, id, bundle, STATUS[kind]),
     timeoutMs: (hook.timeout ?? 0) * 1000,
     opFlags,
     pointer: `/hooks/${kind}/${index}`,

@@ -11,10 +11,15 @@ import { BerthError } from '../errors.ts'
 import { parseSource } from '../policy/http.ts'
 import { COUNTERS_FILE } from '../policy/http-counters.ts'
 import { HTTPS, hostNames, httpPolicies, intercepts, portsOf, proxiedPorts } from '../policy/http-policy.ts'
+import { type Addresses, withAddresses } from '../policy/network.ts'
 import type { Confinement, Policy } from '../policy/types.ts'
 import type { CredentialConfig, HttpConfig, HttpSection, NetworkSection } from '../policy/worker/http/config.ts'
+import { extendFile } from './extend-file.ts'
 import type { Namespaces } from './namespaces.ts'
-import { NO_SLOT, OP_FLAGS, type Op, type Plan } from './ops.ts'
+import { OP_FLAGS, type Op, type Plan } from './ops.ts'
+import type { Arch } from './process.ts'
+import { startWorker } from './worker.ts'
+import { DNS, workerRules } from './worker-rules.ts'
 
 const POINTER = '/annotations'
 
@@ -30,6 +35,9 @@ const IP6 = 421
 /** The channel's ends: the worker's, and that of who accepts. */
 const WORKER = 422
 const ACCEPTOR = 423
+/** By these who accepts and the container's guard see each other's end. */
+const ACCEPTOR_GUARDED = 426
+const GUARD = 427
 const CERTIFICATE = 424
 /** What the worker counts in. */
 const COUNTED = 425
@@ -105,8 +113,7 @@ export interface HttpInput {
   readonly stateDir: string
   /** What credentials from the environment are; undefined where nobody's environment is to be had. */
   readonly secrets: Readonly<Record<string, string>> | undefined
-  /** The directories of the container's cgroups, that of v2 first. */
-  readonly cgroups: readonly string[]
+  readonly arch: Arch
 }
 
 export interface HttpPlan {
@@ -116,9 +123,11 @@ export interface HttpPlan {
   readonly inside: readonly Op[]
   /** Outside, once it is parked: connections can come. */
   readonly after: readonly Op[]
+  /** The slots that its guard sees the proxy's end by, then. */
+  readonly guard: readonly number[]
 }
 
-const NONE: HttpPlan = { before: [], inside: [], after: [] }
+const NONE: HttpPlan = { before: [], inside: [], after: [], guard: [] }
 
 /** Descriptors of the worker, in the order in which they are opened. */
 class Files {
@@ -149,10 +158,11 @@ const sectionsOf = (policies: readonly Policy[]): HttpSection[] =>
     return { ...section, ...(allow ? { allow } : {}), ...(deny ? { deny } : {}) }
   })
 
-const networkOf = (policies: readonly Policy[]): NetworkSection[] =>
+const networkOf = (policies: readonly Policy[], addresses: Addresses): NetworkSection[] =>
   policies.flatMap(({ network, http, from = '' }) => {
     if (network === undefined) return []
-    const allow = http?.allow === undefined ? network.allow : undefined
+    const allow =
+      http?.allow === undefined ? network.allow?.flatMap((rule) => withAddresses(rule, addresses)) : undefined
     return [{ from, ...(allow ? { allow } : {}), ...(network.deny ? { deny: network.deny } : {}) }]
   })
 
@@ -205,7 +215,7 @@ const workerOf = ({ confinement, namespaces, stateDir, secrets }: HttpInput): { 
   )
   const config: HttpConfig = {
     policies: sectionsOf(policies),
-    network: networkOf(policies),
+    network: networkOf(policies, confinement?.addresses ?? {}),
     names: hostNames(policies),
     hostNetwork: !namespaces.has('network'),
     channel: files.put(WORKER),
@@ -222,26 +232,13 @@ const workerOf = ({ confinement, namespaces, stateDir, secrets }: HttpInput): { 
 }
 
 const text = (value: string): Uint8Array => new TextEncoder().encode(value)
-const NO_BYTES = new Uint8Array(0)
-
-const extend = (path: string, how: Partial<Extract<Op, { op: 'extend-file' }>>): Op => ({
-  op: 'extend-file',
-  path,
-  head: NO_BYTES,
-  tail: NO_BYTES,
-  from: NO_SLOT,
-  make: 0,
-  pointer: POINTER,
-  ...how,
-})
-
 const insideOf = (policies: readonly Policy[]): Op[] => {
   const hosts = Object.entries(hostNames(policies))
   const bundles = [...new Set(httpPolicies(policies).flatMap(({ http }) => http.trust ?? []))]
   const lines = hosts.map(([address, host]) => `${address} ${host}\n`).join('')
   return [
-    ...(hosts.length === 0 ? [] : [extend('/etc/hosts', { head: text(lines), make: 1 })]),
-    ...bundles.map((path) => extend(path, { tail: text('\n'), from: CERTIFICATE })),
+    ...(hosts.length === 0 ? [] : [extendFile('/etc/hosts', { head: text(lines), make: 1 })]),
+    ...bundles.map((path) => extendFile(path, { tail: text('\n'), from: CERTIFICATE })),
   ]
 }
 
@@ -259,42 +256,41 @@ export const planHttp = (input: HttpInput): HttpPlan => {
     before: [
       { op: 'socket-pair', one: WORKER, other: ACCEPTOR },
       ...files.ops,
-      startWorker(input.stateDir, config, files.slots),
+      startWorker(input.stateDir, {
+        entry: 'http-proxy.js',
+        log: 'http.log',
+        config,
+        fds: files.slots,
+        rules: workerRules(input.confinement?.landlock ?? 0, input.arch, [
+          ...proxiedPorts(input.confinement?.policies ?? []),
+          DNS,
+        ]),
+      }),
       // What is secret is not for the process that is made next.
       ...files.slots.filter((slot) => slot !== CERTIFICATE).map((slot): Op => ({ op: 'close', slot })),
     ],
     inside,
     after: [
       { op: 'http-listen', map: MAPS + REDIRECT_MAPS.proxy, ip4: IP4, ip6: IP6, pointer: POINTER },
+      { op: 'socket-pair', one: ACCEPTOR_GUARDED, other: GUARD },
       {
         op: 'http-accept',
         ip4: IP4,
         ip6: IP6,
         connections: MAPS + REDIRECT_MAPS.connections,
         channel: ACCEPTOR,
-        cgroup: input.cgroups[0] ?? '',
+        guard: ACCEPTOR_GUARDED,
         pointer: POINTER,
       },
-      ...[...Object.values(REDIRECT_MAPS).map((number) => MAPS + number), IP4, IP6, ACCEPTOR, CERTIFICATE].map(
-        (slot): Op => ({ op: 'close', slot }),
-      ),
+      ...[
+        ...Object.values(REDIRECT_MAPS).map((number) => MAPS + number),
+        IP4,
+        IP6,
+        ACCEPTOR,
+        ACCEPTOR_GUARDED,
+        CERTIFICATE,
+      ].map((slot): Op => ({ op: 'close', slot })),
     ],
+    guard: [GUARD],
   }
 }
-
-const ENTRY = 'http-proxy.js'
-const BOOT_MS = 20_000
-/** Of a build: the controller's files and the worker's are in one directory. */
-const DIST = import.meta.dirname
-
-const startWorker = (stateDir: string, config: HttpConfig, fds: readonly number[]): Op => ({
-  op: 'http-worker',
-  dist: DIST,
-  entry: ENTRY,
-  config: text(JSON.stringify(config)),
-  fds,
-  scratch: stateDir,
-  log: posix.join(stateDir, 'http.log'),
-  timeoutMs: BOOT_MS,
-  pointer: POINTER,
-})

@@ -8,7 +8,7 @@ import { type Confinement, FILE_KINDS, hasFileLists, type Policy } from '../poli
 import type { Op } from './ops.ts'
 
 /** LANDLOCK_ACCESS_FS_*. */
-const FS = {
+export const FS = {
   execute: 1 << 0,
   writeFile: 1 << 1,
   readFile: 1 << 2,
@@ -28,9 +28,9 @@ const FS = {
 } as const
 const ALL = 0xffff
 /** LANDLOCK_ACCESS_NET_*. */
-const TCP = { bind: 1, connect: 2 } as const
+export const TCP = { bind: 1, connect: 2 } as const
 /** LANDLOCK_SCOPE_*. */
-const SCOPE = { abstractSockets: 1, signals: 2 } as const
+export const SCOPE = { abstractSockets: 1, signals: 2 } as const
 
 const READ = FS.readFile | FS.readDir
 const RIGHTS: Readonly<Record<(typeof FILE_KINDS)[number], number>> = {
@@ -40,7 +40,7 @@ const RIGHTS: Readonly<Record<(typeof FILE_KINDS)[number], number>> = {
 }
 
 /** Rights that this ABI knows; those of before its time it denies (refer) or can't tell. */
-const known = (landlock: number): number => {
+export const known = (landlock: number): number => {
   let rights = ALL
   if (landlock < 2) rights &= ~FS.refer
   if (!enforceable('files.truncate', landlock)) rights &= ~FS.truncate
@@ -89,7 +89,8 @@ const domain = (policy: Policy, landlock: number, slot: number): Op | undefined 
 
 /**
  * Nobody in a domain that knows file rights can change mounts, the masks of a deny among them. This one allows everything; making block
- * devices is the right whose check costs least, as that is hardly ever done.
+ * devices is the right whose check costs least, as that is hardly ever done. Whoever lacks CAP_SYS_ADMIN for good needs none: in a mount
+ * namespace of a user namespace of its own, all that it has got is locked (mount_namespaces(7)), and each open would pay for the domain.
  */
 const pin = (slot: number): Op => ({
   op: 'landlock',
@@ -111,12 +112,12 @@ export interface Domains {
   readonly enter: readonly Op[]
 }
 
-/** `slot`: the first of as many as there are policies, and one more. */
-export const planLandlock = (confinement: Confinement | undefined, slot: number): Domains => {
+/** `slot`: the first of as many as there are policies, and one more. `mayMount`: mounts could be changed otherwise. */
+export const planLandlock = (confinement: Confinement | undefined, slot: number, mayMount: boolean): Domains => {
   const { policies = [], landlock = 0 } = confinement ?? {}
   const made = policies.flatMap((policy, index) => domain(policy, landlock, slot + index) ?? [])
   const pinned = made.some((op) => op.op === 'landlock' && op.fs !== 0n)
-  const denies = policies.some(({ files }) => files?.deny?.length)
+  const denies = mayMount && policies.some(({ files }) => files?.deny?.length)
   const make = denies && !pinned && enforceable('files', landlock) ? [...made, pin(slot + policies.length)] : made
   const enter = make.flatMap((op) =>
     op.op === 'landlock' ? [{ op: 'landlock-enter', slot: op.slot, pointer: '/annotations' } as const] : [],

@@ -32,7 +32,13 @@ const fillTemplate = (template: Template, values: HoleValues): Template =>
 /** The plan with the process known; the time stays open until it runs. */
 export const fillHoles = (plan: Plan, values: HoleValues): Plan =>
   plan.map((op): Op => {
-    if (op.op === 'hook') return { ...op, stdin: fillTemplate(op.stdin, values) }
+    if (op.op === 'hook') return { ...op, input: fillTemplate(op.input, values) }
     if (op.op === 'write') return { ...op, data: fillTemplate(op.data, values) }
     return op
   })
+
+/** The plan with more that is done while the init makes its root, where there is such a time. */
+export const meanwhile = (create: Plan, more: Plan): Plan => {
+  const go = create.findIndex(({ op }) => op === 'go')
+  return go < 0 ? [...create, ...more] : create.toSpliced(go + 1, 0, ...more)
+}

@@ -75,6 +75,24 @@ export const joinNamespaces = (targets: readonly JoinTarget[], between: boolean)
   }
 }
 
+/**
+ * The same by the pidfd of a process that is in all of them: what it takes no name for, and no descriptor that could be of another's. Not where a
+ * user namespace may be the own one, which nobody can enter.
+ */
+export const joinProcess = (types: readonly NamespaceType[], slot: number, pointer: string): JoinPlan => {
+  const others = types.filter((type) => type !== 'pid' && type !== 'user')
+  const nstype = others.reduce((flags, type) => flags | CLONE_FLAGS[type], 0)
+  return {
+    open: types.includes('pid') ? [{ op: 'join-pid', slot, pointer }] : [],
+    join: [],
+    close: [],
+    enter: [
+      ...(nstype === 0 ? [] : [{ op: 'setns', slot, nstype, pointer } as const]),
+      ...(types.includes('user') ? [{ op: 'setns', slot, nstype: CLONE_FLAGS.user, pointer } as const] : []),
+    ],
+  }
+}
+
 /** Whether a process needs another's privilege to enter namespaces: that of the user namespace's root. */
 export const lacksPrivilege = (facts: HostFacts): boolean => (facts.permitted & CAP_SYS_ADMIN) === 0n
 

@@ -6,110 +6,88 @@
  * program at all (packets, virtual machines' sockets …) a system call filter refuses, and io_uring with it, which would step round that one.
  */
 
+import { type Entry, entriesOf, MAX_ENTRIES, VALUE_SIZE } from '../bpf/destinations.ts'
 import { MAP, NO_PREALLOC } from '../bpf/maps.ts'
-import { COUNTERS, COUNTS, KEY, NUMBERS, networkPrograms, TRIE } from '../bpf/network.ts'
+import { COUNTERS, COUNTS, KEY, networkPrograms, TRIE } from '../bpf/network.ts'
 import type { CgroupDir } from '../cgroup/path.ts'
 import { BerthError } from '../errors.ts'
 import { proxiedPorts } from '../policy/http-policy.ts'
-import { type Destination, parseDestination, parseRange, type Single, single } from '../policy/network.ts'
+import { judgedCalls, judgesOf, supervisesNetwork } from '../policy/judges.ts'
+import { type Addresses, addressesOf, hostsOf, parseDestination, parseRange } from '../policy/network.ts'
 import type { Confinement, NetworkRules } from '../policy/types.ts'
+import { remembered } from '../remember.ts'
 import type { Seccomp } from '../spec/types.ts'
 import { planRedirect } from './http.ts'
 import type { Op } from './ops.ts'
 import type { Arch } from './process.ts'
+import { FOREIGN_ABIS } from './seccomp/abis.ts'
 import { compileSeccomp } from './seccomp.ts'
 
-/** As many as a policy may have addresses, ports and protocols, each with each. */
-const MAX_ENTRIES = 65_536
 /** The first of the slots of maps. */
 const SLOT = 400
+/** Of those that are kept. */
+const KEPT = 500
 const POINTER = '/annotations'
 /** The map that counts what was refused. */
 export const DENIALS = 'berth_denials'
 
-interface Entry {
-  readonly key: Uint8Array
-  readonly counter: number
+/** Keys and values as bpf-map takes them. */
+const tableOf = (entries: readonly Entry[]) => ({
+  room: Math.max(1, entries.length),
+  keys: new Uint8Array(Buffer.concat(entries.map(({ key }) => key))),
+  values: new Uint8Array(Uint32Array.from(entries.map(({ counter }) => counter)).buffer),
+})
+
+/** What one policy takes. A node's policies are those of many containers. */
+const partsOf = (network: NetworkRules, proxied: readonly number[], addresses: Addresses) => {
+  const own = Object.fromEntries(hostsOf(network).map((host) => [host, addressesOf(host, addresses)]))
+  return rememberedParts(JSON.stringify([network, proxied, own]), network, proxied, own)
 }
 
-const entryOf = ({ protocol, prefix, port }: Single): Uint8Array => {
-  const key = new Uint8Array(KEY.size)
-  const view = new DataView(key.buffer)
-  view.setUint32(0, KEY.fixedBits + prefix.bits, true)
-  view.setUint8(KEY.protocol, NUMBERS[protocol])
-  view.setUint8(KEY.family, prefix.family)
-  view.setUint16(KEY.port, port ?? 0)
-  key.set(prefix.address, KEY.address)
-  return key
-}
-
-/** To 0.0.0.0 and :: the kernel connects where the socket is bound, or to the loopback: a deny rule could be stepped round by them. */
-const UNSPECIFIED = ['0.0.0.0', '::'] as const
-
-const entriesOf = (rules: readonly Destination[], denies: boolean): Entry[] => {
-  const named = rules.flatMap((rule, index) =>
-    [...single(rule)].map((one) => ({ key: entryOf(one), counter: denies ? COUNTERS.rules + index : 0 })),
-  )
-  const protocols = new Set(rules.flatMap((rule) => rule.protocols))
-  const unspecified = denies
-    ? UNSPECIFIED.flatMap((text) => {
-        const { prefixes } = parseDestination(text)
-        return [...single({ protocols: [...protocols], prefixes, ports: undefined })].map((one) => ({
-          key: entryOf(one),
-          counter: COUNTERS.destination,
-        }))
-      })
-    : []
-  // The first rule that names a destination counts it.
-  const all = new Map<string, Entry>()
-  for (const entry of [...named, ...unspecified]) {
-    const id = entry.key.join()
-    if (!all.has(id)) all.set(id, entry)
-  }
-  if (all.size > MAX_ENTRIES)
-    throw new BerthError(
-      'invalid',
-      `policy: network: the rules come to ${all.size} addresses with ports, and at most ${MAX_ENTRIES} are possible: use prefixes, or all ports`,
-      { pointer: POINTER },
-    )
-  return [...all.values()]
-}
-
-const concat = (parts: readonly Uint8Array[]): Uint8Array => Uint8Array.from(Buffer.concat(parts))
-const u32 = (value: number): Uint8Array => new Uint8Array(Uint32Array.of(value).buffer)
-
-/** What one policy takes. */
-const partsOf = ({ allow, deny, allowBind, denyBind }: NetworkRules, proxied: readonly number[]) => {
-  const rules = (allow ?? deny ?? []).map(parseDestination)
-  const destinations = allow ? 'allow' : deny ? 'deny' : undefined
-  const named = rules.some(({ protocols }) => protocols.includes('icmp'))
+const compile = (network: NetworkRules, proxied: readonly number[], addresses: Addresses) => {
+  const { allow, deny, allowBind, denyBind } = network
   const ranges = (allowBind ?? denyBind)?.map(parseRange)
+  const named = (allow ?? deny ?? []).some((text) => parseDestination(text).protocols.includes('icmp'))
   return {
-    entries: entriesOf(rules, destinations === 'deny'),
+    ...tableOf([...entriesOf(network, addresses).values()]),
     counters: COUNTERS.rules + (deny?.length ?? 0),
     programs: networkPrograms({
-      destinations,
-      ping: named ? 'judged' : destinations !== 'allow',
+      destinations: allow ? 'allow' : deny ? 'deny' : undefined,
+      ping: named ? 'judged' : allow === undefined,
       bind: ranges && { ranges, denies: denyBind !== undefined },
       proxied,
     }),
   }
 }
+const rememberedParts = remembered(16, (_, network: NetworkRules, proxied: readonly number[], addresses: Addresses) =>
+  compile(network, proxied, addresses),
+)
 
-const policyOps = (network: NetworkRules, path: string, proxied: readonly number[]): Op[] => {
-  const { entries, counters, programs } = partsOf(network, proxied)
+/** The tries that are kept for who refreshes them, by the number of their policy among those that have network rules. */
+export const trieSlot = ({ refresh }: NetworkRules, index: number): number => (refresh ? KEPT + index : SLOT + TRIE)
+
+const policyOps = (
+  network: NetworkRules,
+  index: number,
+  path: string,
+  proxied: readonly number[],
+  addresses: Addresses,
+): Op[] => {
+  const { room, keys, values, counters, programs } = partsOf(network, proxied, addresses)
+  const trie = trieSlot(network, index)
   return [
     {
       op: 'bpf-map',
       name: 'berth_rules',
       type: MAP.lpmTrie,
       keySize: KEY.size,
-      valueSize: 4,
-      room: Math.max(1, entries.length),
+      valueSize: VALUE_SIZE,
+      // Without memory of its own before there is an entry.
+      room: network.refresh ? MAX_ENTRIES : room,
       flags: NO_PREALLOC,
-      keys: concat(entries.map(({ key }) => key)),
-      values: concat(entries.map((entry) => u32(entry.counter))),
-      slot: SLOT + TRIE,
+      keys,
+      values,
+      slot: trie,
       pointer: POINTER,
     },
     {
@@ -133,11 +111,11 @@ const policyOps = (network: NetworkRules, path: string, proxied: readonly number
         type,
         attach,
         program,
-        maps: [SLOT + TRIE, SLOT + COUNTS],
+        maps: [trie, SLOT + COUNTS],
         pointer: POINTER,
       }),
     ),
-    { op: 'close', slot: SLOT + TRIE },
+    ...(network.refresh ? [] : [{ op: 'close', slot: trie } as const]),
     { op: 'close', slot: SLOT + COUNTS },
   ]
 }
@@ -146,17 +124,21 @@ const policyOps = (network: NetworkRules, path: string, proxied: readonly number
 const SOCKETS_ONLY: NetworkRules = {}
 
 /** The network rules that are enforced: of each policy that has any, where the host can. */
-const enforced = ({ policies, network: lacking }: Confinement): readonly NetworkRules[] => {
+export const enforcedNetwork = (confinement: Confinement): readonly NetworkRules[] => {
+  const { policies, network: lacking } = confinement
   const rules = policies.flatMap(({ network, http }) => network ?? (http ? SOCKETS_ONLY : []))
   if (rules.length > 0 && lacking === undefined)
     throw new BerthError('internal', 'policy: network: nobody asked the host')
+  const spared = policies.every(({ network, bestEffort }) => !network || bestEffort?.includes('network'))
+  if (lacking !== '' && !spared && !supervisesNetwork(confinement))
+    throw new BerthError('internal', 'policy: network: nothing would enforce it')
   return lacking === '' ? rules : []
 }
 
 /** Puts the programs on the container's cgroup: they stay as long as that does (trap 23). */
 export const planNetwork = (confinement: Confinement | undefined, dirs: readonly CgroupDir[]): Op[] => {
   if (confinement === undefined) return []
-  const rules = enforced(confinement)
+  const rules = enforcedNetwork(confinement)
   if (rules.length === 0) return []
   // The one hierarchy without a name and controllers of v1 is v2's, which comes first.
   const [v2] = dirs
@@ -165,12 +147,18 @@ export const planNetwork = (confinement: Confinement | undefined, dirs: readonly
       pointer: POINTER,
     })
   const proxied = proxiedPorts(confinement.policies)
-  return [...rules.flatMap((network) => policyOps(network, v2.dir, proxied)), ...planRedirect(confinement, v2.dir)]
+  const { addresses = {} } = confinement
+  return [
+    ...rules.flatMap((network, index) => policyOps(network, index, v2.dir, proxied, addresses)),
+    ...planRedirect(confinement, v2.dir),
+  ]
 }
 
 /** What else could send: everything but UNIX, IPv4, IPv6 and netlink (EAFNOSUPPORT), and what takes the programs away. */
 const EAFNOSUPPORT = 97
 const others = { op: 'SCMP_CMP_EQ', index: 0, valueTwo: 0n } as const
+/** What its lower half says, whatever the register has above. */
+const int = { op: 'SCMP_CMP_MASKED_EQ', value: 0xffffffffn } as const
 const FAMILIES: Seccomp = {
   defaultAction: 'SCMP_ACT_ALLOW',
   syscalls: [
@@ -186,17 +174,41 @@ const FAMILIES: Seccomp = {
       errnoRet: EAFNOSUPPORT,
       args: [{ ...others, op: 'SCMP_CMP_GE', value: 17n }],
     },
+    // SOCK_PACKET of IPv4 is a packet socket by its old name (net/socket.c, __sock_create()).
+    {
+      names: ['socket'],
+      action: 'SCMP_ACT_ERRNO',
+      errnoRet: EAFNOSUPPORT,
+      args: [
+        { ...int, index: 0, valueTwo: 2n },
+        { ...int, index: 1, value: 0xfn, valueTwo: 10n },
+      ],
+    },
     { names: ['io_uring_setup', 'bpf'], action: 'SCMP_ACT_ERRNO', errnoRet: 1 },
+    // A source route leads packets to another address than the one that was judged: IP_OPTIONS; IPV6_RTHDR, of old and new, and what has it in it.
+    ...(
+      [
+        [0, 4],
+        [41, 5],
+        [41, 6],
+        [41, 57],
+      ] as const
+    ).map(([level, option]) => ({
+      names: ['setsockopt'],
+      action: 'SCMP_ACT_ERRNO' as const,
+      errnoRet: 1,
+      args: [
+        { ...int, index: 1, valueTwo: BigInt(level) },
+        { ...int, index: 2, valueTwo: BigInt(option) },
+      ],
+    })),
   ],
 }
-const ABIS = {
-  x86_64: ['SCMP_ARCH_X86', 'SCMP_ARCH_X32'],
-  aarch64: ['SCMP_ARCH_ARM'],
-} as const satisfies Record<Arch, readonly string[]>
-
-/** The filter that goes with the programs. */
+/** The filter that goes with the programs, and with whoever else judges addresses. */
 export const planFamilies = (confinement: Confinement | undefined, arch: Arch): Op[] => {
-  if (!confinement || enforced(confinement).length === 0) return []
-  const { program } = compileSeccomp({ ...FAMILIES, architectures: ABIS[arch] }, { arch })
+  if (!confinement) return []
+  const judged = judgedCalls(judgesOf(confinement)).some((call) => call === 'connect' || call === 'bind')
+  if (!judged && enforcedNetwork(confinement).length === 0) return []
+  const { program } = compileSeccomp({ ...FAMILIES, architectures: FOREIGN_ABIS[arch] }, { arch })
   return [{ op: 'seccomp', program, flags: 0, pointer: POINTER }]
 }

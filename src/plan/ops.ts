@@ -131,6 +131,17 @@ type FieldType = 'u32' | 'u64' | 'i64' | 'str' | 'bytes' | 'strs' | 'u32s' | 'sl
 type OpSpec = { readonly code: number; readonly fields: Readonly<Record<string, FieldType>> }
 const op = <const F extends Readonly<Record<string, FieldType>>>(code: number, fields: F) => ({ code, fields })
 
+/** What a worker is held to (src/plan/worker-rules.ts): a Landlock domain, and a filter. */
+const WORKER_RULES = {
+  fs: 'u64',
+  net: 'u64',
+  scoped: 'u64',
+  rights: 'u64',
+  ports: 'u32s',
+  portRights: 'u64',
+  filter: 'bytes',
+} as const
+
 export const OPS = {
   // ---- Anywhere outside the container: launcher, or monitor's executor ----------------------------------------
   /** Result: the file's bytes, at most `max` (more is EFBIG). Absent where missing and `missingOk`. */
@@ -172,10 +183,10 @@ export const OPS = {
   /** Unmounts everything at and below the path; nothing mounted is no error. `flags` of umount2(2). EBUSY is retried. */
   umount: op(19, { path: 'str', flags: 'u32' }),
   /**
-   * Runs a hook with `stdin` in the directory `cwd` (empty: where its maker is), killed after `timeoutMs` (0: never); a status other than 0 is
+   * Runs a hook with `input` on its stdin in the directory `cwd` (empty: where its maker is), killed after `timeoutMs` (0: never); a status other than 0 is
    * an error with its stderr's end.
    */
-  hook: op(20, { path: 'str', args: 'strs', env: 'strs', cwd: 'str', stdin: 'tmpl', timeoutMs: 'u32' }),
+  hook: op(20, { path: 'str', args: 'strs', env: 'strs', cwd: 'str', input: 'tmpl', timeoutMs: 'u32' }),
   /**
    * Clones a process that then waits for `resume` to run `plan`. Its parent is this process's parent (CLONE_PARENT).
    * Joins `cgroups` (directories) first; writes `uidMap`, `gidMap` where not empty, or has `uidMapper`, `gidMapper` (paths of newuidmap(1)
@@ -199,6 +210,11 @@ export const OPS = {
     plan: 'plan',
   }),
   /**
+   * Lets a process that waits go on, as `resume` does; that comes next for it, and then only hears what it reports. What is done in between is done
+   * at the same time.
+   */
+  go: op(265, { key: 'str' }),
+  /**
    * Lets the process `key` run on until it reports `until` (REPORTS). Its error is this operation's error.
    * `exec` succeeds when the control socket closes at execve. Result of a report with a descriptor: the descriptor is in `slot`.
    */
@@ -210,6 +226,8 @@ export const OPS = {
    * of it, has cloned. Result: u32 wait status.
    */
   await: op(24, { pid: 'u32', forward: 'u32' }),
+  /** Launcher: signals that `await` or `run-terminal` would pass on wait for it from here on. */
+  'hold-signals': op(263, {}),
   /** Keeps a copy of the descriptor in the monitor under a name; a descriptor held under it is closed. */
   keep: op(25, { slot: 'slot', name: 'str' }),
   use: op(26, { name: 'str', slot: 'slot' }),
@@ -258,8 +276,11 @@ export const OPS = {
   'device-filter': op(45, { path: 'str', program: 'bytes' }),
   /** v2: lets the cgroups below this one have these controllers; of `extra` those that it has itself. */
   'subtree-control': op(46, { path: 'str', controllers: 'strs', extra: 'strs' }),
-  /** No process is in the cgroup directory or below it, if it is there, and it is not to be frozen by one above; EBUSY otherwise. */
-  vacant: op(47, { path: 'str' }),
+  /**
+   * No process is in the cgroup directory or below it, if it is there, and, where its hierarchy `freezes`, it is not to be frozen by one above;
+   * EBUSY otherwise.
+   */
+  vacant: op(47, { path: 'str', freezes: 'u32' }),
   /**
    * Sends `data`, whole D-Bus messages, to the first of `sockets` that is there and lets us in, and waits for the answer to the one with
    * `serial`. Where `signal` is not empty the answer is an object path (o), and that signal of it is waited for too: its body is (u, o, s, s),
@@ -316,6 +337,8 @@ export const OPS = {
   'net-device': op(59, { device: 'str', name: 'str' }),
   /** Opens a pidfd of the process that started at `start` (as in `kill`); any other, or none, is ESRCH. */
   pidfd: op(63, { pid: 'u32', start: 'u64', slot: 'slot' }),
+  /** What this process clones from here on is born in the pid namespace of the process of this pidfd. */
+  'join-pid': op(300, { slot: 'slot' }),
 
   /**
    * Tries what PROBES says, in a process of its own that then ends: nothing is left of it. Result: u32 errno (0: it works), u64 value. It
@@ -335,6 +358,17 @@ export const OPS = {
    * as soon as nothing has come for `quietMs`; if something goes on coming, after `limitMs`. Others may hold what they read from for ever.
    */
   linger: op(160, { name: 'str', quietMs: 'u32', limitMs: 'u32' }),
+  /**
+   * Monitor: the end of that process is told once its clients have read what is in the FIFOs whose read ends are kept below this name and what
+   * is on its way there, or have read nothing for `quietMs`, or `limitMs` have passed: containerd's client closes its ends when it is told.
+   */
+  unread: op(264, { name: 'str', quietMs: 'u32', limitMs: 'u32' }),
+
+  /**
+   * Monitor: the pumps under this name, which are there, move `bytes` at most together; with the next one the container `key`, which has a guard, is
+   * ended for the reason `output`.
+   */
+  meter: op(262, { name: 'str', key: 'str', bytes: 'u64' }),
 
   /** Attaches the mount in a slot, which `mount-source` has cloned, and empties the slot. `target`, `root`: as in `mount`. */
   attach: op(144, { slot: 'slot', target: 'str', root: 'str' }),
@@ -376,6 +410,11 @@ export const OPS = {
    */
   'bpf-counts': op(192, { path: 'str', attach: 'u32', map: 'str' }),
   /**
+   * Leaves a process that puts entries into maps and removes them, as records from the worker at the other end of `channel` say: u32 action (1 put,
+   * 2 remove), u32 position in `maps`, key, value. It ends with the process last cloned, and with the worker; the maps stay as they are then.
+   */
+  'bpf-apply': op(193, { maps: 'u32s', keySize: 'u32', valueSize: 'u32', channel: 'slot' }),
+  /**
    * Starts a program that outlives the plan, with what is in the slots `fds` as its descriptors from 3 on, behind them one to say by that it is
    * ready, and /dev/null as its stdio. Its pid and start time are in the file `record` before it runs (trap 10). Waits for a byte or, where
    * `byte` is 0, EOF of that descriptor; a program that is not ready after `timeoutMs` is killed: ETIMEDOUT.
@@ -396,8 +435,22 @@ export const OPS = {
    * was the reason.
    */
   deadline: op(260, { key: 'str', ms: 'u64', plan: 'plan' }),
+  /**
+   * Leaves a process that ends with the process `key`, the one last cloned, and sees to it that this ends with what its policy needs: where its monitor
+   * ends before it, or whoever has the other end of one of `helpers` (socket pairs), it is killed, and `plan` is run, which is to kill what else there
+   * is. Its exit says that the policy was the reason, in `exitFile` where no monitor is left to write that. The monitor does the same where the
+   * guard ends. `record`: as of `spawn`.
+   */
+  guard: op(261, { key: 'str', helpers: 'u32s', record: 'str', exitFile: 'str', plan: 'plan' }),
   /** Changes the owner of what a descriptor is of. */
   'chown-slot': op(153, { slot: 'slot', uid: 'u32', gid: 'u32' }),
+  /** From here on it is recorded when this process, and those it clones, have done which operations. */
+  trace: op(290, {}),
+  /**
+   * Ends that and tells: u64 since when this program runs, then for each operation that is done u64 start, u64 end, u32 code, u32 1 where a cloned
+   * process has done it. Times are nanoseconds since the epoch.
+   */
+  traced: op(291, {}),
   // ---- Monitor of the command line: what it does by itself about a verb ------------------------------------------
   /**
    * How the situation (SITUATIONS) of the container is told: by its process, held under `key` and last cloned by this plan; it is frozen while
@@ -420,6 +473,11 @@ export const OPS = {
   }),
   /** Sends a signal to the process held under `key`; ESRCH where it has ended. */
   signal: op(182, { key: 'str', signal: 'u32' }),
+  /**
+   * What the launcher that asks for `verb`, with one of `words`, is to run itself while the container is in one of `situations`: it gets `plan`,
+   * with this process's program, to execute before it does so (trap 1), and a pidfd of the container's process, for `take` under the name `init`.
+   */
+  lend: op(301, { verb: 'str', words: 'strs', situations: 'u32', plan: 'plan' }),
   /**
    * Runs a program to its end in the directory `cwd`, with /dev/null as its standard input and the descriptors of `slots` from 3 on, in these
    * cgroups (directories) from its first instruction; killed after `timeoutMs` (0: never); `flags`: RUN_FLAGS. A status other than 0 is an
@@ -471,16 +529,17 @@ export const OPS = {
   'http-listen': op(250, { map: 'slot', ip4: 'slot', ip6: 'slot' }),
   /**
    * Leaves a process that accepts on these sockets (`ip6` may be empty) and passes each connection that the hash map `connections` has a note of
-   * on to the worker at the other end of `channel`, and no other. It ends with the process last cloned, and the worker with it; where it or the
-   * worker ends first its guard kills what is in the v2 cgroup directory `cgroup`, and that process (trap 18).
+   * on to the worker at the other end of `channel`, and no other. It ends with the process last cloned, with the worker, and with who has the other
+   * end of `guard`; each of these sees its end.
    */
-  'http-accept': op(251, { ip4: 'slot', ip6: 'slot', connections: 'slot', channel: 'slot', cgroup: 'str' }),
+  'http-accept': op(251, { ip4: 'slot', ip6: 'slot', connections: 'slot', channel: 'slot', guard: 'slot' }),
   /**
    * Starts the program `entry` of the build in `dist` with Node, confined as a controller is, but with the network of this process, and waits
    * until it says that it is ready. Its descriptor 3 has `config`, `fds` are its descriptors from 5 on. `scratch`: a directory to build its root
-   * on; its output goes to the file `log`.
+   * on; its output goes to the file `log`. It is in a Landlock domain of `fs`, `net` and `scoped` (all 0: in none), with `rights` to its own files and
+   * `portRights` to `ports`, and under the filter (struct sock_filter[]), which asks about execve: Node's own is allowed, once.
    */
-  'http-worker': op(254, {
+  worker: op(254, {
     dist: 'str',
     entry: 'str',
     config: 'bytes',
@@ -488,6 +547,48 @@ export const OPS = {
     scratch: 'str',
     log: 'str',
     timeoutMs: 'u32',
+    ...WORKER_RULES,
+  }),
+  /** The same with a worker that is to answer and to end. Result: its answer, of at most `max` bytes. */
+  'ask-worker': op(255, {
+    dist: 'str',
+    entry: 'str',
+    config: 'bytes',
+    fds: 'u32s',
+    scratch: 'str',
+    timeoutMs: 'u32',
+    max: 'u32',
+    ...WORKER_RULES,
+  }),
+  // ---- System calls that a policy's module judges (src/plan/supervisor.ts) -------------------------------------------
+  /**
+   * Leaves a process that is asked, by the listener of seccomp_unotify(2) in `listener` and by those of execs that are sent to it over `socket`, for
+   * the system calls `calls` (`ARCH:NUMBER:NAME`), and puts them to a worker of its own, which has no network; see `worker` for what that is given. One that has not
+   * answered after `answerMs` has refused; one that ends is started again, if `restarts` is 1. What it does for the container is held to the Landlock
+   * rulesets that `domain` makes in the slots `domains`, and to what the kernel says of devices in the cgroups `devices`. Refusals are counted in
+   * the file `counters`, for each of `modules`. It ends with the process last cloned, and with who has
+   * the other end of `guard`, who sees it end.
+   */
+  supervise: op(280, {
+    listener: 'slot',
+    socket: 'str',
+    calls: 'strs',
+    domains: 'u32s',
+    devices: 'strs',
+    counters: 'slot',
+    modules: 'u32',
+    guard: 'slot',
+    answerMs: 'u32',
+    restarts: 'u32',
+    dist: 'str',
+    entry: 'str',
+    config: 'bytes',
+    fds: 'u32s',
+    scratch: 'str',
+    log: 'str',
+    timeoutMs: 'u32',
+    ...WORKER_RULES,
+    domain: 'plan',
   }),
   /** A pair of stream sockets. */
   'socket-pair': op(252, { one: 'slot', other: 'slot' }),
@@ -543,7 +644,7 @@ export const OPS = {
   'remount-root': op(76, { attrSet: 'u64', propagation: 'u64' }),
   /** Opens a new terminal (devpts in the root), binds it on /dev/console, makes it stdio, reports the master (a sync with a descriptor). */
   terminal: op(77, { rows: 'u32', cols: 'u32', console: 'u32' }),
-  stdio: op(78, { stdin: 'slot', stdout: 'slot', stderr: 'slot' }),
+  stdio: op(78, { in: 'slot', out: 'slot', err: 'slot' }),
   hostname: op(79, { name: 'str' }),
   domainname: op(80, { name: 'str' }),
   sysctl: op(81, { key: 'str', value: 'str' }),
@@ -591,6 +692,9 @@ export const OPS = {
   /** Reports `parked` and waits: from here only read, write, execve and exit_group are needed. */
   park: op(100, {}),
   exec: op(101, { argv: 'strs', env: 'strs' }),
+  /** The same two with the arguments that the launcher was given for the process. */
+  'find-given': op(119, { path: 'str' }),
+  'exec-given': op(120, { env: 'strs' }),
   /**
    * Changes the owner of stdio descriptors to the user (fchown; a failure on a read-only file is none): of pipes, sockets, files open
    * for writing, and of the terminal that `terminal` made. What else was handed over stays its owner's.

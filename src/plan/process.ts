@@ -3,7 +3,7 @@
 import { BerthError } from '../errors.ts'
 import type { Confinement } from '../policy/types.ts'
 import type { Process, Seccomp, Spec } from '../spec/types.ts'
-import { capabilitySets } from './capabilities.ts'
+import { capabilitySets, mayMount } from './capabilities.ts'
 import { type HostFacts, kernelAtLeast } from './facts.ts'
 import { planLandlock } from './landlock.ts'
 import type { Namespaces } from './namespaces.ts'
@@ -14,7 +14,9 @@ import { planRlimits } from './rlimits.ts'
 import { deniesSetgroups } from './rootless.ts'
 import { planMemoryPolicy, planPersonality, planScheduling } from './scheduling.ts'
 import { checkSurvivable, compileSeccomp } from './seccomp.ts'
+import { planJudged } from './supervisor.ts'
 import { planSyscallPolicy } from './syscall-policy.ts'
+import { planTcp } from './tcp.ts'
 
 export type Arch = 'x86_64' | 'aarch64'
 
@@ -133,10 +135,16 @@ export const planIdentity = (context: ProcessContext): Identity => {
         pointer: '/process/user/additionalGids',
       },
     )
-  const domains = planLandlock(context.confinement, LANDLOCK_SLOTS)
+  const domains = planLandlock(context.confinement, LANDLOCK_SLOTS, mayMount(sets))
+  const judged = planJudged(context)
   const families = [
     ...planFamilies(context.confinement, context.arch),
-    ...planSyscallPolicy(context.confinement, context.arch, { noNewPrivileges, later: filter.ops.length > 0 }),
+    ...planTcp(context.confinement, context.arch),
+    ...planSyscallPolicy(context.confinement, context.arch, {
+      noNewPrivileges,
+      later: filter.ops.length + judged.length > 0,
+    }),
+    ...judged,
   ]
   const program: readonly Op[] = [
     ...domains.enter,

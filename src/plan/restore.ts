@@ -8,6 +8,7 @@ import { both, type RestoreOptions, sharedArguments } from '../criu/options.ts'
 import { CRIU_ENV } from '../criu/program.ts'
 import { BerthError } from '../errors.ts'
 import { httpPolicies } from '../policy/http-policy.ts'
+import { judgesOf } from '../policy/judges.ts'
 import { leastLimits } from '../policy/limits.ts'
 import type { Confinement } from '../policy/types.ts'
 import type { Spec } from '../spec/types.ts'
@@ -17,10 +18,12 @@ import { type HostFacts, isRootless } from './facts.ts'
 import { planHooks } from './hooks.ts'
 import { planLandlock } from './landlock.ts'
 import { poststopPlan } from './lifecycle.ts'
+import { hasLookups } from './lookups.ts'
 import { PROPAGATION } from './mount-options.ts'
 import { cleanDestination } from './mounts.ts'
 import { CLONE_FLAGS, Namespaces } from './namespaces.ts'
 import { DIR_FLAGS, KILL_FLAGS, OP_FLAGS, type Op, type Plan, READ_FLAGS, RUN_FLAGS } from './ops.ts'
+import { limitsOutput } from './output-limit.ts'
 
 export const RESTORE_LOG = 'restore.log'
 
@@ -49,12 +52,21 @@ const ANY_SLOT = 0
 /** What CRIU can't give back to a process, or we can't give to CRIU: such a container would come back as another, or weaker, one. */
 export const checkRestorable = (spec: Spec, confinement: Confinement | undefined): void => {
   const refuse = (pointer: string, why: string) => new BerthError('unsupported', `checkpoint: ${why}`, { pointer })
-  if (planLandlock(confinement, ANY_SLOT).enter.length > 0)
+  if (planLandlock(confinement, ANY_SLOT, true).enter.length > 0)
     throw refuse('/annotations', 'the container has a policy that Landlock enforces, which no restore could bring back')
   if (httpPolicies(confinement?.policies).length > 0)
     throw refuse('/annotations', 'the container has HTTP rules, and their proxy could not be restored')
+  if (judgesOf(confinement).length > 0)
+    throw refuse('/annotations', 'calls of the container are judged by a supervisor, which could not be restored')
+  if (hasLookups(confinement))
+    throw refuse(
+      '/annotations',
+      'the container has hosts by name in its /etc/hosts, or a worker that looks them up again',
+    )
   if (leastLimits(confinement?.policies ?? []).maxDuration !== undefined)
     throw refuse('/annotations', 'the container may run for a while only, which no restore could count on')
+  if (limitsOutput(confinement))
+    throw refuse('/annotations', 'the container may write so much only, which no restore could count on')
   if (spec.process?.terminal)
     throw refuse('/process/terminal', "the container has a terminal, and its other end is not the container's")
   if (!new Namespaces(spec).isNew('mount'))

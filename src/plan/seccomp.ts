@@ -13,6 +13,7 @@
  */
 
 import { BerthError } from '../errors.ts'
+import { remembered } from '../remember.ts'
 import type {
   Seccomp,
   SeccompAction,
@@ -74,11 +75,21 @@ export const SECCOMP_FLAGS = Object.keys(FLAGS) as readonly SeccompFlag[]
 const RET_ENOSYS = RET.errno | ENOSYS
 
 /** Compiles the profile for a machine; a pure function. Throws BerthError with a pointer into config.json. */
-export function compileSeccomp(seccomp: Seccomp, options: { readonly arch: Machine }): CompiledSeccomp {
+export const compileSeccomp = (seccomp: Seccomp, { arch }: { readonly arch: Machine }): CompiledSeccomp =>
+  rememberedFilter(`${arch} ${JSON.stringify(seccomp, withBigInts)}`, seccomp, arch)
+
+const withBigInts = (_: string, value: unknown): unknown => (typeof value === 'bigint' ? `${value}n` : value)
+
+/** Engines give most containers the same profile. */
+const rememberedFilter = remembered<CompiledSeccomp, [Seccomp, Machine]>(16, (_, seccomp, arch) =>
+  compile(seccomp, arch),
+)
+
+function compile(seccomp: Seccomp, arch: Machine): CompiledSeccomp {
   const warnings: string[] = []
   const notifies = asksListener(seccomp)
   const otherwise = actionValue(seccomp.defaultAction, seccomp.defaultErrnoRet)
-  const abis = abisOf(seccomp, options.arch, warnings)
+  const abis = abisOf(seccomp, arch, warnings)
   const filters = abis.map((abi) => collect(seccomp, abi, otherwise, warnings))
   warnAboutUnknown(seccomp, warnings)
 

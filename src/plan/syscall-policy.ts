@@ -2,20 +2,16 @@
 
 import { BerthError } from '../errors.ts'
 import { expandSyscalls } from '../policy/syscalls.ts'
-import type { Confinement, SyscallPolicy } from '../policy/types.ts'
-import type { Seccomp, SeccompSyscall } from '../spec/types.ts'
+import type { Confinement, SyscallCondition, SyscallPolicy } from '../policy/types.ts'
+import type { Seccomp, SeccompArg, SeccompSyscall } from '../spec/types.ts'
 import type { Op } from './ops.ts'
 import type { Arch } from './process.ts'
+import { FOREIGN_ABIS } from './seccomp/abis.ts'
 import { checkSurvivable, compileSeccomp } from './seccomp.ts'
 
 const POINTER = '/annotations'
 const EPERM = 1
 const ENOSYS = 38
-const ABIS = {
-  x86_64: ['SCMP_ARCH_X86', 'SCMP_ARCH_X32'],
-  aarch64: ['SCMP_ARCH_ARM'],
-} as const satisfies Record<Arch, readonly string[]>
-
 const refused = (syscall: Pick<SeccompSyscall, 'names' | 'args'>, errno = EPERM): SeccompSyscall => ({
   ...syscall,
   action: 'SCMP_ACT_ERRNO',
@@ -26,23 +22,32 @@ const refused = (syscall: Pick<SeccompSyscall, 'names' | 'args'>, errno = EPERM)
 const whole = (policies: readonly SyscallPolicy[]): readonly string[] =>
   expandSyscalls([...policies.flatMap(({ deny = [] }) => deny), '@io_uring'])
 
+const LOW = 0xffff_ffffn
+
+/**
+ * What a condition comes to, any of which has to hold. Filters see 64 bits, and the kernel cuts most arguments to 32: what a program sets above
+ * those is not to lead past a rule (CVE-2019-7303), so it is left out, or is reason enough.
+ */
+const closed = ({ index, op, value: given, valueTwo = 0 }: SyscallCondition): readonly SeccompArg[] => {
+  const value = BigInt(given)
+  const plain = { index, op, value, valueTwo: BigInt(valueTwo) }
+  if (value > LOW) return [plain]
+  if (op === 'SCMP_CMP_EQ') return [{ index, op: 'SCMP_CMP_MASKED_EQ', value: LOW, valueTwo: value }]
+  if (op !== 'SCMP_CMP_LT' && op !== 'SCMP_CMP_LE') return [plain]
+  return [plain, { index, op: 'SCMP_CMP_GT', value: LOW, valueTwo: 0n }]
+}
+
+/** One of each. */
+const combined = <T>(lists: readonly (readonly T[])[]): readonly (readonly T[])[] =>
+  lists.reduce<readonly (readonly T[])[]>((all, list) => all.flatMap((some) => list.map((one) => [...some, one])), [[]])
+
 const conditional = (policies: readonly SyscallPolicy[], denied: readonly string[]): readonly SeccompSyscall[] =>
   policies
     .flatMap(({ rules = [] }) => rules)
     .flatMap(({ names, args }) =>
       names
         .filter((name) => !denied.includes(name))
-        .map((name) =>
-          refused({
-            names: [name],
-            args: args.map(({ index, op, value, valueTwo = 0 }) => ({
-              index,
-              op,
-              value: BigInt(value),
-              valueTwo: BigInt(valueTwo),
-            })),
-          }),
-        ),
+        .flatMap((name) => combined(args.map(closed)).map((all) => refused({ names: [name], args: all }))),
     )
 
 /** clone3 has its flags in memory, where no filter can look: C libraries fall back to clone where it does not exist. */
@@ -63,7 +68,7 @@ export const planSyscallPolicy = (
   const rules = conditional(policies, denied)
   const seccomp: Seccomp = {
     defaultAction: 'SCMP_ACT_ALLOW',
-    architectures: ABIS[arch],
+    architectures: FOREIGN_ABIS[arch],
     syscalls: [refused({ names: denied }), ...rules, ...withoutClone3(denied, rules)],
   }
   const { program } = compileSeccomp(seccomp, { arch })

@@ -18,7 +18,7 @@ export const planStdio = (process: Process, stdio: StdioSlots, console: boolean)
         console: console ? 1 : 0,
         pointer: '/process/terminal',
       }
-    : { op: 'stdio', stdin: stdio[0], stdout: stdio[1], stderr: stdio[2], pointer: '/process' }
+    : { op: 'stdio', in: stdio[0], out: stdio[1], err: stdio[2], pointer: '/process' }
 
 /** Outside: takes the terminal's master when the process reports it. */
 export const receiveTerminal = (process: Process, key: string, afterTerminal: Plan): Op[] =>

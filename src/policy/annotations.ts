@@ -33,6 +33,7 @@ const FIELDS: Readonly<Record<string, readonly [section: string, field: string, 
   'network.deny': ['network', 'deny', list],
   'network.allowBind': ['network', 'allowBind', list],
   'network.denyBind': ['network', 'denyBind', list],
+  'network.hosts': ['network', 'hosts', flag],
   'http.allow': ['http', 'allow', list],
   'http.deny': ['http', 'deny', list],
   'http.ports': ['http', 'ports', numbers],
@@ -47,10 +48,20 @@ const FIELDS: Readonly<Record<string, readonly [section: string, field: string, 
   'limits.openFiles': ['limits', 'openFiles', number],
   'limits.cpus': ['limits', 'cpus', number],
   'limits.maxDuration': ['limits', 'maxDuration', number],
+  'limits.output': ['limits', 'output', size],
 }
 
-/** Files and secrets of the node: no container's to name. */
-const OF_THE_NODE = ['ca', 'roots', 'credentials'] as const
+/** Files, secrets and processes of the node: no container's to name. */
+const OF_THE_NODE = {
+  http: ['ca', 'roots', 'credentials'],
+  network: ['refresh'],
+} as const
+
+const ofTheNode = ({ http, network, module }: Policy): readonly string[] => [
+  ...OF_THE_NODE.http.filter((name) => http?.[name] !== undefined).map((name) => `http.${name}`),
+  ...OF_THE_NODE.network.filter((name) => network?.[name] !== undefined).map((name) => `network.${name}`),
+  ...(module ? ['module'] : []),
+]
 
 /** Every annotation that is known, for `features` and for errors. */
 export const ANNOTATIONS: readonly string[] = [PROFILE, INLINE, ...Object.keys(FIELDS).map((name) => PREFIX + name)]
@@ -84,13 +95,12 @@ export const readWish = (annotations: Annotations): Wish => {
     }
     if (key === INLINE) {
       const policy = loadPolicy(text, `annotation ${key}`)
-      for (const name of OF_THE_NODE)
-        if (policy.http?.[name] !== undefined)
-          throw new BerthError(
-            'invalid',
-            `annotations: ${key}: http.${name} is the node's to say: in its own file or a policy beside it`,
-            { pointer },
-          )
+      for (const name of ofTheNode(policy))
+        throw new BerthError(
+          'invalid',
+          `annotations: ${key}: ${name} is the node's to say: in its own file or a policy beside it`,
+          { pointer },
+        )
       policies.push({ policy, pointer })
       continue
     }

@@ -23,12 +23,12 @@ function* widenings(ceiling: Policy, wish: Policy): Iterable<string> {
   for (const kind of ['connect', 'bind'] as const)
     for (const port of wish.tcp?.[kind] ?? [])
       if (ceiling.tcp?.[kind]?.includes(port) === false) yield `tcp.${kind}: ${port}`
+  const destinations = ceiling.network?.allow?.map(parseDestination)
   for (const text of wish.network?.allow ?? [])
-    if (ceiling.network?.allow && !isWithin(parseDestination(text), ceiling.network.allow.map(parseDestination)))
-      yield `network.allow: "${text}"`
+    if (destinations && !isWithin(parseDestination(text), destinations)) yield `network.allow: "${text}"`
+  const outers = ceiling.network?.allowBind?.map(parseRange)
   for (const text of wish.network?.allowBind ?? []) {
     const { first, last } = parseRange(text)
-    const outers = ceiling.network?.allowBind?.map(parseRange)
     if (outers && !outers.some((outer) => outer.first <= first && last <= outer.last))
       yield `network.allowBind: "${text}"`
   }

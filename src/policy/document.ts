@@ -1,13 +1,14 @@
 /** Loads policies and the node's own file: what they do not know is an error, as a rule that is misspelt would protect nothing. */
 
 import { BerthError } from '../errors.ts'
+import { remembered } from '../remember.ts'
 import { describe, type Finding, point, show } from '../spec/finding.ts'
 import { type Json, parseJson } from '../spec/json.ts'
 import { explain } from '../spec/schema-error.ts'
 import { parseBytes } from './bytes.ts'
 import { parseAttachment, parseHttpRule, parseSource } from './http.ts'
 import { didYouMean } from './nearest.ts'
-import { parseDestination, parseRange, RuleError } from './network.ts'
+import { hostsOf, parseAddresses, parseDestination, parseRange, RuleError } from './network.ts'
 import { unknownSyscall } from './syscalls.ts'
 import type { HttpRules, NetworkRules, NodeConfig, Policy, SyscallPolicy } from './types.ts'
 import {
@@ -24,12 +25,24 @@ const NAMES_OF_ROOT = '/'
 
 /** Throws BerthError `invalid` with the pointer of what is wrong. */
 export const loadPolicy = (bytes: Uint8Array | string, file: string): Policy =>
-  settled(validated(bytes, file, validatePolicy, POLICY_PROPERTIES) as Policy, file, '')
+  rememberedPolicy(keyOf(bytes), () =>
+    settled(validated(bytes, file, validatePolicy, POLICY_PROPERTIES) as Policy, file, ''),
+  )
 
 /** The same for the node's file. */
-export const loadNode = (bytes: Uint8Array | string, file: string): NodeConfig => {
-  const node = validated(bytes, file, validateNode, NODE_PROPERTIES) as NodeConfig
-  return node.policy === undefined ? node : { ...node, policy: settled(node.policy, file, '/policy') }
+export const loadNode = (bytes: Uint8Array | string, file: string): NodeConfig =>
+  rememberedNode(keyOf(bytes), () => {
+    const node = validated(bytes, file, validateNode, NODE_PROPERTIES) as NodeConfig
+    return node.policy === undefined ? node : { ...node, policy: settled(node.policy, file, '/policy') }
+  })
+
+/** The file's name is in errors only, and those are not kept. */
+const rememberedPolicy = remembered<Policy, [() => Policy]>(16, (_, load) => load())
+const rememberedNode = remembered<NodeConfig, [() => NodeConfig]>(2, (_, load) => load())
+const keyOf = (bytes: Uint8Array | string): string => {
+  const text =
+    typeof bytes === 'string' ? bytes : Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length).toString('latin1')
+  return `${typeof bytes} ${text}`
 }
 
 const validated = (
@@ -63,18 +76,22 @@ const settled = (policy: Policy, file: string, at: string): Policy => {
   if (syscalls) checkSyscalls(syscalls, file, point(at, 'syscalls'))
   if (network) checkNetwork(network, file, point(at, 'network'))
   if (http) checkHttp(http, file, point(at, 'http'))
-  const memory = limits?.memory === undefined ? undefined : parseBytes(limits.memory)
-  if (limits?.memory !== undefined && memory === undefined)
+  const sizes = (['memory', 'output'] as const).flatMap((name) => {
+    const text = limits?.[name]
+    if (text === undefined) return []
+    const bytes = parseBytes(text)
+    if (bytes !== undefined) return [[name, bytes] as const]
     throw invalid(file, {
-      pointer: point(at, 'limits', 'memory'),
-      message: `must be a number of bytes, by itself or with K, M, G or T (is ${show(limits.memory)})`,
+      pointer: point(at, 'limits', name),
+      message: `must be a number of bytes, by itself or with K, M, G or T (is ${show(text)})`,
     })
+  })
   return {
     ...policy,
     ...(files
       ? { files: mapLists({ ...files }, (path, name, index) => normal(path, file, point(at, 'files', name, index))) }
       : {}),
-    ...(limits ? { limits: { ...limits, ...(memory === undefined ? {} : { memory }) } } : {}),
+    ...(limits ? { limits: { ...limits, ...Object.fromEntries(sizes) } } : {}),
   }
 }
 
@@ -101,10 +118,10 @@ const checkSyscalls = ({ deny = [], rules = [] }: SyscallPolicy, file: string, a
 
 const PARSERS = {
   allow: parseDestination,
-  deny: parseDestination,
+  deny: parseAddresses,
   allowBind: parseRange,
   denyBind: parseRange,
-} as const satisfies Record<keyof NetworkRules, (text: string) => unknown>
+} as const satisfies Partial<Record<keyof NetworkRules, (text: string) => unknown>>
 
 const parsed = (parse: (text: string) => unknown, text: string, file: string, pointer: string): void => {
   try {
@@ -128,7 +145,7 @@ const checkHttp = (http: HttpRules, file: string, at: string): void => {
 }
 
 const checkNetwork = (network: NetworkRules, file: string, at: string): void => {
-  for (const name of Object.keys(PARSERS) as (keyof NetworkRules)[])
+  for (const name of Object.keys(PARSERS) as (keyof typeof PARSERS)[])
     for (const [index, text] of network[name]?.entries() ?? [])
       parsed(PARSERS[name], text, file, point(at, name, index))
   for (const [allow, deny] of [
@@ -137,6 +154,11 @@ const checkNetwork = (network: NetworkRules, file: string, at: string): void => 
   ] as const)
     if (network[allow] && network[deny])
       throw invalid(file, { pointer: at, message: `"${allow}" and "${deny}" exclude each other` })
+  const { hosts, refresh } = network
+  if (refresh !== undefined && hostsOf(network).length === 0)
+    throw invalid(file, { pointer: point(at, 'refresh'), message: 'no rule of "allow" names a host' })
+  if (refresh !== undefined && hosts)
+    throw invalid(file, { pointer: at, message: '"hosts" and "refresh" exclude each other: the file stays as it is' })
 }
 
 const mapLists = (

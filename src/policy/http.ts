@@ -3,6 +3,7 @@
  * has no percent-encoding, no `//`, no dot segments, no query and no slash at its end.
  */
 
+import { canonicalHost } from './host.ts'
 import { RuleError } from './network.ts'
 import { addressFamily } from './prefix.ts'
 
@@ -25,24 +26,6 @@ export interface HttpTarget {
 }
 
 const METHOD = /^(?:\*|[A-Z][A-Z0-9!#$%&'*+.^_`|~-]*)$/
-const LABEL = '[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?'
-const NAME = new RegExp(`^${LABEL}(?:\\.${LABEL})*$`)
-const MAX_NAME = 253
-
-/** A host as it is compared; undefined for what is none. */
-export const canonicalHost = (text: string): string | undefined => {
-  const host = text.toLowerCase()
-  const [, inside] = /^\[([^\]]*)\]$/.exec(host) ?? []
-  if (inside !== undefined)
-    return addressFamily(inside) === 6 && !inside.includes('%')
-      ? new URL(`http://${host}/`).hostname.slice(1, -1)
-      : undefined
-  if (addressFamily(host) === 4) return host
-  const name = host.endsWith('.') ? host.slice(0, -1) : host
-  // All digits would be an address to some and a name to others.
-  return name.length <= MAX_NAME && NAME.test(name) && !/^[0-9.]+$/.test(name) ? name : undefined
-}
-
 /** As `%41` is A; what is no encoding stays as it is, byte for byte. */
 const decoded = (path: string): string =>
   path.includes('%')

@@ -10,7 +10,7 @@ const CPU_PERIOD = 100_000n
 const LEAST_QUOTA = 1000n
 const NOFILE = 'RLIMIT_NOFILE'
 
-export const LIMITS = ['memory', 'processes', 'openFiles', 'cpus', 'maxDuration'] as const
+export const LIMITS = ['memory', 'processes', 'openFiles', 'cpus', 'maxDuration', 'output'] as const
 
 /** The least of each limit. */
 export const leastLimits = (policies: readonly Policy[]): Limits =>

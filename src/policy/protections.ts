@@ -1,6 +1,7 @@
 /** What of a policy takes something that not every kernel has. */
 
 import { BerthError } from '../errors.ts'
+import { supervisesNetwork } from './judges.ts'
 import { type Confinement, hasFileLists, type Policy } from './types.ts'
 
 interface Requirement {
@@ -44,8 +45,16 @@ export const wanted = (policy: Policy): readonly Protection[] => {
   return NAMES.filter((name) => asked[name])
 }
 
+/** A kernel of this release lets a supervisor answer without signals in between. */
+export const canSupervise = (release: string): boolean => {
+  const [, major = '0', minor = '0'] = /^(\d+)\.(\d+)/.exec(release) ?? []
+  return Number(major) > 5 || (Number(major) === 5 && Number(minor) >= 19)
+}
+
 /** What the host lacks for a protection; undefined where that is nothing. */
-const lack = (protection: Protection, { landlock, network }: Omit<Confinement, 'policies'>): string | undefined => {
+const lack = (protection: Protection, host: Omit<Confinement, 'policies'>): string | undefined => {
+  const { landlock, network } = host
+  if (protection === 'network' && supervisesNetwork(host)) return undefined
   if (protection === 'network' || protection === 'http') return network || undefined
   if (enforceable(protection, landlock)) return undefined
   const { abi, since } = PROTECTIONS[protection]
@@ -71,6 +80,8 @@ export const checkEnforceable = (confinement: Confinement): void => {
   for (const problem of unenforceable(confinement)) throw new BerthError('unsupported', `policy: ${problem}`)
 }
 
+/** What asks who judges. */
+export const SUPERVISOR = "the container's supervisor, which seccomp asks"
 const HOW: Readonly<Partial<Record<Protection, string>>> = {
   network: 'BPF programs of the cgroup',
   http: 'a proxy, and BPF programs of the cgroup that lead to it',
@@ -82,7 +93,8 @@ export const enforcedBy = ({ policies, ...host }: Confinement): Readonly<Partial
   return Object.fromEntries(
     NAMES.filter((name) => asked.has(name)).map((name) => {
       const lacking = lack(name, host)
-      const how = HOW[name] ?? `Landlock ABI ${host.landlock}`
+      const how =
+        name === 'network' && supervisesNetwork(host) ? SUPERVISOR : (HOW[name] ?? `Landlock ABI ${host.landlock}`)
       return [name, lacking === undefined ? how : `not enforced: ${lacking}`]
     }),
   )
@@ -94,7 +106,9 @@ export const enforcedText = (confinement: Confinement): string => {
   if (confinement.policies.some(({ files }) => files?.deny?.length)) parts.push('files.deny: mounts')
   const limits = confinement.policies.flatMap((policy) => policy.limits ?? [])
   if (limits.length > 0) parts.push('limits: cgroups, rlimits')
-  if (limits.some(({ maxDuration }) => maxDuration !== undefined)) parts.push('limits.maxDuration: the monitor')
+  for (const name of ['maxDuration', 'output'] as const)
+    if (limits.some(({ [name]: limit }) => limit !== undefined)) parts.push(`limits.${name}: the monitor`)
   if (confinement.policies.some(({ syscalls }) => syscalls !== undefined)) parts.push('syscalls: a seccomp filter')
+  if (confinement.policies.some(({ module }) => module !== undefined)) parts.push(`module: ${SUPERVISOR}`)
   return parts.join('; ')
 }

@@ -1,38 +1,19 @@
 /** Which policies hold for a container: the node's own, the profile's that it names, and what its annotations say. */
 
 import { posix } from 'node:path'
-import { parseMountinfo } from '../cgroup/mountinfo.ts'
-import { errnoName } from '../controller/errno.ts'
 import type { Results, RunStep } from '../controller/types.ts'
 import { BerthError } from '../errors.ts'
-import { type Op, type Plan, PROBES, READ_FLAGS } from '../plan/ops.ts'
+import { type Plan, READ_FLAGS } from '../plan/ops.ts'
 import { point } from '../spec/finding.ts'
 import { readWish } from './annotations.ts'
+import { askHost, HOST, knownHost } from './asked.ts'
 import { checkNarrower } from './ceiling.ts'
 import { loadNode, loadPolicy } from './document.ts'
 import { checkHttpPolicies } from './http-policy.ts'
+import { lookUpHosts } from './lookup.ts'
 import { checkEnforceable } from './protections.ts'
-import { type GivenPolicy, MAX_POLICY, type NodeFile, PREFIX } from './source.ts'
+import { type Circumstances, type GivenPolicy, MAX_POLICY, type NodeFile, PREFIX } from './source.ts'
 import type { Confinement, NodeConfig, Policy } from './types.ts'
-
-/** Result: what `askLandlock` reads. */
-export const LANDLOCK: Op = { op: 'probe', what: PROBES.landlock, argument: 0n, path: '' }
-/** The kernel's ABI of Landlock, 0 where it has none. */
-export const askLandlock = (results: Results, at: number): number =>
-  results.u32(at) === 0 ? Number(results.u64(at, 4)) : 0
-
-/** Results: what `askNetwork` reads. */
-export const NETWORK: Plan = [
-  { op: 'probe', what: PROBES.networkFilter, argument: 0n, path: '' },
-  { op: 'read', path: '/proc/self/mountinfo', max: 64 << 20, flags: 0 },
-]
-/** Why network rules can't be enforced; '' where they can. */
-export const askNetwork = (results: Results, at: number): string => {
-  if (!parseMountinfo(results.text(at + 1) ?? '').some(({ type }) => type === 'cgroup2'))
-    return 'needs a cgroup hierarchy of version 2, and none is mounted'
-  const errno = results.u32(at)
-  return errno === 0 ? '' : `needs BPF programs of cgroups, which the host refuses (${errnoName(errno)})`
-}
 
 const PROFILES = 'policies'
 
@@ -46,28 +27,37 @@ const checkGranted = (http: Policy['http'], path: string, pointer: string): void
   )
 }
 
+/** A module is run, and told what the container does: that is the administrator's to decide, not everyone's who may run one. */
+const callersOwn = ({ bytes, path }: GivenPolicy): Policy => {
+  const policy = loadPolicy(bytes, path)
+  if (policy.module === undefined) return policy
+  throw new BerthError('invalid', `${path}: module is the node's to say: in its own file or a policy beside it`, {
+    pointer: '/module',
+  })
+}
+
 /** Throws BerthError for a policy that can't be read, that would widen another, or that the host can't enforce. */
 export const resolvePolicies = async (
   step: RunStep,
   annotations: Readonly<Record<string, string>>,
   source: NodeFile,
-  given?: GivenPolicy,
+  { given, facts }: Circumstances = {},
 ): Promise<Confinement | undefined> => {
   const node: NodeConfig = source.bytes === undefined ? {} : loadNode(source.bytes, source.path)
   const { profile: name, policies: written } = readWish(annotations)
-  const own =
-    given === undefined ? [] : [{ policy: loadPolicy(given.bytes, given.path), pointer: '', from: given.path }]
+  const own = given === undefined ? [] : [{ policy: callersOwn(given), pointer: '', from: given.path }]
   const wishes = [...written.map((wish) => ({ ...wish, from: 'annotations' })), ...own]
   if (name === undefined && wishes.length === 0 && node.policy === undefined) return undefined
   const directory = node.policies ?? posix.join(posix.dirname(source.path), PROFILES)
   const file = posix.join(directory, `${name}.json`)
-  const results = await step('policy', [
-    LANDLOCK,
-    ...NETWORK,
+  const known = facts && knownHost(facts)
+  const plan: Plan = [
     ...(name === undefined ? [] : [{ op: 'read', path: file, max: MAX_POLICY, flags: READ_FLAGS.missingOk } as const]),
-  ])
-  const landlock = askLandlock(results, 0)
-  const profile = name === undefined ? undefined : readProfile(name, file, results.bytes(1 + NETWORK.length))
+    ...(known ? [] : HOST),
+  ]
+  const results = plan.length === 0 ? undefined : await step('policy', plan)
+  const profile = name === undefined ? undefined : readProfile(name, file, results?.bytes(0))
+  const host = known ?? askHost(results as Results, plan.length - HOST.length, facts)
   for (const { policy, pointer } of wishes) {
     if (pointer !== '' && policy.http !== undefined)
       checkGranted(node.policy?.http ?? profile?.http, source.path, pointer)
@@ -79,11 +69,16 @@ export const resolvePolicies = async (
     ...named(profile, `policy "${name}"`),
     ...wishes.flatMap(({ policy, from }) => named(policy, from)),
   ]
-  const network = policies.some((policy) => policy.network ?? policy.http) ? { network: askNetwork(results, 1) } : {}
+  const { landlock, network: lacking, supervises } = host
+  const network = policies.some((policy) => policy.network ?? policy.http) ? { network: lacking, supervises } : {}
   const confinement = { policies, landlock, ...network }
   checkHttpPolicies(policies)
   checkEnforceable(confinement)
-  return confinement
+  const addresses = await lookUpHosts(step, policies, landlock)
+  if (addresses === undefined) return confinement
+  // What stands in for programs knows no names.
+  checkEnforceable({ ...confinement, addresses })
+  return { ...confinement, addresses }
 }
 
 const named = (policy: Policy | undefined, from: string): Policy[] =>

@@ -1,6 +1,8 @@
 /** Policies rule by rule: what `berth policy check` tells. */
 
-import { enforcedBy, type Protection } from './protections.ts'
+import { callsOf } from './judges.ts'
+import { type Addresses, addressesOf, parseDestination } from './network.ts'
+import { enforcedBy, type Protection, SUPERVISOR } from './protections.ts'
 import { type Confinement, FILE_KINDS, type HttpCredential, type Policy } from './types.ts'
 
 export interface Rule {
@@ -8,13 +10,15 @@ export interface Rule {
   readonly from: string
   readonly rule: string
   readonly value: string
+  /** Of the host that the value names, as it was looked up. */
+  readonly addresses?: readonly string[]
   /** What enforces it on this host, or why nothing does. */
   readonly enforced: string
 }
 
 type Draft = readonly [rule: string, values: readonly (string | number)[] | undefined, by: Protection | string]
 
-const drafts = ({ syscalls, files, tcp, network, http, scopes, limits }: Policy): readonly Draft[] => [
+const drafts = ({ syscalls, files, tcp, network, http, scopes, limits, module }: Policy): readonly Draft[] => [
   ...FILE_KINDS.map((kind): Draft => [`files.${kind}`, files?.[kind], 'files']),
   ['files.deny', files?.deny, 'mounts'],
   ['tcp.connect', tcp?.connect, 'tcp'],
@@ -22,6 +26,8 @@ const drafts = ({ syscalls, files, tcp, network, http, scopes, limits }: Policy)
   ...(['allow', 'deny', 'allowBind', 'denyBind'] as const).map(
     (kind): Draft => [`network.${kind}`, network?.[kind], 'network'],
   ),
+  ['network.hosts', network?.hosts ? ['true'] : undefined, 'mounts'],
+  ['network.refresh', network?.refresh === undefined ? undefined : [`${network.refresh} s`], 'a worker'],
   ['http.allow', http?.allow, 'http'],
   ['http.deny', http?.deny, 'http'],
   ['http.ports', http?.ports, 'http'],
@@ -33,6 +39,7 @@ const drafts = ({ syscalls, files, tcp, network, http, scopes, limits }: Policy)
   ['scopes.signals', scopes?.signals ? ['true'] : undefined, 'signals'],
   ['syscalls.deny', syscalls?.deny, 'a seccomp filter'],
   ['syscalls.rules', syscalls?.rules?.map((rule) => JSON.stringify(rule)), 'a seccomp filter'],
+  ['module', module && callsOf(module).map((call) => `${call} ${module.path}`), SUPERVISOR],
   ['limits.memory', limits?.memory === undefined ? undefined : [limits.memory], 'the memory cgroup'],
   ['limits.processes', limits?.processes === undefined ? undefined : [limits.processes], 'the pids cgroup'],
   ['limits.openFiles', limits?.openFiles === undefined ? undefined : [limits.openFiles], 'RLIMIT_NOFILE'],
@@ -42,6 +49,7 @@ const drafts = ({ syscalls, files, tcp, network, http, scopes, limits }: Policy)
     limits?.maxDuration === undefined ? undefined : [`${limits.maxDuration} s`],
     "the container's monitor",
   ],
+  ['limits.output', limits?.output === undefined ? undefined : [limits.output], "the container's monitor"],
 ]
 
 const credentialText = ({ request, attach, from, mode = 'replace' }: HttpCredential): string =>
@@ -54,10 +62,20 @@ export const listRules = (confinement: Confinement): readonly Rule[] => {
     drafts(policy).flatMap(([rule, values, how]) => {
       const enforced = by[how as Protection] ?? how
       const texts = values?.length === 0 ? ['nothing'] : (values ?? []).map(String)
-      return texts.map((value) => ({ from: policy.from ?? '', rule, value, enforced }))
+      const hosts = rule === 'network.allow' ? confinement.addresses : undefined
+      return texts.map((value) => ({ from: policy.from ?? '', rule, value, ...shownOf(value, hosts), enforced }))
     }),
   )
 }
+
+const shownOf = (value: string, hosts: Addresses | undefined): Pick<Rule, 'addresses'> => {
+  const host = hosts === undefined || value === 'nothing' ? undefined : parseDestination(value).host
+  return host === undefined || hosts === undefined ? {} : { addresses: addressesOf(host, hosts) }
+}
+
+/** As people read it. */
+export const valueText = ({ value, addresses }: Rule): string =>
+  addresses === undefined ? value : `${value} (${addresses.join(', ')})`
 
 /** What of files is not everywhere: told once, not for each path. */
 export const listGaps = (confinement: Confinement): readonly string[] =>

@@ -1,6 +1,7 @@
 /** Whether a container has a policy at all: what each create asks, so this imports nothing of policies but their types. */
 
 import type { RunStep } from '../controller/types.ts'
+import type { HostFacts } from '../plan/facts.ts'
 import { type Op, READ_FLAGS } from '../plan/ops.ts'
 import type { Spec } from '../spec/types.ts'
 import type { Confinement } from './types.ts'
@@ -32,15 +33,21 @@ export interface GivenPolicy {
   readonly bytes: Uint8Array
 }
 
+export interface Circumstances {
+  readonly given?: GivenPolicy | undefined
+  /** Spare asking the host what it is known to have. */
+  readonly facts?: HostFacts
+}
+
 /** The policies that hold for a container; undefined where there are none. */
 export const confinementOf = async (
   step: RunStep,
   { annotations = {} }: Pick<Spec, 'annotations'>,
   node: NodeFile,
-  given?: GivenPolicy,
+  circumstances: Circumstances = {},
 ): Promise<Confinement | undefined> => {
   const asked = Object.keys(annotations).some((key) => key.startsWith(PREFIX))
-  if (node.bytes === undefined && !asked && given === undefined) return undefined
+  if (node.bytes === undefined && !asked && circumstances.given === undefined) return undefined
   const { resolvePolicies } = await import('./resolve.ts')
-  return await resolvePolicies(step, annotations, node, given)
+  return await resolvePolicies(step, annotations, node, circumstances)
 }

@@ -1,6 +1,7 @@
 /** Policy documents: spec-schemas/policy.schema.json and node.schema.json. */
 
 import type { SeccompOperator } from '../spec/types.ts'
+import type { Addresses } from './network.ts'
 import type { Protection } from './protections.ts'
 
 /** Where one of the first three is given, nothing that none of them names can be opened. */
@@ -11,12 +12,17 @@ export interface FileRules {
   readonly deny?: readonly string[]
 }
 
-/** Texts of network.ts. Where `allow` is given no other destination is allowed; the same of `allowBind`, for ports. */
+/**
+ * Texts of network.ts. Where `allow` is given no other destination is allowed; the same of `allowBind`, for ports. `hosts`: what names stand for is
+ * put into /etc/hosts; `refresh`: seconds after which they are looked up again.
+ */
 export interface NetworkRules {
   readonly allow?: readonly string[]
   readonly deny?: readonly string[]
   readonly allowBind?: readonly string[]
   readonly denyBind?: readonly string[]
+  readonly hosts?: boolean
+  readonly refresh?: number
 }
 
 /** A secret that the proxy attaches; texts of http.ts. */
@@ -49,20 +55,37 @@ export interface Limits {
   readonly cpus?: number
   /** Seconds from the start. */
   readonly maxDuration?: number
+  /** Bytes that it may write to its standard output and error, together. */
+  readonly output?: number
 }
 
-/** Refused: names and groups of syscalls.ts, and calls whose arguments are so (all of a rule's; config.json's own terms). */
+/** Of an argument, in config.json's own terms. */
+export interface SyscallCondition {
+  readonly index: number
+  readonly op: SeccompOperator
+  readonly value: number
+  readonly valueTwo?: number
+}
+
+/** Refused: names and groups of syscalls.ts, and calls whose arguments are so (all of a rule's). */
 export interface SyscallPolicy {
   readonly deny?: readonly string[]
-  readonly rules?: readonly {
-    readonly names: readonly string[]
-    readonly args: readonly {
-      readonly index: number
-      readonly op: SeccompOperator
-      readonly value: number
-      readonly valueTwo?: number
-    }[]
-  }[]
+  readonly rules?: readonly { readonly names: readonly string[]; readonly args: readonly SyscallCondition[] }[]
+}
+
+/** Kinds of system calls that a module can judge. */
+export type ModuleCall = 'execve' | 'connect' | 'bind' | 'open'
+
+/** A JavaScript module of the node's that judges system calls; of the node alone, as a file of its own is run. */
+export interface ModuleRules {
+  /** Absolute. */
+  readonly path: string
+  /** All of them, where none are named. */
+  readonly calls?: readonly ModuleCall[]
+  /** Seconds that it has for a verdict. */
+  readonly timeout?: number
+  /** What becomes of the container when the module's process ends. */
+  readonly onExit?: 'kill' | 'restart'
 }
 
 export interface Policy {
@@ -77,6 +100,7 @@ export interface Policy {
   readonly scopes?: { readonly abstractSockets?: boolean; readonly signals?: boolean }
   readonly limits?: Limits
   readonly syscalls?: SyscallPolicy
+  readonly module?: ModuleRules
 }
 
 /** The node's own file. */
@@ -96,6 +120,10 @@ export interface Confinement {
   readonly landlock: number
   /** Why network and HTTP rules can't be enforced, '' where they can; undefined where nobody asked. */
   readonly network?: string
+  /** A supervisor can, for network rules, in its stead. */
+  readonly supervises?: boolean
+  /** What the names of hosts in network rules stand for; undefined where there are none. */
+  readonly addresses?: Addresses
 }
 
 /** The lists that let something be opened. */

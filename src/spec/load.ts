@@ -20,16 +20,18 @@ export const loadSpec = (
   file = 'config.json',
   { runnable = false }: { readonly runnable?: boolean } = {},
 ): LoadedSpec => {
-  const text =
-    typeof bytes === 'string' ? bytes : Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length).toString('latin1')
   const load = () => {
     const document = validated(bytes, file, validateSpec)
     dropEmpty(document)
     const spec = document as unknown as Spec
     return { spec, warnings: settle(file, checkSpec(spec, runnable)) }
   }
-  return rememberedSpec(`${typeof bytes} ${runnable} ${file}\0${text}`, load)
+  return rememberedSpec(`${typeof bytes} ${runnable} ${file}\0${textOf(bytes)}`, load)
 }
+
+/** Every byte as a character. */
+const textOf = (bytes: Uint8Array | string): string =>
+  typeof bytes === 'string' ? bytes : Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length).toString('latin1')
 
 export interface LoadedSpec {
   readonly spec: Spec
@@ -40,13 +42,21 @@ export interface LoadedSpec {
 const rememberedSpec = remembered<LoadedSpec, [() => LoadedSpec]>(8, (_, load) => load())
 
 /** Loads a bare process: what `exec --process` and containerd's Exec bring. */
-export const loadProcess = (
-  bytes: Uint8Array | string,
-  file = 'process.json',
-): { process: Process; warnings: string[] } => {
-  const process = validated(bytes, file, validateProcess) as unknown as Process
-  return { process, warnings: settle(file, checkProcess(process, '', true)) }
+export const loadProcess = (bytes: Uint8Array | string, file = 'process.json'): LoadedProcess => {
+  const load = () => {
+    const process = validated(bytes, file, validateProcess) as unknown as Process
+    return { process, warnings: settle(file, checkProcess(process, '', true)) }
+  }
+  return rememberedProcess(`${typeof bytes} ${file}\0${textOf(bytes)}`, load)
 }
+
+export interface LoadedProcess {
+  readonly process: Process
+  readonly warnings: readonly string[]
+}
+
+/** containerd's Exec and its Start load one process twice, and a probe is the same each time. */
+const rememberedProcess = remembered<LoadedProcess, [() => LoadedProcess]>(8, (_, load) => load())
 
 const validated = (bytes: Uint8Array | string, file: string, validate: typeof validateSpec): Json => {
   const document = parseJson(bytes, { file, dropNulls: true, refuseNul: true })

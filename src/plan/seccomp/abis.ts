@@ -85,3 +85,9 @@ export const NATIVE: Readonly<Record<Machine, SeccompArch>> = {
   x86_64: 'SCMP_ARCH_X86_64',
   aarch64: 'SCMP_ARCH_AARCH64',
 }
+
+/** What else programs on such a machine may call the kernel by: filters of berth's own judge it too. */
+export const FOREIGN_ABIS = {
+  x86_64: ['SCMP_ARCH_X86', 'SCMP_ARCH_X32'],
+  aarch64: ['SCMP_ARCH_ARM'],
+} as const satisfies Record<Machine, readonly SeccompArch[]>
