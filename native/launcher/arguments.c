@@ -54,6 +54,14 @@ static int listen_fds(void) {
   return !count || (pid && strcmp(pid, self)) ? 0 : number(count);
 }
 
+/* The word of `controller status` or `controller stop`; NULL where it is another command. */
+static const char *about_controller(char *const *words) {
+  if (!words[0] || strcmp(words[0], "controller")) return NULL;
+  while (*++words)
+    if (!strcmp(*words, "status") || !strcmp(*words, "stop")) return *words;
+  return NULL;
+}
+
 int arguments_read(char **argv, struct arguments *a, char *why, size_t size) {
   static const char no_controller[] = "--no-controller", flag[] = "--preserve-fds";
   *a = (struct arguments){0};
@@ -65,6 +73,7 @@ int arguments_read(char **argv, struct arguments *a, char *why, size_t size) {
     for (int j = i; argv[j]; j++) argv[j] = argv[j + 1];
     i--, verb--;
   }
+  a->about_controller = about_controller(argv + verb);
   if (!argv[verb] || (strcmp(argv[verb], "create") && strcmp(argv[verb], "run") && strcmp(argv[verb], "exec"))) return 0;
 
   a->makes_process = true;

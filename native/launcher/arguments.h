@@ -9,6 +9,7 @@
 struct arguments {
   bool own_controller; /* --no-controller, taken out of argv: nobody else has a use for it */
   bool makes_process;  /* a verb that will want a process beside this one: `remote` in src/plan/ops.ts */
+  const char *about_controller; /* `status` or `stop`: of the one that runs, and none is started for it; or NULL */
   unsigned preserve;   /* descriptors from 3 on, those of LISTEN_FDS among them; all are open */
   unsigned listen_fds;
 };

@@ -26,6 +26,10 @@
 #include "remote.h"
 #include "run_dir.h"
 #include "self_exec.h"
+#include "working_dir.h"
+
+/* Of a service, to service managers (LSB). */
+enum { NOT_RUNNING = 3 };
 
 extern char **environ;
 
@@ -107,7 +111,7 @@ static int strings(struct buf *out, char **list) {
 
 static int encode_request(struct buf *body, char **argv, const char *run) {
   char cwd[PATH_MAX];
-  if (!getcwd(cwd, sizeof cwd)) return -1;
+  if (working_dir(cwd) < 0) return -1;
   uint32_t ttys = 0;
   struct winsize size = {0};
   for (int fd = 0; fd < 3; fd++)
@@ -128,7 +132,7 @@ static int ask(char **argv, const char *run) {
   return encode_request(&body, argv, run) == 0 && agent_request(agent, REQUEST_COMMAND, body.data, body.len) ? 0 : -1;
 }
 
-int command_main(int argc, char **argv) {
+int command_main(int argc, char **argv, bool direct) {
   char why[128], run[PATH_MAX];
   (void)argc;
   if (arguments_read(argv, &arguments, why, sizeof why) < 0) {
@@ -139,11 +143,17 @@ int command_main(int argc, char **argv) {
     fprintf(stderr, "berth: %s\n", run_dir_trouble());
     return 1;
   }
+  if (arguments.about_controller && !controller_runs()) {
+    puts("no controller is running");
+    return strcmp(arguments.about_controller, "stop") ? NOT_RUNNING : 0;
+  }
   remote_preserve(arguments.preserve);
 
   static const struct effects effects = {.remote = run_remote, .take = take};
   executor_init(&executor, &effects);
-  if (!arguments.own_controller && direct_verb(argv + 1, run, &executor, &attempt)) return 0;
+  /* What becomes of an exec that fails does not know of --no-controller. */
+  direct = direct && arguments.preserve == 0 && !(arguments.own_controller && arguments.makes_process);
+  if (direct && direct_verb(argv + 1, run, &executor, &attempt)) return 0;
   for (int fd = 0; fd < 3; fd++) executor.slots[fd] = fcntl(fd, F_DUPFD_CLOEXEC, 3);
   const struct agent_owner owner = {.connect = do_connect, .run_step = run_step, .answer = answer, .give_up = give_up};
   agent = agent_new(ROLE_LAUNCHER, &owner, NULL);

@@ -2,6 +2,9 @@
 #ifndef BERTH_LAUNCHER_COMMAND_H
 #define BERTH_LAUNCHER_COMMAND_H
 
-int command_main(int argc, char **argv);
+#include <stdbool.h>
+
+/* `direct`: what needs no controller may be done without one. */
+int command_main(int argc, char **argv, bool direct);
 
 #endif

@@ -15,19 +15,24 @@
 #include <sys/personality.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "../common/arrange.h"
 #include "../common/fd.h"
 #include "../common/sys.h"
 #include "../common/userns.h"
 #include "confine_root.h"
+#include "leave_cgroups.h"
 
 #define LOG_LIMIT (1 << 20)
+#define FILE_MAX (4 << 20) /* a container may make its worker say something with every call that it makes */
 #define NAMESPACES (CLONE_NEWNS | CLONE_NEWPID | CLONE_NEWIPC | CLONE_NEWUTS | CLONE_NEWCGROUP)
 #define FDS_MAX 64
+enum { PID_TEXT = 32 };
 
 /* What it is that is started, in messages. */
 static const char *who = "";
@@ -42,33 +47,6 @@ static void write_file(const char *path, const char *text) {
   _cleanup_fd_ int fd = open(path, O_WRONLY | O_CLOEXEC);
   /* Every one of these is a reset that may be refused to this user; what must not fail is checked by the caller. */
   if (fd >= 0 && write(fd, text, strlen(text)) < 0) return;
-}
-
-/* Out of the caller's cgroups: docker.service's die with it, a pod's are charged for what runs in them. The roots are there on
- * every kind of host; where a v2 root takes no processes (it delegates controllers), a group of our own beside its children. */
-static void leave_cgroups(void) {
-  FILE *mounts = fopen("/proc/self/mountinfo", "re");
-  if (!mounts) return;
-  char *line = NULL;
-  size_t size = 0;
-  while (getline(&line, &size, mounts) > 0) {
-    char point[PATH_MAX], procs[PATH_MAX + 64], pid[16];
-    char *type = strstr(line, " - cgroup");
-    if (!type || sscanf(line, "%*s %*s %*s %*s %4095s", point) != 1) continue;
-    snprintf(pid, sizeof pid, "%d", getpid());
-    snprintf(procs, sizeof procs, "%s/cgroup.procs", point);
-    int fd = open(procs, O_WRONLY | O_CLOEXEC);
-    if (fd >= 0 && write(fd, pid, strlen(pid)) < 0 && errno == EBUSY) {
-      snprintf(procs, sizeof procs, "%s/berth-controller", point);
-      if (mkdir(procs, 0755) == 0 || errno == EEXIST) {
-        snprintf(procs, sizeof procs, "%s/berth-controller/cgroup.procs", point);
-        write_file(procs, pid);
-      }
-    }
-    if (fd >= 0) close(fd);
-  }
-  free(line);
-  fclose(mounts);
 }
 
 static void reset_attributes(void) {
@@ -95,6 +73,12 @@ static void reset_attributes(void) {
   struct rlimit core = {0, 0}; /* requests carry secrets */
   (void)setrlimit(RLIMIT_CORE, &core);
   (void)syscall(SYS_keyctl, 1 /* KEYCTL_JOIN_SESSION_KEYRING */, NULL);
+}
+
+/* The log is the one file that a worker can write to. Node ignores the signal (SIGXFSZ), and what it would write beyond is lost. */
+static void bound_log(void) {
+  struct rlimit size = {FILE_MAX, FILE_MAX};
+  if (setrlimit(RLIMIT_FSIZE, &size) != 0) die("rlimit");
 }
 
 static void drop_privileges(void) {
@@ -125,7 +109,17 @@ static bool own_namespaces(bool network) {
   return true;
 }
 
-static _Noreturn void run_node(const struct install *in, const struct confined *what, bool namespaces, bool of_host) {
+/* What this process is to whoever started it: it can't find out once it has a /proc of its own. */
+static void outer_pid(char text[PID_TEXT]) {
+  char target[16];
+  ssize_t n = readlink("/proc/self", target, sizeof target - 1);
+  target[n > 0 ? n : 0] = 0;
+  snprintf(text, PID_TEXT, "BERTH_PID=%s", n > 0 ? target : "0");
+}
+
+static _Noreturn void run_node(const struct install *in, const struct confined *what, int ask, bool namespaces, bool of_host) {
+  char pid[PID_TEXT];
+  outer_pid(pid);
   if (namespaces && confine_root(in, what->scratch) < 0) {
     /* What an unprivileged user may mount depends on the host (mounts that are locked, say). Its controller has no more rights than
      * its caller in any case, and goes on; that of the host's root does not. */
@@ -136,8 +130,15 @@ static _Noreturn void run_node(const struct install *in, const struct confined *
   }
   if (!namespaces) dprintf(2, "berth: %s: no namespaces of its own: not permitted here\n", who);
   drop_privileges();
-  /* Freed memory goes back to the kernel, also what V8's helper threads took. */
-  char *env[] = {"PATH=", "HOME=/", "LANG=C.UTF-8", "MALLOC_ARENA_MAX=1", "MALLOC_TRIM_THRESHOLD_=131072", NULL};
+  /* Between a change of rights, which would undo it, and the filter, which refuses it. */
+  if (what->bound && prctl(PR_SET_PDEATHSIG, SIGKILL) != 0) die("pdeathsig");
+  const char *failed;
+  if (what->rules && confine_enter(in, what->rules, ask, &failed) < 0) die(failed);
+  /* Freed memory goes back to the kernel, also what V8's helper threads took; not by small steps that are taken back at once. */
+  /* A file that is not there: the host's is not its own, and where Landlock keeps it from that one, Node would not start. */
+  char openssl[PATH_MAX + 32];
+  (void)snprintf(openssl, sizeof openssl, "OPENSSL_CONF=%s/none", in->dist);
+  char *env[] = {openssl, "PATH=", "HOME=/", "LANG=C.UTF-8", "MALLOC_ARENA_MAX=1", "MALLOC_TRIM_THRESHOLD_=131072", "MALLOC_TOP_PAD_=524288", pid, NULL};
   execve(in->node, (char *const *)(uintptr_t)what->argv, env);
   die(in->node);
 }
@@ -161,15 +162,16 @@ void confine_idle_is(const char *seconds) { (void)snprintf(handed_down, sizeof h
 
 /* Makes `out` 1 and 2, the null device 0, what is given 3 and up; all others go. */
 static int arrange(const struct confined *what, int null, int out) {
-  int moved[FDS_MAX], last = 3 + (int)what->count, moved_out = fcntl(out, F_DUPFD, last), moved_null = fcntl(null, F_DUPFD, last);
-  /* Above what they become, so that none overwrites another. */
-  for (size_t i = 0; i < what->count; i++)
-    if ((moved[i] = fcntl(what->fds[i], F_DUPFD, last)) < 0) return -1;
-  if (moved_out < 0 || dup2(moved_null, 0) < 0 || dup2(moved_out, 1) < 0 || dup2(moved_out, 2) < 0) return -1;
-  for (size_t i = 0; i < what->count; i++)
-    if (dup2(moved[i], 3 + (int)i) < 0) return -1;
-  if (sys_close_range((unsigned)last, ~0u, 0) < 0) die("close_range");
-  return 0;
+  int from[3 + FDS_MAX] = {null, out, out};
+  for (size_t i = 0; i < what->count; i++) from[3 + i] = what->fds[i];
+  return arrange_fds(0, from, 3 + what->count, 3 + what->count);
+}
+
+/* Between who starts and what is started, which ends with us as we end with its starter. */
+static void outlive(pid_t starter, pid_t pid) {
+  if (prctl(PR_SET_PDEATHSIG, SIGKILL) != 0 || getppid() != starter) _exit(1);
+  (void)sys_close_range(0, ~0u, 0);
+  while (waitpid(pid, NULL, 0) < 0 && errno == EINTR) {}
 }
 
 int confine_start(const struct install *in, const struct confined *what) {
@@ -177,21 +179,28 @@ int confine_start(const struct install *in, const struct confined *what) {
     errno = EINVAL;
     return -1;
   }
-  pid_t first = fork();
+  pid_t starter = getpid(), first = what->of_container ? fork() : fork_outside_cgroups();
   if (first < 0) return -1;
   if (first == 0) {
     who = what->who;
     int out = open_log(what->log), null = open("/dev/null", O_RDONLY);
-    if (out < 0 || null < 0 || setsid() < 0 || arrange(what, null, out) != 0) _exit(1);
+    if (out < 0 || null < 0 || setsid() < 0) _exit(1);
+    if (arrange(what, null, out) != 0) die(errno == ENOSYS ? "close_range" : "descriptors"); /* the only call of it that may be missing */
     if (chdir("/") < 0) die("/");
-    if (!what->of_container) leave_cgroups();
     reset_attributes();
+    if (what->of_container) bound_log();
     bool of_host = geteuid() == 0 && initial_user_namespace();
-    bool namespaces = own_namespaces(!what->of_container);
+    bool namespaces = own_namespaces(!what->of_container || what->alone);
+    int ask[2] = {-1, -1};
+    if (what->rules && socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ask) < 0) die("socketpair");
     pid_t second = fork(); /* the first process of the new pid namespace */
-    if (second == 0) run_node(in, what, namespaces, of_host);
+    if (second == 0) run_node(in, what, ask[1], namespaces, of_host);
+    fd_close(&ask[1]);
+    if (second > 0 && what->rules) confine_answer(ask[0]);
+    if (second > 0 && what->bound) outlive(starter, second);
     _exit(second < 0 ? 1 : 0);
   }
+  if (what->bound) return 0;
   int status;
   pid_t got;
   do got = waitpid(first, &status, 0);

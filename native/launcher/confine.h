@@ -6,6 +6,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+#include "confine_rules.h"
 #include "install.h"
 
 struct confined {
@@ -16,6 +17,9 @@ struct confined {
   const int *fds;          /* become 3 and up */
   size_t count;
   bool of_container; /* a worker: stays in the cgroups and the network of who starts it */
+  const struct confine_rules *rules; /* NULL: none */
+  bool alone; /* of a container, and without a network */
+  bool bound; /* ends with who starts it, whatever it is doing; a process between the two is the starter's child */
 };
 
 /* Returns while it boots. 0, or -1 with errno. */

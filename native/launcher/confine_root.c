@@ -64,17 +64,27 @@ static int bring(const char *path, unsigned long flags, int optional) {
   return mount(NULL, path + 1, NULL, MS_BIND | MS_REMOUNT | flags, NULL) < 0 ? fail(path) : 0;
 }
 
-int confine_root(const struct install *in, const char *scratch) {
+int confine_files(const struct install *in, int (*each)(const char *path, bool optional, void *context), void *context) {
   static const char *const libraries[] = {"/lib", "/lib64", "/usr/lib", "/usr/lib64"};
   char node_dir[PATH_MAX];
   snprintf(node_dir, sizeof node_dir, "%s", in->node);
   *strrchr(node_dir, '/') = 0;
+  int done = each(in->dist, false, context);
+  if (done >= 0 && strcmp(node_dir, in->dist)) done = each(node_dir, false, context);
+  for (size_t i = 0; i < sizeof libraries / sizeof *libraries && done >= 0; i++) done = each(libraries[i], true, context);
+  return done;
+}
+
+static int bring_file(const char *path, bool optional, void *context) {
+  (void)context;
+  return bring(path, READ_ONLY, optional);
+}
+
+int confine_root(const struct install *in, const char *scratch) {
   if (mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0) return fail("/");
   if (mount("berth", scratch, "tmpfs", MS_NOSUID | MS_NODEV, "mode=755,size=256k") < 0 || chdir(scratch) < 0) return fail(scratch);
-  if (bring(in->dist, READ_ONLY, 0) < 0 || (strcmp(node_dir, in->dist) && bring(node_dir, READ_ONLY, 0) < 0)) return -1;
-  for (size_t i = 0; i < sizeof libraries / sizeof *libraries; i++)
-    if (bring(libraries[i], READ_ONLY, 1) < 0) return -1;
-  if (bring("/dev/null", MS_RDONLY | MS_NOSUID | MS_NOEXEC, 0) < 0 || bring("/dev/urandom", MS_RDONLY | MS_NOSUID | MS_NOEXEC, 0) < 0) return -1;
+  if (confine_files(in, bring_file, NULL) < 0 || bring("/dev/null", MS_RDONLY | MS_NOSUID | MS_NOEXEC, 0) < 0 ||
+      bring("/dev/urandom", MS_RDONLY | MS_NOSUID | MS_NOEXEC, 0) < 0) return -1;
   /* EPERM: the host's /proc is masked, and a user namespace must not see past that. The controller does without. */
   if (mkdir("proc", 0755) < 0 || (mount("proc", "proc", "proc", READ_ONLY | MS_NOEXEC, NULL) < 0 && errno != EPERM)) return fail("/proc");
   if (mount(NULL, scratch, NULL, MS_REMOUNT | MS_BIND | READ_ONLY, NULL) < 0) return fail(scratch);

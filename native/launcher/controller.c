@@ -10,6 +10,7 @@
 #include <sys/file.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/time.h>
 #include <unistd.h>
 
 #include "../common/address.h"
@@ -22,6 +23,10 @@
 
 #define BACKLOG 128
 #define BACKLOG_S 20 /* in it */
+#define EARLY_US 4000 /* a step that only reads takes a quarter of it */
+/* No flag here that V8 counts among those that its compiled code depends on (--expose-gc is one): it would throw away what comes compiled,
+ * Node's own modules too, and boot 15 milliseconds later. test/integration/boot.test.ts looks. */
+#define NODE_ARGS "berth-controller", "--max-semi-space-size=4"
 
 struct place {
   char dir[PATH_MAX];
@@ -105,16 +110,27 @@ static int listen_shared(const struct place *p) {
   return done < 0 || listen(fd, BACKLOG) < 0 ? -1 : fd_steal(&fd);
 }
 
-static int start(const struct install *in, const struct place *p, const char *mode, int socket) {
-  const char *const argv[] = {"berth-controller", "--expose-gc", "--max-semi-space-size=2", in->controller, mode, "3", "--idle", confine_idle(), NULL};
-  return confine_start(in, &(struct confined){.who = "controller", .argv = argv, .scratch = p->dir, .log = p->log, .fds = &socket, .count = 1});
-}
-
-static int start_own(const struct install *in, const struct place *p) {
+/* Whoever starts one is its first client, by a socket pair: what it asks is answered before the listening socket is looked at (for which
+ * Node loads another dozen of modules). `listener`: -1 for a controller of this client alone. */
+static int start(const struct install *in, const struct place *p, int listener) {
   int pair[2];
   if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) < 0) return -1;
   _cleanup_fd_ int ours = pair[0], theirs = pair[1];
-  return start(in, p, "--serve-fd", theirs) < 0 ? -1 : fd_steal(&ours);
+  /* It reads its first request, and the outcome of the first step, before it has an event loop for that: it may wait for them, not for ever. */
+  struct timeval early = {.tv_usec = EARLY_US};
+  if (setsockopt(theirs, SOL_SOCKET, SO_RCVTIMEO, &early, sizeof early) < 0 || setsockopt(theirs, SOL_SOCKET, SO_SNDTIMEO, &early, sizeof early) < 0)
+    return -1;
+  const char *const shared[] = {NODE_ARGS, in->controller, "--listen-fd", "3", "--serve-fd", "4", "--idle", confine_idle(), NULL};
+  const char *const own[] = {NODE_ARGS, in->controller, "--serve-fd", "3", "--idle", confine_idle(), NULL};
+  const int fds[] = {listener, theirs};
+  bool alone = listener < 0;
+  const struct confined what = {.who = "controller",
+                                .argv = alone ? own : shared,
+                                .scratch = p->dir,
+                                .log = p->log,
+                                .fds = alone ? &theirs : fds,
+                                .count = alone ? 1 : 2};
+  return confine_start(in, &what) < 0 ? -1 : fd_steal(&ours);
 }
 
 int controller_connect(bool own) {
@@ -122,7 +138,7 @@ int controller_connect(bool own) {
   struct place place;
   char why[PATH_MAX + 256];
   if (install_find(&in, why, sizeof why) < 0 || find_place(&place, &in) < 0) return -1;
-  if (own) return start_own(&in, &place);
+  if (own) return start(&in, &place, -1);
   int fd = connect_shared(&place);
   if (fd >= 0 || (errno != ENOENT && errno != ECONNREFUSED)) return fd;
   /* One starts it; the others wait here and find it. */
@@ -131,6 +147,14 @@ int controller_connect(bool own) {
   fd = connect_shared(&place);
   if (fd >= 0 || (errno != ENOENT && errno != ECONNREFUSED)) return fd;
   _cleanup_fd_ int listener = listen_shared(&place);
-  if (listener < 0 || start(&in, &place, "--listen-fd", listener) < 0) return -1;
-  return connect_shared(&place);
+  return listener < 0 ? -1 : start(&in, &place, listener);
+}
+
+bool controller_runs(void) {
+  struct install in;
+  struct place place;
+  char why[PATH_MAX + 256];
+  if (install_find(&in, why, sizeof why) < 0 || find_place(&place, &in) < 0) return false;
+  _cleanup_fd_ int fd = connect_shared(&place);
+  return fd >= 0;
 }

@@ -10,19 +10,20 @@
 
 #include "../common/fd.h"
 #include "../common/frame.h"
-#include "../common/verdict.h"
+#include "../common/peer_messages.h"
 #include "../executor/paths.h"
+#include "exec.h"
 #include "ops.gen.h"
 #include "remote.h"
 
-enum { TO_MONITOR_VERB = 4, FROM_MONITOR_ANSWER = 5 };
 
-/* The plain form of a command line: [--root R] [--log F] [--log-format F] [--systemd-cgroup] VERB ID [WORD]. Whatever is not exactly that is
- * for TypeScript to read, and to object to. */
+/* The plain form of a command line: [--root R] [--log F] [--log-format F] [--systemd-cgroup] and VERB ID [WORD] or exec ID COMMAND [ARGUMENT...].
+ * Whatever is not exactly that is for TypeScript to read, and to object to. */
 struct plain {
   const char *root, *log, *format; /* NULL: not given */
   bool systemd;
   const char *verb, *id, *word;
+  char *const *given; /* of exec: the command */
 };
 
 static const char *const verbs[] = {"start", "state", "kill", "delete", "pause", "resume", NULL};
@@ -58,31 +59,49 @@ static bool read_globals(char *const **argv, struct plain *p) {
 /* A path that means the same to the kernel as written. */
 static bool plain_path(const char *path) { return *path == '/' && !strstr(path, "/."); }
 
+/* A name that can be one below the directory of the containers. */
+static bool plain_id(const char *id) { return *id && *id != '-' && *id != '.' && !strchr(id, '/'); }
+
 static bool is_plain(char *const *argv, struct plain *p) {
   *p = (struct plain){.word = ""};
-  if (!read_globals(&argv, p) || !argv[0] || !one_of(argv[0], verbs) || !argv[1]) return false;
-  if (argv[2] && argv[3]) return false;
-  static const char *const forces[] = {"--force", "-f", NULL};
+  if (!read_globals(&argv, p) || !argv[0] || !argv[1] || (p->root && !plain_path(p->root))) return false;
   p->verb = argv[0];
+  if (!strcmp(p->verb, "exec")) {
+    p->id = argv[1];
+    p->given = argv + 2;
+    return *p->given && plain_id(p->id);
+  }
+  if (!one_of(p->verb, verbs) || (argv[2] && argv[3])) return false;
+  static const char *const forces[] = {"--force", "-f", NULL};
   bool first = one_of(argv[1], forces), second = argv[2] && one_of(argv[2], forces);
   p->id = argv[first ? 2 : 1];
   if (first || second) p->word = "--force";
   else if (argv[2]) p->word = argv[2];
-  if (!p->id || *p->id == '-' || *p->id == '.' || !*p->id || strchr(p->id, '/')) return false;
-  return (first || second || *p->word != '-') && (!p->root || plain_path(p->root));
+  return p->id && plain_id(p->id) && (first || second || *p->word != '-');
+}
+
+char *const *direct_given(char *const *argv) {
+  struct plain p;
+  return is_plain(argv, &p) ? p.given : NULL;
+}
+
+int direct_ask(const char *socket, const char *verb, const char *word) {
+  _cleanup_fd_ int fd = remote_connect(socket, false);
+  _cleanup_buf_ struct buf frame = {0};
+  if (fd < 0) return -1;
+  size_t at = frame_begin(&frame, PEER_VERB);
+  if (at == (size_t)-1 || buf_str(&frame, verb) < 0 || buf_str(&frame, word) < 0 || frame_end(&frame, at) < 0) return -1;
+  return frame_send(fd, &frame) < 0 ? -1 : fd_steal(&fd);
 }
 
 enum told { TOLD_DONE, TOLD_NOTHING, TOLD_FAILED, TOLD_GONE };
 
 /* What the monitor says; TOLD_GONE where there is none, or it ended instead. */
 static enum told ask_monitor(const char *socket, const struct plain *p, struct buf *text) {
-  _cleanup_fd_ int fd = remote_connect(socket, false);
-  if (fd < 0) return errno == ENOENT || errno == ECONNREFUSED ? TOLD_GONE : TOLD_NOTHING;
-  _cleanup_buf_ struct buf frame = {0}, in = {0};
-  size_t at = frame_begin(&frame, TO_MONITOR_VERB);
-  if (at == (size_t)-1 || buf_str(&frame, p->verb) < 0 || buf_str(&frame, p->word) < 0 || frame_end(&frame, at) < 0) return TOLD_NOTHING;
-  /* Where this fails it has ended, or ends; with a plan at work only a monitor that was killed does, and then TypeScript looks at what is left. */
-  if (frame_send(fd, &frame) < 0) return TOLD_GONE;
+  _cleanup_fd_ int fd = direct_ask(socket, p->verb, p->word);
+  _cleanup_buf_ struct buf in = {0};
+  /* It has ended, or ends; with a plan at work only a monitor that was killed does, and then TypeScript looks at what is left. */
+  if (fd < 0) return errno == ENOENT || errno == ECONNREFUSED || errno == EPIPE || errno == ECONNRESET ? TOLD_GONE : TOLD_NOTHING;
   for (;;) {
     struct frame f;
     size_t size;
@@ -94,7 +113,7 @@ static enum told ask_monitor(const char *socket, const struct plain *p, struct b
     }
     uint32_t verdict = reader_u32(&f.body);
     struct span body = reader_bytes(&f.body);
-    if (f.type != FROM_MONITOR_ANSWER || f.body.bad || buf_append(text, body.data, body.len) < 0) return TOLD_NOTHING;
+    if (f.type != PEER_ANSWER || f.body.bad || buf_append(text, body.data, body.len) < 0) return TOLD_NOTHING;
     return verdict == PEER_DONE ? TOLD_DONE : verdict == PEER_FAILED ? TOLD_FAILED : TOLD_NOTHING;
   }
 }
@@ -117,6 +136,10 @@ bool direct_verb(char *const *argv, const char *run, struct executor *ex, struct
   if (snprintf(dir, sizeof dir, "%s/%s", p.root ? p.root : run, p.id) >= (int)sizeof dir ||
       snprintf(socket, sizeof socket, "%s/monitor.sock", dir) >= (int)sizeof socket)
     return false;
+  if (p.given) {
+    exec_borrow(socket, argv);
+    return false;
+  }
   _cleanup_buf_ struct buf text = {0};
   switch (ask_monitor(socket, &p, &text)) {
     case TOLD_DONE: (void)(text.len > 0 && write_whole(1, text.data, text.len)); return true; /* nobody reads it: as with a controller */

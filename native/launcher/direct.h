@@ -12,4 +12,9 @@
  * it is not empty: the outcome of a plan that was tried. `run`: the default of --root. */
 bool direct_verb(char *const *argv, const char *run, struct executor *, struct buf *attempt);
 
+/* Asks the monitor on `socket` what is prepared for the verb. The connection that the answer comes on, -1 with errno. */
+int direct_ask(const char *socket, const char *verb, const char *word);
+/* The command of an `exec` of the plain form. NULL: it is none. */
+char *const *direct_given(char *const *argv);
+
 #endif

@@ -11,11 +11,11 @@
 
 #include "../common/address.h"
 #include "../common/fd.h"
-#include "../common/peer.h"
 #include "../common/frame.h"
+#include "../common/peer.h"
+#include "../common/peer_messages.h"
 #include "self_exec.h"
 
-enum { TO_MONITOR_RUN = 1, FROM_MONITOR_OUTCOME = 2, FROM_MONITOR_DESCRIPTOR = 3, RUN_INLINE = 1 };
 #define GIVEN_MAX 16
 
 static unsigned preserve;
@@ -108,7 +108,7 @@ int remote_run(const char *path, const uint8_t *plan, size_t len, struct buf *ou
     return -1;
   }
   int fd = *path ? other : own;
-  size_t at = frame_begin(&frame, TO_MONITOR_RUN);
+  size_t at = frame_begin(&frame, PEER_RUN);
   if (at == (size_t)-1 || buf_u32(&frame, *path ? 0 : RUN_INLINE) < 0 || buf_bytes(&frame, plan, len) < 0 || frame_end(&frame, at) < 0) return -1;
   if (frame_send(fd, &frame) < 0) return -1;
   int fds[GIVEN_MAX];
@@ -124,11 +124,11 @@ int remote_run(const char *path, const uint8_t *plan, size_t len, struct buf *ou
       if (n <= 0) return -1;
       continue;
     }
-    if (f.type == FROM_MONITOR_DESCRIPTOR && n_fds > 0 && n_given < GIVEN_MAX) {
+    if (f.type == PEER_DESCRIPTOR && n_fds > 0 && n_given < GIVEN_MAX) {
       given[n_given].name = strdup(reader_str(&f.body));
       given[n_given++].fd = fds[0];
       memmove(fds, fds + 1, --n_fds * sizeof *fds);
-    } else if (f.type == FROM_MONITOR_OUTCOME) {
+    } else if (f.type == PEER_OUTCOME) {
       struct span o = reader_bytes(&f.body);
       return f.body.bad ? (errno = EPROTO, -1) : buf_append(outcome, o.data, o.len);
     } else {

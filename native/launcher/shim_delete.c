@@ -11,10 +11,10 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "../common/buf.h"
+#include "../common/clock.h"
 #include "../common/exit_status.h"
 #include "../common/fd.h"
 #include "../executor/executor.h"
@@ -70,11 +70,9 @@ static struct ended read_end(const char *dir) {
 /* After the undo plan: what had ended before has its own status, what that plan killed that of SIGKILL. Where nobody can tell it is
  * said of all of them, as by the reference. */
 static void ask_kernel(struct ended *e) {
-  struct timespec now;
   int status;
   struct pollfd reaped = {.fd = e->pidfd, .events = 0};
-  clock_gettime(CLOCK_REALTIME, &now);
-  e->time = (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
+  e->time = clock_ns();
   e->status = 128 + SIGKILL;
   if (e->pidfd < 0) return;
   bool told = exit_status_of(e->pidfd, (pid_t)e->pid, &status);

@@ -13,6 +13,9 @@
 
 #include "../common/fd.h"
 
+/* What Linux allows unless it is told otherwise (net.core.somaxconn); SOMAXCONN is 128 with some C libraries. */
+#define BACKLOG 4096
+
 static int lock(const char *dir) {
   _cleanup_fd_ int fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
   if (fd < 0) return -1;
@@ -49,7 +52,7 @@ int shim_socket_listen(const char *dir, const char *name) {
   int error = errno;
   (void)umask(mask);
   errno = error;
-  return done < 0 || listen(fd, SOMAXCONN) < 0 ? -1 : fd_steal(&fd);
+  return done < 0 || listen(fd, BACKLOG) < 0 ? -1 : fd_steal(&fd);
 }
 
 void shim_socket_remove_dead(const char *dir, const char *name) {

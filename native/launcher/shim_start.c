@@ -20,6 +20,7 @@
 #include "run_dir.h"
 #include "self_exec.h"
 #include "shim_socket.h"
+#include "working_dir.h"
 
 static int fail(const char *what, const char *why) {
   fprintf(stderr, "berth: start: %s: %s\n", what, why);
@@ -56,7 +57,7 @@ static pid_t spawn(const struct shim_call *c, const struct install *in, const st
                    const char *state_dir) {
   char cwd[PATH_MAX], run[PATH_MAX];
   const char *ttrpc = getenv("TTRPC_ADDRESS"), *idle = confine_idle();
-  if (!getcwd(cwd, sizeof cwd) || run_dir(run) < 0) return -1;
+  if (working_dir(cwd) < 0 || run_dir(run) < 0) return -1;
   struct text events = b->ttrpc_address.len ? b->ttrpc_address : (struct text){ttrpc ? ttrpc : "", ttrpc ? strlen(ttrpc) : 0};
   char *argv[] = {"berth-monitor", "shim", "3",
                   entry("namespace", c->namespace, strlen(c->namespace)), entry("address", c->address, strlen(c->address)),

@@ -34,7 +34,7 @@ export const createFlags = (context: Context): CreateFlags => ({
   preserveFds: context.number('preserve-fds', 0) + context.request.listenFds,
 })
 
-type CreateWish = Partial<Pick<CreateOptions, 'id' | 'policy' | 'command' | 'watch'>>
+type CreateWish = Partial<Pick<CreateOptions, 'id' | 'policy' | 'command' | 'watch' | 'timed' | 'silent'>>
 
 /** `create`, and the first half of `run`. */
 export const create = (context: Context, detach: boolean, of: CreateWish = {}) =>
@@ -52,11 +52,18 @@ export const create = (context: Context, detach: boolean, of: CreateWish = {}) =
 
 export const verb: Verb = {
   usage: 'ID',
-  flags: CREATE_FLAGS,
+  flags: {
+    ...CREATE_FLAGS,
+    timing: { type: 'boolean', describe: 'print to stderr how many microseconds each phase took' },
+    trace: { type: 'string', describe: 'file to write the same to, operation by operation, for trace viewers' },
+  },
   args: [1, 1],
   run: async (context) => {
-    const { warnings } = await create(context, true)
+    const timed = context.flag('timing') || context.given('trace')
+    const silent = (warnings: readonly string[]) =>
+      !timed && [...warnings, ...context.notes, ...context.warnings].length === 0
+    const { warnings, traces } = await create(context, true, { timed, silent })
     context.notes.push(...warnings)
-    return {}
+    return traces === undefined ? {} : (await import('./timing.ts')).timingReport(context, traces)
   },
 }

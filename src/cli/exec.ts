@@ -43,7 +43,7 @@ export const verb: Verb = {
   failure: 255,
   run: async (context) => {
     const { step, globals, request } = context
-    const { id, state, status, recompiled } = await needCompiled(step, globals.root, checkId(context.first))
+    const { id, paths, state, status, recompiled } = await needCompiled(step, globals.root, checkId(context.first))
     if (status === 'stopped') throw new BerthError('state', `cannot exec in a stopped container: "${id}"`)
     if (status === 'paused' && !context.flag('ignore-paused'))
       throw new BerthError('state', `cannot exec in a paused container (use --ignore-paused to override): "${id}"`)
@@ -56,6 +56,7 @@ export const verb: Verb = {
     const told = announced.pidfdSocket !== undefined
     const started = await execInContainer(step, {
       state,
+      stateDir: paths.dir,
       spec,
       facts,
       process,

@@ -60,6 +60,10 @@ export const VERBS: Readonly<Record<string, VerbEntry>> = {
     load: () => import('./inspect.ts'),
   },
   learn: { describe: 'run something, and write the policy that lets it pass', load: () => import('./learn.ts') },
+  controller: {
+    describe: 'hold a controller (as a service), say how the one that runs is, or stop it',
+    load: () => import('./controller.ts'),
+  },
   plan: { describe: 'show what create would do', load: () => import('./plan.ts') },
 }
 
@@ -176,7 +180,9 @@ class Reporter {
   }
 
   #prefixed(message: string): string {
-    return this.verb === undefined ? message : `${this.verb}: ${message}`
+    const { verb } = this
+    // `berth policy check` and what it is about have one name.
+    return verb === undefined || message.startsWith(`${verb}: `) ? message : `${verb}: ${message}`
   }
 
   async #record(entries: readonly LogEntry[]): Promise<string> {

@@ -74,7 +74,7 @@ const flags: Flags = {
     alias: 'r',
     describe: 'a JSON file of linux.resources (-: standard input); other flags are ignored then',
   },
-  ...Object.fromEntries(RDT_FLAGS.map((name) => [name, { type: 'string', describe: 'Intel RDT: not in this build' }])),
+  ...Object.fromEntries(RDT_FLAGS.map((name) => [name, { type: 'string', describe: 'Intel RDT: not supported' }])),
   ...Object.fromEntries(
     Object.entries(FLAGS).map(([name, { describe }]) => [name, { type: 'string', describe } as const]),
   ),
@@ -88,7 +88,7 @@ export const verb: Verb = {
     const { step, globals, first } = context
     for (const name of RDT_FLAGS)
       if (context.text(name) !== undefined)
-        throw new BerthError('unsupported', `--${name}: linux.intelRdt is not in this build`)
+        throw new BerthError('unsupported', `--${name}: linux.intelRdt is set by create, and update does not change it`)
     const changes = context.text('resources') === undefined ? fromFlags(context) : await fromDocument(context)
     const container = await need(step, globals.root, checkId(first))
     if (Object.keys(changes).length > 0) context.notes.push(...(await updateContainer(step, container, changes)))

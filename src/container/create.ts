@@ -3,13 +3,14 @@
 import { posix } from 'node:path'
 import { delegated, delegationPlan } from '../cgroup/delegation.ts'
 import { ERRNO } from '../controller/errno.ts'
-import type { CommandRequest, Results, RunStep } from '../controller/types.ts'
+import type { CommandAnswer, CommandRequest, Results, RunStep } from '../controller/types.ts'
 import { explained } from '../criu/log.ts'
 import { BerthError } from '../errors.ts'
 import type { Compiled } from '../plan/create.ts'
 import { encodePlan } from '../plan/encode.ts'
 import { factsPlan, type HostFacts, isRootless, readFacts } from '../plan/facts.ts'
 import { environmentOf } from '../plan/http.ts'
+import { meanwhile } from '../plan/lifecycle.ts'
 import { Namespaces } from '../plan/namespaces.ts'
 import { DIR_FLAGS, OP_FLAGS, type Op, type Plan, READ_FLAGS, type Template, WRITE_FLAGS } from '../plan/ops.ts'
 import { logOf, type RestoreSource } from '../plan/restore.ts'
@@ -22,6 +23,7 @@ import { advise } from './advice.ts'
 import { type Announcement, announcePid, announcePidfd } from './announce.ts'
 import { clonedProcess, cloneIndex, compile } from './compile.ts'
 import { deleteContainer, runPoststop } from './delete.ts'
+import { lentExec } from './exec.ts'
 import type { CommandWish } from './host-root.ts'
 import { BOOT_ID, readOp } from './inspect.ts'
 import { type ContainerPaths, containerPaths, INIT_KEY, MAX_CONFIG } from './layout.ts'
@@ -31,11 +33,13 @@ import { type ContainerState, type CreateFlags, type ProcessId, stateTemplate } 
 import { parseStat } from './status.ts'
 import { afterTerminal } from './terminal.ts'
 import { rfc3339 } from './time.ts'
+import type { Traces } from './timing.ts'
 
 const O_PATH_DIRECTORY = 0o10200000
 const ROOTFS_SLOT = 59
 const S_ISVTX = 0o1000
 const WRITABLE_BY_OTHERS = 0o022
+const DONE: CommandAnswer = { exitCode: 0, stdout: '', stderr: '' }
 
 export interface CreateOptions {
   readonly root: string
@@ -49,12 +53,16 @@ export interface CreateOptions {
   readonly flags: CreateFlags
   /** The node's own file. */
   readonly nodeConfig: string
+  /** How long what takes is recorded. */
+  readonly timed?: boolean
   /** A policy of the caller's, one more that holds. */
   readonly policy?: string | undefined
   /** Instead of a bundle: a command, with the host's tree for its root. */
   readonly command?: CommandWish
   /** What watches it: a configuration to go by, and what is to be there before. */
   readonly watch?: (spec: Spec, paths: ContainerPaths, facts: HostFacts) => Watched
+  /** Whether nothing is left to be said once it is there, with these warnings. */
+  readonly silent?: (warnings: readonly string[]) => boolean
   /** Its processes come from a checkpoint; told once the node's file is known. */
   readonly restore?: (node: NodeFile) => Promise<RestoreSource>
 }
@@ -72,6 +80,7 @@ export interface Created {
   readonly compiled: Compiled
   readonly spec: Spec
   readonly warnings: readonly string[]
+  readonly traces: Traces | undefined
   /** Ends it, whatever it does. */
   readonly remove: () => Promise<string[]>
 }
@@ -81,10 +90,11 @@ export const createContainer = async (
   step: RunStep,
   options: CreateOptions,
 ): Promise<Created> => {
-  const { root, bundle, flags } = options
+  const { root, bundle, flags, timed = false } = options
   const id = checkId(options.id)
   const paths = containerPaths(root, id)
 
+  if (timed) await step('trace', [{ op: 'trace' }])
   // Everything that can be told beforehand is told before the host sees anything.
   const {
     facts,
@@ -141,11 +151,27 @@ export const createContainer = async (
   if (compiled.inspect) compiled.inspect.judge(await step('inspect', compiled.inspect.plan))
   const undo = encodePlan([...compiled.undo, ...(watched?.remove ?? []), ...(hostRoot?.remove ?? [])])
 
+  // Then no step follows `park`: no pidfd is announced, no process between is reaped (a restore's, or one that has joined a user namespace), and
+  // there are no traces and no words.
+  const isLast =
+    announcement.pidfdSocket === undefined &&
+    restore === undefined &&
+    !new Namespaces(spec).isJoined('user') &&
+    options.silent?.([...warnings, ...compiled.warnings]) === true
   const { start, create } = compiled
   const claim = claimPlan(compiled, root, paths)
   try {
-    const prepared = preparedPlan({ id, paths, state: described, spec, start, cgroups: facts.cgroup })
-    const { init, monitor } = await park(
+    const prepared = preparedPlan({
+      id,
+      paths,
+      state: described,
+      spec,
+      start,
+      exec: lentExec(described, written, facts),
+      build: request.build ?? '',
+      cgroups: facts.cgroup,
+    })
+    const { init, monitor, traced } = await park(
       step,
       [
         ...claim,
@@ -155,24 +181,25 @@ export const createContainer = async (
       [
         ...(hostRoot?.make ?? []),
         ...(watched?.make ?? []),
-        ...create,
-        ...prepared,
+        ...meanwhile(create, [...prepared, ...watchOom(compiled)]),
         // Nothing of it is known before the process is.
         keepOp(paths.state, stateTemplate(described)),
-        ...watchOom(compiled),
         { op: 'stay', socket: paths.socket, exitFile: paths.exit, key: INIT_KEY },
         ...announcePid(announcement),
       ],
+      { ...options, whenDone: isLast ? DONE : undefined },
     )
     const state: ContainerState = { ...described, init, monitor }
     const told = announcePidfd(announcement, 'standard', init)
     if (told.length > 0) await step('announce', told)
+    const launcher = timed ? (await step('traced', [{ op: 'traced' }])).bytes(0) : undefined
     return {
       paths,
       state,
       compiled,
       spec,
       warnings: [...warnings, ...compiled.warnings],
+      traces: launcher && traced ? { launcher, monitor: traced } : undefined,
       remove: () => deleteContainer(step, { id, paths, state, status: 'running' }, true),
     }
   } catch (error) {
@@ -241,14 +268,15 @@ const configuration = async (
     readonly paths: ContainerPaths
   },
 ) => {
-  const { node, given, paths } = source
+  const { node, given, facts, paths } = source
   if (command === undefined) {
     const { config } = source
     const { spec, warnings } = loadSpec(config, posix.join(bundle, 'config.json'), { runnable: true })
-    return { config, spec, warnings, confinement: await confinementOf(step, spec, node, given), hostRoot: undefined }
+    const confinement = await confinementOf(step, spec, node, { given, facts })
+    return { config, spec, warnings, confinement, hostRoot: undefined }
   }
   const { planHostRoot } = await import('./host-root.ts')
-  const confinement = await confinementOf(step, {}, node, given)
+  const confinement = await confinementOf(step, {}, node, { given, facts })
   const hostRoot = await planHostRoot(step, request, command, { ...source, stateDir: paths.dir }, confinement)
   const { config } = hostRoot
   const { spec, warnings } = loadSpec(config, 'the command', { runnable: true })
@@ -353,17 +381,29 @@ const noRootfs = (rootfs: string, error: BerthError): BerthError => {
 }
 
 /** Builds the sandbox up to the parked init, or restores what it was, in a process that stays as its monitor. */
-const park = async (step: RunStep, before: Plan, create: Plan) => {
+const park = async (
+  step: RunStep,
+  before: Plan,
+  create: Plan,
+  {
+    detach,
+    timed = false,
+    whenDone,
+  }: Pick<CreateOptions, 'detach' | 'timed'> & { readonly whenDone: CommandAnswer | undefined },
+) => {
   // First of all the process says who it is: `delete` waits for it to be gone.
   const self: Op = { op: 'read', path: '/proc/self/stat', max: 4096, flags: 0 }
-  const plan: Plan = [self, ...create]
+  const plan: Plan = timed ? [self, { op: 'trace' }, ...create, { op: 'traced' }] : [self, ...create]
   // What CRIU leaves behind is to be ours, as what is cloned is.
   const outside: Plan = plan.some(({ op }) => op === 'adopt') ? [...before, { op: 'subreaper' }] : before
-  const results = await step('create', [...outside, { op: 'remote', socket: '', plan }])
+  // A signal that came between this and the wait for its process would end who is to pass it on, and leave the container.
+  const after: Plan = detach ? [] : [{ op: 'hold-signals' }]
+  const results = await step('create', [...outside, { op: 'remote', socket: '', plan }, ...after], whenDone)
   const inside = results.nested(outside.length)
   const { process, reap } = clonedProcess(inside, cloneIndex(plan, INIT_KEY))
   if (reap.length > 0) await step('reap', reap)
-  return { init: process, monitor: selfOf(inside.text(0) ?? '') }
+  const traced = timed ? inside.bytes(plan.length - 1) : undefined
+  return { init: process, monitor: selfOf(inside.text(0) ?? ''), traced }
 }
 
 const selfOf = (stat: string): ProcessId => {

@@ -2,13 +2,14 @@
 
 import type { RunStep } from '../controller/types.ts'
 import { BerthError } from '../errors.ts'
-import { compileExec } from '../plan/exec.ts'
+import { hostArch } from '../host/arch.ts'
+import { compileExec, compileLentExec } from '../plan/exec.ts'
 import type { HostFacts } from '../plan/facts.ts'
 import { lacksPrivilege } from '../plan/namespaces.ts'
 import type { Op, Plan } from '../plan/ops.ts'
 import { limitProcess } from '../policy/limits.ts'
 import type { Capabilities, Process, Spec } from '../spec/types.ts'
-import { clonedProcess, cloneIndex, hostArch, STDIO } from './compile.ts'
+import { clonedProcess, cloneIndex, STDIO } from './compile.ts'
 import { inUndivided } from './divided.ts'
 import type { ContainerState, ProcessId } from './state.ts'
 import { exitCode } from './wait.ts'
@@ -27,6 +28,18 @@ export interface ExecOverrides {
   readonly noNewPrivs: boolean
   readonly apparmor: string | undefined
   readonly processLabel: string | undefined
+}
+
+const NO_OVERRIDES: Omit<ExecOverrides, 'args'> = {
+  tty: false,
+  cwd: undefined,
+  env: [],
+  user: undefined,
+  additionalGids: [],
+  caps: [],
+  noNewPrivs: false,
+  apparmor: undefined,
+  processLabel: undefined,
 }
 
 export const execProcess = (spec: Spec, overrides: ExecOverrides): Process => {
@@ -75,6 +88,8 @@ const withCapabilities = (sets: Capabilities, added: readonly string[]): Capabil
 
 export interface ExecOptions {
   readonly state: ContainerState
+  /** Where the container's files are. */
+  readonly stateDir: string
   readonly spec: Spec
   readonly facts: HostFacts
   readonly process: Process
@@ -83,6 +98,39 @@ export interface ExecOptions {
   readonly afterTerminal: Plan
   /** Once it has been executed. */
   readonly announce: Plan
+}
+
+/**
+ * What `exec ID COMMAND` comes to in a container that is to be made, for a launcher to do without a controller; undefined where that takes one: what
+ * can't be done is to be said when it is wanted.
+ */
+export const lentExec = (
+  state: Pick<ContainerState, 'id' | 'bundle' | 'cgroupPaths' | 'confinement'>,
+  spec: Spec,
+  facts: HostFacts,
+): Plan | undefined => {
+  const { id, bundle, cgroupPaths, confinement } = state
+  if (spec.process === undefined) return undefined
+  const process = execProcess(spec, { ...NO_OVERRIDES, args: spec.process.args ?? [] })
+  try {
+    return compileLentExec({
+      id,
+      bundle,
+      key: EXEC_KEY,
+      process: limitProcess(process, confinement),
+      confinement,
+      spec,
+      cgroupPaths,
+      facts,
+      stdio: STDIO,
+      preserveFds: 0,
+      afterTerminal: [],
+      arch: hostArch(),
+    })
+  } catch (error) {
+    if (error instanceof BerthError) return undefined
+    throw error
+  }
 }
 
 /** Runs the process, which is a child of the launcher. `wait`: and waits for it where that takes no further step. */
@@ -95,11 +143,11 @@ export const execInContainer = async (
     const plan = compileExec({
       id: state.id,
       bundle: state.bundle,
+      stateDir: options.stateDir,
       key: EXEC_KEY,
       process: limitProcess(process, state.confinement),
       confinement: state.confinement,
-      initPid: state.init.pid,
-      initStart: state.init.startTime,
+      init: { pid: state.init.pid, start: state.init.startTime },
       spec,
       cgroupPaths: paths,
       facts,

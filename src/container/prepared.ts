@@ -24,6 +24,9 @@ export interface PreparedInput {
   }
   readonly spec: Spec
   readonly start: Plan
+  /** For launchers of this build to run. */
+  readonly exec: Plan | undefined
+  readonly build: string
   readonly cgroups: CgroupLayout
 }
 
@@ -61,6 +64,7 @@ export const preparedPlan = (input: PreparedInput): Plan => {
     ...describe(input),
     ...start(input),
     ...kill(input),
+    ...exec(input),
     ...(freezer === undefined
       ? []
       : [
@@ -87,6 +91,10 @@ const start = ({ spec, start, paths }: PreparedInput): Op[] =>
 
 /** The lock is what keeps a start by a controller out. */
 export const startPlan = (paths: ContainerPaths, start: Plan): Plan => [{ op: 'lock', path: paths.lock }, ...start]
+
+/** What is lent to a launcher is this build's program. */
+const exec = ({ exec: plan, build }: PreparedInput): Op[] =>
+  plan === undefined ? [] : [{ op: 'lend', verb: 'exec', words: [build], situations: LIVE, plan }]
 
 const kill = ({ state }: PreparedInput): Op[] => {
   const { annotations, sharedPid, cgroupPaths } = state

@@ -1,6 +1,7 @@
 /** Starting a container and staying with it. */
 
 import type { CommandRequest, RunStep } from '../controller/types.ts'
+import { BerthError } from '../errors.ts'
 import type { Created } from './create.ts'
 import { notifyPlan } from './notify.ts'
 import { startContainer } from './start.ts'
@@ -17,7 +18,8 @@ export const startAndWait = async (
     const around = await notifyPlan(step, request, paths, state, detach)
     await startContainer(step, paths, state, compiled.start, { around })
   } catch (error) {
-    await remove()
+    // Another command was quicker: what that has started is not ended here.
+    if (!(error instanceof BerthError && error.kind === 'state')) await remove()
     throw error
   }
   return detach ? 0 : await awaitProcess(step, state.init, spec.process?.terminal ?? false)

@@ -1,7 +1,7 @@
 /** Signals to a container. */
 
 import type { RunStep } from '../controller/types.ts'
-import { thawPlan } from '../plan/deadline.ts'
+import { thawPlan } from '../plan/ending.ts'
 import { KILL_FLAGS, type Op, type Plan } from '../plan/ops.ts'
 import { processesOf } from './processes.ts'
 import type { ContainerState } from './state.ts'

@@ -1,5 +1,6 @@
 /** `start`: lets the parked init go. */
 
+import { ERRNO } from '../controller/errno.ts'
 import { attemptError } from '../controller/steps.ts'
 import type { RunStep } from '../controller/types.ts'
 import { BerthError } from '../errors.ts'
@@ -51,6 +52,9 @@ export const startContainer = async (
   } catch (error) {
     if (error instanceof BerthError && error.op === 'lock')
       throw new BerthError('state', `container "${state.id}" is being started by another command`, { cause: error })
+    // Another start was quicker, and what it has let go is not this one's to end.
+    if (error instanceof BerthError && error.op === 'resume' && error.errno === ERRNO.EALREADY)
+      checkStartable(state.id, 'running')
     await step('stop', [
       { op: 'kill', pid, start: startTime, signal: SIGKILL, flags: KILL_FLAGS.missingOk, opFlags: OP_FLAGS.tolerate },
       { op: 'wait-exit', pid, start: startTime, timeoutMs: 10_000, opFlags: OP_FLAGS.tolerate },

@@ -146,6 +146,10 @@ class Fields {
     return this.#object as Readonly<Record<string, string>>
   }
 
+  lists(): Readonly<Record<string, readonly string[]>> {
+    return Object.fromEntries(Object.keys(this.#object).map((name) => [name, this.list(name)]))
+  }
+
   process(): ProcessId {
     const start = this.#need('startTime', 'an integer', (value) => typeof value === 'bigint' || Number.isInteger(value))
     return { pid: this.number('pid'), startTime: BigInt(start as number | bigint) }
@@ -161,7 +165,9 @@ class Fields {
     return {
       landlock: this.number('landlock'),
       ...(Object.hasOwn(this.#object, 'network') ? { network: this.text('network') } : {}),
+      ...(this.#object.supervises === true ? { supervises: true } : {}),
       policies: policies as Confinement['policies'],
+      ...(Object.hasOwn(this.#object, 'addresses') ? { addresses: this.object('addresses').lists() } : {}),
     }
   }
 

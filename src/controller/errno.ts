@@ -150,4 +150,5 @@ export const ERRNO = {
   ENOSYS: 38,
   EPROTO: 71,
   ECONNREFUSED: 111,
+  EALREADY: 114,
 } as const

@@ -1,35 +1,37 @@
 /**
- * Entry of the controller: `controller.js --listen-fd N | --serve-fd N [--idle SECONDS]`. Started by a launcher or monitor, confined,
- * with its socket as descriptor N. This is the composition root: the one place that knows both src and shim.
+ * The controller's program: `controller.js [--listen-fd N] [--serve-fd N] [--idle SECONDS]`. Started by a launcher or monitor, confined, with its
+ * sockets as descriptors N: one that it listens on, and the connection of whoever started it. This is the composition root: the one place that
+ * knows both src and shim.
  */
 
 import { readFileSync } from 'node:fs'
-import { parseArgs } from 'node:util'
 import { ControllerServer } from './server.ts'
 
+const FLAGS = ['--listen-fd', '--serve-fd', '--idle']
+
+/** In its own pid namespace it is 1; who made it says what it is to the host (native/launcher/confine.c). */
+const pid = Number(process.env.BERTH_PID ?? process.pid)
 const log = (line: string): void => {
-  process.stderr.write(`berth controller ${process.pid}: ${line}\n`)
+  process.stderr.write(`berth controller ${pid}: ${line}\n`)
 }
 
 const usage = (): never => {
-  log('usage: controller.js --listen-fd N | --serve-fd N [--idle SECONDS]')
+  log('usage: controller.js [--listen-fd N] [--serve-fd N] [--idle SECONDS]')
   process.exit(2)
 }
 
-const number = (text: string | undefined): number | undefined => {
-  if (text === undefined) return undefined
-  return /^\d{1,9}$/.test(text) ? Number(text) : usage()
+const values = new Map<string, number>()
+for (let at = 2; at < process.argv.length; at += 2) {
+  const [flag = '', value = ''] = process.argv.slice(at, at + 2)
+  if (!FLAGS.includes(flag) || !/^\d{1,9}$/.test(value)) usage()
+  values.set(flag, Number(value))
 }
-
-const { values } = parseArgs({
-  options: { 'listen-fd': { type: 'string' }, 'serve-fd': { type: 'string' }, idle: { type: 'string' } },
-})
-const listenFd = number(values['listen-fd'])
-const serveFd = number(values['serve-fd'])
-if ((listenFd === undefined) === (serveFd === undefined)) usage()
+const listenFd = values.get('--listen-fd')
+const serveFd = values.get('--serve-fd')
+if (listenFd === undefined && serveFd === undefined) usage()
 
 // Read once, at start: it lies beside this file, in the directory this build was installed to.
-const build = readFileSync(new URL('build-id', import.meta.url), 'utf8').trim()
+const build = readFileSync(`${import.meta.dirname}/build-id`, 'utf8').trim()
 
 const server = new ControllerServer({
   services: {
@@ -39,7 +41,8 @@ const server = new ControllerServer({
     fronts: async () => (await import('../../shim/grpc/front.ts')).serveGrpc,
     log,
   },
-  idleMs: (number(values.idle) ?? 300) * 1000,
+  idleMs: (values.get('--idle') ?? 300) * 1000,
+  pid,
   onLeft: () => process.exit(0),
 })
 
@@ -53,5 +56,4 @@ process.on('uncaughtException', (error) => {
 })
 process.on('SIGTERM', () => server.leave('asked to'))
 
-if (listenFd !== undefined) server.listen(listenFd)
-else if (serveFd !== undefined) server.serve(serveFd)
+void server.begin({ serveFd, listenFd })

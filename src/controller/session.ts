@@ -1,10 +1,19 @@
 /** One agent's connection: hello, requests, the handlers that answer them, commits. */
 
-import type { Duplex } from 'node:stream'
 import { MalformedError } from '../plan/bytes.ts'
-import { Channel } from './channel.ts'
+import type { Channel } from './channel.ts'
+import type { Link } from './link.ts'
 import { Steps } from './steps.ts'
-import type { Change, CreateShim, MonitorRequest, RunCommand, ServeFront, Shim } from './types.ts'
+import type {
+  Change,
+  CommandAnswer,
+  ControllerStatus,
+  CreateShim,
+  MonitorRequest,
+  RunCommand,
+  ServeFront,
+  Shim,
+} from './types.ts'
 import {
   type AgentMessage,
   decodeAgentMessage,
@@ -30,6 +39,16 @@ export interface Services {
   readonly log: (line: string) => void
 }
 
+/** What a session's commands may ask of the controller that it belongs to. */
+export interface Host {
+  readonly status: () => ControllerStatus
+  readonly stop: () => void
+  /** Done when it is stopped. */
+  readonly stopped: Promise<void>
+  /** `busy`, `held` or what was asked may have changed. */
+  readonly changed: () => void
+}
+
 type Hello = Extract<AgentMessage, { type: 'hello' }>
 type Request = Extract<AgentMessage, { type: 'request' }>
 
@@ -39,12 +58,16 @@ interface Running {
   readonly steps: Steps
   /** How many steps had been sent on this connection when it committed; undefined before. */
   committedAt: number | undefined
+  /** It waits for nothing but the controller's end. */
+  holds: boolean
 }
 
+type Front = Readonly<Record<FrontBytes['type'], Channel>>
+
 export class Session {
-  readonly #stream: Duplex
+  readonly #stream: Link
   readonly #services: Services
-  readonly #onWork: () => void
+  readonly #host: Host
   readonly #frames = new FrameReader()
   readonly #running = new Map<bigint, Running>()
   /** Steps sent and not settled, as `id/name`, with their number on this connection. */
@@ -55,14 +78,13 @@ export class Session {
   #record: Uint8Array = new Uint8Array()
   #shim: Promise<Shim> | undefined
   /** Of a session that serves a front: nothing else is asked of it. */
-  #front: Readonly<Record<FrontBytes['type'], Channel>> | undefined
+  #front: Promise<Front> | undefined
   #closed = false
 
-  /** `onWork` is called whenever `busy` may have changed. */
-  constructor(stream: Duplex, services: Services, onWork: () => void) {
+  constructor(stream: Link, services: Services, host: Host) {
     this.#stream = stream
     this.#services = services
-    this.#onWork = onWork
+    this.#host = host
     stream.on('data', (chunk: Buffer) => this.#receive(chunk))
     stream.on('error', () => {}) // 'close' follows; whoever was there has gone, and comes back by itself
     stream.on('close', () => this.#end())
@@ -71,9 +93,19 @@ export class Session {
   /** Requests that are being handled; a front is one for as long as its client is connected. */
   get busy(): number {
     let count = this.#front === undefined ? 0 : 1
-    for (const { committedAt } of this.#running.values()) if (committedAt === undefined) count++
+    for (const { committedAt, holds } of this.#running.values()) if (committedAt === undefined && !holds) count++
     return count
   }
+
+  /** Commands that hold the controller. */
+  get held(): number {
+    let count = 0
+    for (const { holds } of this.#running.values()) if (holds) count++
+    return count
+  }
+
+  /** Requests that began. */
+  requests = 0
 
   /** Hands the agent over: it connects again, to another controller, with everything that is not answered. */
   close(): void {
@@ -88,10 +120,12 @@ export class Session {
     this.#sent.clear()
     this.#shim = undefined
     this.#record = new Uint8Array()
-    this.#front?.wire.destroy()
-    this.#front?.calls.destroy()
+    void this.#front?.then(({ wire, calls }) => {
+      wire.destroy()
+      calls.destroy()
+    })
     this.#front = undefined
-    this.#onWork()
+    this.#host.changed()
   }
 
   #refuse(why: string): void {
@@ -122,7 +156,7 @@ export class Session {
     else if (message.type === 'outcome') this.#settle(message.id, message.step, message.outcome)
     else if (message.type === 'refused') this.#again(this.#hello, message)
     else if (this.#front === undefined) this.#refuse(`${message.type} from an agent of role ${this.#hello.role}`)
-    else this.#front[message.type].receive(message.bytes)
+    else void this.#front.then((front) => front[message.type].receive(message.bytes))
   }
 
   /** Both sides must be of one build: two halves that drifted apart may skip a protection (S21). */
@@ -148,18 +182,23 @@ export class Session {
   }
 
   #serveFront(): void {
+    this.#front = this.#openFront()
+    this.#host.changed()
+    Promise.all([this.#services.fronts(), this.#front]).then(
+      ([serve, front]) => serve(front),
+      (error) => this.#refuse(`gRPC is not to be had: ${error}`),
+    )
+  }
+
+  /** What a front takes of Node is loaded for one only. */
+  async #openFront(): Promise<Front> {
+    const { Channel } = await import('./channel.ts')
     const channel = (type: FrontBytes['type']) =>
       new Channel({
         send: (bytes, sent) => this.#stream.write(encodeControllerMessage({ type, bytes }), () => sent()),
         ended: () => this.close(),
       })
-    const front = { wire: channel('wire'), calls: channel('calls') }
-    this.#front = front
-    this.#onWork()
-    this.#services.fronts().then(
-      (serve) => serve(front),
-      (error) => this.#refuse(`gRPC is not to be had: ${error}`),
-    )
+    return { wire: channel('wire'), calls: channel('calls') }
   }
 
   #start(hello: Hello, request: Request): void {
@@ -173,9 +212,10 @@ export class Session {
 
   #run(hello: Hello, request: Request): void {
     const { id, kind } = request
-    const steps = new Steps((name, plan) => this.#sendStep(id, name, plan))
-    this.#running.set(id, { request, steps, committedAt: undefined })
-    this.#onWork()
+    const steps = new Steps((name, plan, whenDone) => this.#sendStep(id, name, plan, whenDone))
+    this.#running.set(id, { request, steps, committedAt: undefined, holds: false })
+    this.requests++
+    this.#host.changed()
     if (kind === REQUEST_KINDS.command && hello.role === ROLES.launcher) {
       this.#command(request, steps).catch((error) => this.#failed(request, error))
     } else if (hello.role === ROLES.monitor) {
@@ -190,8 +230,17 @@ export class Session {
   async #command(request: Request, steps: Steps): Promise<void> {
     const command = decodeCommand(request.body)
     const runCommand = await this.#services.commands()
-    const answer = await runCommand({ ...command, build: this.#services.build }, steps.run)
+    const { status, stop } = this.#host
+    const controller = { status, stop, hold: () => this.#hold(request.id) }
+    const answer = await runCommand({ ...command, build: this.#services.build, controller }, steps.run)
     this.#commit(request.id, { answers: [{ id: request.id, payload: encodeCommandAnswer(answer) }] })
+  }
+
+  #hold(id: bigint): Promise<void> {
+    const running = this.#running.get(id)
+    if (running !== undefined) running.holds = true
+    this.#host.changed()
+    return this.#host.stopped
   }
 
   async #monitorRequest(request: MonitorRequest, steps: Steps): Promise<void> {
@@ -213,10 +262,11 @@ export class Session {
     return create({ context: pairs(this.#hello?.context ?? []), record: () => this.#record })
   }
 
-  #sendStep(id: bigint, name: string, plan: Uint8Array): void {
+  #sendStep(id: bigint, name: string, plan: Uint8Array, whenDone?: CommandAnswer): void {
     if (this.#closed) return
     this.#sent.set(`${id}/${name}`, this.#stepsSent++)
-    this.#stream.write(encodeControllerMessage({ type: 'step', id, name, plan }))
+    const answer = whenDone && encodeCommandAnswer(whenDone)
+    this.#stream.write(encodeControllerMessage({ type: 'step', id, name, plan, whenDone: answer }))
   }
 
   #settle(id: bigint, name: string, outcome: Uint8Array): void {
@@ -253,9 +303,10 @@ export class Session {
         answers: change.answers ?? [],
         acknowledged: change.acknowledged ?? [],
         events: change.events ?? [],
+        drops: change.drops ?? [],
       }),
     )
-    this.#onWork()
+    this.#host.changed()
   }
 
   /** A commit rested on a record that another controller had changed: the handler runs again on the record as it is. */

@@ -5,7 +5,7 @@ import { decodeOutcome, encodePlan } from '../plan/encode.ts'
 import type { Plan } from '../plan/ops.ts'
 import { stepError } from './failure.ts'
 import { resultsOf } from './results.ts'
-import type { Results, RunStep } from './types.ts'
+import type { CommandAnswer, Results, RunStep } from './types.ts'
 
 /** What a plan failed of that was run before anybody asked a controller. */
 export const attemptError = (plan: Plan, data: Uint8Array): BerthError => {
@@ -14,6 +14,8 @@ export const attemptError = (plan: Plan, data: Uint8Array): BerthError => {
     ? new BerthError('internal', 'a plan that was done is said to have failed')
     : stepError(plan, error)
 }
+
+type SendStep = (name: string, plan: Uint8Array, whenDone?: CommandAnswer) => void
 
 interface Pending {
   readonly plan: Plan
@@ -27,19 +29,19 @@ interface Pending {
  */
 export class Steps {
   readonly #pending = new Map<string, Pending>()
-  readonly #send: (name: string, plan: Uint8Array) => void
+  readonly #send: SendStep
 
-  constructor(send: (name: string, plan: Uint8Array) => void) {
+  constructor(send: SendStep) {
     this.#send = send
   }
 
-  readonly run: RunStep = (name, plan) =>
+  readonly run: RunStep = (name, plan, whenDone) =>
     new Promise((resolve, reject) => {
       // Outcomes carry a step's name only, so two of one name at a time could not be told apart.
       if (this.#pending.has(name)) throw new BerthError('internal', `step "${name}" is still running`)
       const encoded = encodePlan(plan)
       this.#pending.set(name, { plan, resolve, reject })
-      this.#send(name, encoded)
+      this.#send(name, encoded, whenDone)
     })
 
   /** Settles a step; an outcome that nothing waits for is ignored. */

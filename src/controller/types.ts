@@ -14,9 +14,10 @@ export interface Results {
 
 /**
  * Runs a plan in the agent, once per request and name: a repeated step with the same plan gets the first outcome. Throws a BerthError that
- * carries the failed operation's `pointer`.
+ * carries the failed operation's `pointer`. `whenDone`: what a command comes to once this has been done without a failure; its launcher does
+ * not ask again then, and whoever waits for the results is abandoned.
  */
-export type RunStep = (name: string, plan: Plan) => Promise<Results>
+export type RunStep = (name: string, plan: Plan, whenDone?: CommandAnswer) => Promise<Results>
 
 /** A command of the command line, as the launcher sent it. */
 export interface CommandRequest {
@@ -38,8 +39,34 @@ export interface CommandRequest {
   readonly round: number
   /** Where the launcher had the monitor try what was prepared for this verb, and it failed half way: the outcome. Else empty. */
   readonly attempt: Uint8Array
-  /** Build of both sides; not part of the frame. */
+  /** Build of both sides, and the controller that serves this; not part of the frame. */
   readonly build?: string
+  readonly controller?: ControllerView
+}
+
+export interface ControllerStatus {
+  /** As the host sees it. */
+  readonly pid: number
+  readonly build: string
+  /** Since its process was there. */
+  readonly uptimeMs: number
+  /** Agents that are connected, and how many commands hold the controller. */
+  readonly sessions: number
+  readonly holds: number
+  /** That began. */
+  readonly requests: number
+  readonly memory: number
+  readonly memoryBound: number
+  readonly idleMs: number
+}
+
+/** A controller as a command sees that is about itself (`berth controller`). */
+export interface ControllerView {
+  status(): ControllerStatus
+  /** It leaves once this command is answered, and all that hold it. */
+  stop(): void
+  /** It stays, idle or not, until it is stopped, or who holds it is gone. */
+  hold(): Promise<void>
 }
 
 export interface CommandAnswer {
@@ -58,7 +85,14 @@ export type RunCommand = (request: CommandRequest, step: RunStep) => Promise<Com
 
 /** A request of a monitor, decoded from its frame. */
 export type MonitorRequest =
-  | { readonly kind: 'ttrpc'; readonly id: bigint; readonly connection: bigint; readonly message: Uint8Array }
+  | {
+      readonly kind: 'ttrpc'
+      readonly id: bigint
+      readonly connection: bigint
+      /** When it came, in nanoseconds since the epoch. */
+      readonly time: bigint
+      readonly message: Uint8Array
+    }
   | {
       readonly kind: 'exit'
       readonly id: bigint
@@ -80,6 +114,8 @@ export interface Change {
   readonly answers?: readonly { readonly id: bigint; readonly payload: Uint8Array }[]
   readonly acknowledged?: readonly bigint[]
   readonly events?: readonly Uint8Array[]
+  /** What is kept in the monitor under these names or below them is closed, with its pumps: as the operation `drop`. */
+  readonly drops?: readonly string[]
   /** The monitor flushes its events, removes its socket and exits. */
   readonly leave?: boolean
 }

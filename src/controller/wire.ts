@@ -52,11 +52,21 @@ export interface Commit {
   readonly answers: readonly { readonly id: bigint; readonly payload: Uint8Array }[]
   readonly acknowledged: readonly bigint[]
   readonly events: readonly Uint8Array[]
+  readonly drops: readonly string[]
+}
+
+export interface Step {
+  readonly type: 'step'
+  readonly id: bigint
+  readonly name: string
+  readonly plan: Uint8Array
+  /** The answer to a command once its plan is done. */
+  readonly whenDone?: Uint8Array | undefined
 }
 
 export type ControllerMessage =
   | { readonly type: 'welcome'; readonly protocol: number; readonly build: string }
-  | { readonly type: 'step'; readonly id: bigint; readonly name: string; readonly plan: Uint8Array }
+  | Step
   | Commit
   | FrontBytes
 
@@ -179,7 +189,11 @@ export const encodeControllerMessage = (message: ControllerMessage): Uint8Array 
         out.u32(message.protocol).str(message.build)
         break
       case 'step':
-        out.u64(message.id).str(message.name).bytes(message.plan)
+        out
+          .u64(message.id)
+          .str(message.name)
+          .bytes(message.plan)
+          .bytes(message.whenDone ?? new Uint8Array())
         break
       case 'commit':
         writeCommit(out, message)
@@ -199,6 +213,7 @@ const writeCommit = (out: ByteWriter, commit: Commit): void => {
   for (const serial of commit.acknowledged) out.u64(serial)
   out.u32(commit.events.length)
   for (const event of commit.events) out.bytes(event)
+  out.strs(commit.drops)
 }
 
 export const decodeControllerMessage = ({ type, payload }: Frame): ControllerMessage => {
@@ -208,12 +223,18 @@ export const decodeControllerMessage = ({ type, payload }: Frame): ControllerMes
   return message
 }
 
+const readStep = (reader: ByteReader): Step => {
+  const step = { type: 'step', id: reader.u64(), name: reader.str(), plan: reader.bytes() } as const
+  const whenDone = reader.bytes()
+  return whenDone.length === 0 ? step : { ...step, whenDone }
+}
+
 const readControllerMessage = (type: number, reader: ByteReader): ControllerMessage => {
   switch (type) {
     case FROM_CONTROLLER.welcome:
       return { type: 'welcome', protocol: reader.u32(), build: reader.str() }
     case FROM_CONTROLLER.step:
-      return { type: 'step', id: reader.u64(), name: reader.str(), plan: reader.bytes() }
+      return readStep(reader)
     case FROM_CONTROLLER.commit:
       return readCommit(reader)
     case OF_FRONT.wire:
@@ -239,6 +260,7 @@ const readCommit = (reader: ByteReader): Commit => {
     answers: Array.from({ length: reader.count(12) }, () => ({ id: reader.u64(), payload: reader.bytes() })),
     acknowledged: Array.from({ length: reader.count(8) }, () => reader.u64()),
     events: Array.from({ length: reader.count(4) }, () => reader.bytes()),
+    drops: reader.strs(),
   }
 }
 
@@ -308,7 +330,7 @@ export const decodeMonitorRequest = (id: bigint, kind: number, body: Uint8Array)
 const readMonitorRequest = (id: bigint, kind: number, reader: ByteReader): MonitorRequest => {
   switch (kind) {
     case REQUEST_KINDS.ttrpc:
-      return { kind: 'ttrpc', id, connection: reader.u64(), message: reader.bytes() }
+      return { kind: 'ttrpc', id, connection: reader.u64(), time: reader.u64(), message: reader.bytes() }
     case REQUEST_KINDS.exit:
       return {
         kind: 'exit',
