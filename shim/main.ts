@@ -31,4 +31,6 @@ const compiler: Compiler = {
   fillHoles,
 }
 
-export const createShim: CreateShim = (monitor) => shimWith(monitor, compiler)
+const known: Parameters<typeof shimWith>[2] = new Map()
+
+export const createShim: CreateShim = (monitor) => shimWith(monitor, compiler, known)

@@ -93,7 +93,7 @@ const helperMount = (mount: Mount, { program, type }: { program: string; type: s
   const options = (mount.options ?? []).flatMap((option) => ['-o', option])
   const args = [program, mount.source ?? '', place.rootfs, ...options, '-t', type]
   const env = [`PATH=${HELPER_DIRS.join(':')}`]
-  return { op: 'hook', path, args, env, cwd: '/', stdin: [], timeoutMs: 60_000 }
+  return { op: 'hook', path, args, env, cwd: '/', input: [], timeoutMs: 60_000 }
 }
 
 const kernelMount = ({ type = '', source, target, options }: Mount, name: string, { rootfs, layers }: Place): Plan => {

@@ -19,21 +19,25 @@ type ExitRequest = Extract<MonitorRequest, { kind: 'exit' }>
 
 const EMPTY = new Uint8Array(0)
 
-/** A shim whose methods use this compiler. */
-export const shimWith = (monitor: Monitor, compiler: Compiler): Shim => {
+/** A shim whose methods use this compiler. `known`: what they share with those of other shims. */
+export const shimWith = (monitor: Monitor, compiler: Compiler, known: Env['known'] = new Map()): Shim => {
   const { namespace = '', stateDir = '', pid = '0' } = monitor.context
-  const record = cachedRecord(monitor)
-  const env: Env = { events: new Events(namespace), compiler, namespace, stateDir, pid: Number(pid), record }
+  const { record, encode } = cachedRecord(monitor)
+  const env: Env = { events: new Events(namespace), compiler, namespace, stateDir, pid: Number(pid), known, record }
   const turns = new Turns()
   /** Of `turns`, those of execs that are being started. */
   const starts = new Turns()
   /** Looks at a container's count of OOM kills: one at a time, so that each kill is told once. */
   const looks = new Turns()
 
-  const ttrpc = async ({ id, connection, message }: Ttrpc, step: RunStep, commit: CommitChange): Promise<void> => {
-    const answer = (compute: Commit) => commit(() => answered(id, compute, record()))
+  const ttrpc = async (
+    { id, connection, time, message }: Ttrpc,
+    step: RunStep,
+    commit: CommitChange,
+  ): Promise<void> => {
+    const answer = (compute: Commit) => commit(() => answered(id, compute, record(), encode))
     const run = async (call: Call): Promise<void> =>
-      answer(await settled(() => call.run(env, step, { id: String(id), connection: String(connection) })))
+      answer(await settled(() => call.run(env, step, { id: String(id), connection: String(connection), time })))
 
     const { call, error } = read(message)
     if (call === undefined) return answer(() => ({ error }))
@@ -55,7 +59,7 @@ export const shimWith = (monitor: Monitor, compiler: Compiler): Shim => {
     })
 
   const report = (serial: bigint, compute: Commit, commit: CommitChange): void =>
-    commit(() => ({ ...changed(compute(record())), acknowledged: [serial] }))
+    commit(() => ({ ...changed(compute(record()), encode), acknowledged: [serial] }))
 
   return {
     handle: async (request, step, commit) => {
@@ -64,22 +68,31 @@ export const shimWith = (monitor: Monitor, compiler: Compiler): Shim => {
       else if (request.kind === 'oom')
         // No turn of the container's: a Start or an end need not wait for it.
         await looks.take(request.key, async () => report(request.serial, await ranOut(env, request, step), commit))
-      else commit(() => changed(disconnected(String(request.connection))(record())))
+      else commit(() => changed(disconnected(String(request.connection))(record()), encode))
     },
   }
 }
 
-/** The record as a value, decoded once for each that there is. */
-const cachedRecord = (monitor: Monitor): (() => ShimRecord) => {
+type Encode = (record: ShimRecord) => Uint8Array
+
+/** The record as a value, decoded once for each that there is, but for those that were encoded here. */
+const cachedRecord = (monitor: Monitor): { readonly record: () => ShimRecord; readonly encode: Encode } => {
   let bytes: Uint8Array | undefined
   let value: ShimRecord | undefined
-  return () => {
-    const now = monitor.record()
-    if (value === undefined || now !== bytes) {
-      bytes = now
-      value = decodeRecord(now)
-    }
-    return value
+  return {
+    record: () => {
+      const now = monitor.record()
+      if (value === undefined || now !== bytes) {
+        bytes = now
+        value = decodeRecord(now)
+      }
+      return value
+    },
+    encode: (record) => {
+      value = record
+      bytes = encodeRecord(record)
+      return bytes
+    },
   }
 }
 
@@ -103,14 +116,14 @@ const settled = async (work: () => Promise<Commit> | Commit): Promise<Commit> =>
 }
 
 /** The change of a call; an error of the computation itself is the answer, and changes nothing. */
-const answered = (id: bigint, compute: Commit, record: ShimRecord): Change => {
+const answered = (id: bigint, compute: Commit, record: ShimRecord, encode: Encode): Change => {
   let effect: Effect
   try {
     effect = compute(record)
   } catch (error) {
     effect = { error: error as Error }
   }
-  const { answers = [], ...change } = changed(effect)
+  const { answers = [], ...change } = changed(effect, encode)
   const own = response(effect)
   return { ...change, answers: own === undefined ? answers : [{ id, payload: own }, ...answers] }
 }
@@ -120,9 +133,13 @@ const response = ({ error, answer }: Effect): Uint8Array | undefined => {
   return answer === undefined ? undefined : encodeResponse({ payload: answer })
 }
 
-const changed = ({ record, settled: waits = [], events = [], leave = false }: Effect): Change => ({
-  ...(record === undefined ? {} : { record: encodeRecord(record) }),
+const changed = (
+  { record, settled: waits = [], events = [], drops = [], leave = false }: Effect,
+  encode: Encode,
+): Change => ({
+  ...(record === undefined ? {} : { record: encode(record) }),
   answers: waits.map(({ waiter, answer }) => ({ id: BigInt(waiter.id), payload: encodeResponse({ payload: answer }) })),
   events,
+  drops,
   leave,
 })

@@ -35,6 +35,13 @@ const READER_MS = 30_000
 const QUIET_MS = 250
 const LIMIT_MS = 10_000
 
+/**
+ * How long clients may keep the news of an end from others: containerd's own closes its ends of the FIFOs when it hears, with what is in them. One
+ * that has read nothing for this long may have gone; one that reads on has had time for more than all that FIFO and pipe hold.
+ */
+const UNREAD_MS = 200
+const UNREAD_LIMIT_MS = 2_000
+
 type Output = 'stdout' | 'stderr'
 const OUTPUTS = ['stdout', 'stderr'] as const
 
@@ -45,7 +52,8 @@ export const kept = {
   /** The writer of a stdin pipe until the process starts. */
   unread: (key: string) => `${key}/.unread`,
   /** The reader that keeps an output from failing when a client leaves. */
-  reader: (key: string, stream: Output) => `${key}/.reader/${stream}`,
+  reader: (key: string, stream: Output) => `${kept.readers(key)}/${stream}`,
+  readers: (key: string) => `${key}/.reader`,
   /** A logging program's pipe, neither end of it. */
   logged: (key: string, stream: Output) => `${key}/.log/${stream}`,
   terminal: (key: string) => `${key}/.tty`,
@@ -148,7 +156,7 @@ const streamsPlan = ({ key, stdio, direct, options, logged, ...input }: StdioInp
     ? [{ op: 'linger', name: kept.outputPumps(key), quietMs: QUIET_MS, limitMs: LIMIT_MS }]
     : []
   return {
-    open: [...open, ...linger],
+    open: [...open, ...linger, ...unreadOps(key, targets.stdout, targets.stderr)],
     slots: SLOTS,
     afterTerminal: [],
     pumped,
@@ -162,6 +170,7 @@ const terminalPlan = ({ key, stdio, logged, stdinClosed = false, size, terminalS
   const open = [
     ...(stdio.stdin === '' ? [] : fifoInput(key, stdio.stdin, OUTSIDE.stdin, stdinClosed)),
     ...outputOps(key, 'stdout', out, OUTSIDE.stdout),
+    ...unreadOps(key, out),
     // A logging program has a pipe for what stays silent.
     ...(out.kind === 'logger' ? outputOps(key, 'stderr', out, OUTSIDE.stderr) : []),
     ...loggerOps(out, logged),
@@ -221,6 +230,11 @@ const outputOps = (key: string, stream: Output, target: Target, slot: number): O
       ]
   }
 }
+
+const unreadOps = (key: string, ...targets: Target[]): Op[] =>
+  targets.some(({ kind }) => kind === 'fifo')
+    ? [{ op: 'unread', name: kept.readers(key), quietMs: UNREAD_MS, limitMs: UNREAD_LIMIT_MS }]
+    : []
 
 /** Starts the program that has both pipes of `outputOps`; their read ends are its alone then. */
 const loggerOps = (target: Target, logged: Logged): Op[] =>

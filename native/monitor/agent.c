@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "../common/clock.h"
+#include "../common/fd.h"
 #include "../common/frame.h"
 #include "../common/reader.h"
 #include "journal.h"
@@ -21,6 +22,9 @@
 /* How long a controller that was reached may take to say its first word: many times what a busy host needs to boot one. One that takes
  * longer hangs, or is stopped, for whoever else would ask it too. */
 #define WELCOME_MS 10000
+/* A command has more: twenty that come at once to an emulated machine with a cold controller wait longer, and nobody behind it has a time of
+ * his own, as containerd has. */
+#define WELCOME_COMMAND_MS 30000
 /* Strikes of a request, controllers that ended while they had it, since it last got a step further: from STRIKES_OWN on it gets a controller of its own, so that others no longer
  * suffer from it; from STRIKES_LAST on a fixed error. Far enough apart that a request outlives somebody who kills every controller
  * as fast as they boot: own ones boot no faster. */
@@ -151,7 +155,7 @@ static void link_up(struct link *l, int fd) {
   struct agent *a = l->agent;
   l->connecting = false;
   l->fd = fd;
-  l->welcome_by = now_ms() + WELCOME_MS;
+  l->welcome_by = now_ms() + (a->role == ROLE_LAUNCHER ? WELCOME_COMMAND_MS : WELCOME_MS);
   arm_timer(a);
   struct epoll_event e = {.events = EPOLLIN, .data.ptr = l};
   if (epoll_ctl(a->epoll, EPOLL_CTL_ADD, fd, &e) < 0) {
@@ -200,6 +204,29 @@ static void tell_failed(struct agent *a) {
   }
 }
 
+/* A link on its way. `own_request`: for it alone, or 0. */
+static void open_link(struct agent *a, uint64_t own_request) {
+  struct link *l = calloc(1, sizeof *l);
+  if (!l) {
+    arm_retry(a, CONNECT_RETRY_MS);
+    return;
+  }
+  *l = (struct link){.next = a->links, .agent = a, .ticket = ++a->next_ticket, .fd = -1, .connecting = true, .own_request = own_request};
+  l->in.secret = l->out.secret = true;
+  a->links = l;
+  int fd = a->owner.connect(a->owner.owner, own_request != 0, l->ticket);
+  if (fd >= 0) {
+    link_up(l, fd);
+  } else if (errno != EINPROGRESS) {
+    l->failed = errno ? errno : EIO;
+    arm_retry(a, 1);
+  }
+}
+
+void agent_reach(struct agent *a) {
+  if (!a->links) open_link(a, 0);
+}
+
 /* Makes sure that whatever waits for a controller has one, or one on its way. */
 static void dispatch(struct agent *a) {
   for (;;) {
@@ -218,22 +245,7 @@ static void dispatch(struct agent *a) {
       continue;
     }
     if (a->retry_at) break; /* it is due soon */
-    l = calloc(1, sizeof *l);
-    if (!l) {
-      arm_retry(a, CONNECT_RETRY_MS);
-      break;
-    }
-    *l = (struct link){.next = a->links, .agent = a, .ticket = ++a->next_ticket, .fd = -1, .connecting = true};
-    l->own_request = r->strikes >= STRIKES_OWN ? r->id : 0;
-    l->in.secret = l->out.secret = true;
-    a->links = l;
-    int fd = a->owner.connect(a->owner.owner, l->own_request != 0, l->ticket);
-    if (fd >= 0) {
-      link_up(l, fd);
-    } else if (errno != EINPROGRESS) {
-      l->failed = errno ? errno : EIO;
-      arm_retry(a, 1);
-    }
+    open_link(a, r->strikes >= STRIKES_OWN ? r->id : 0);
   }
 }
 
@@ -280,7 +292,7 @@ static bool on_step(struct link *l, struct reader *body) {
   struct agent *a = l->agent;
   uint64_t id = reader_u64(body);
   const char *name = reader_str(body);
-  struct span plan = reader_bytes(body);
+  struct span plan = reader_bytes(body), when_done = reader_bytes(body);
   if (body->bad) return false;
   struct request *r = find_request(a, id);
   if (!r || r->link != l) return true; /* answered meanwhile by another controller's commit */
@@ -291,11 +303,22 @@ static bool on_step(struct link *l, struct reader *body) {
     if (s->done) send_outcome(r, s);
     return true;
   }
-  s = journal_add(r, name, hash, plan.data, plan.len);
+  s = journal_add(r, name, hash, plan, when_done);
   if (!s) return false;
   s->asked = true;
   a->owner.run_step(a->owner.owner, id, s->name, s->plan.data, s->plan.len);
   return true;
+}
+
+static bool outcome_done(const uint8_t *outcome, size_t len) { return len > 0 && outcome[0] == 0; }
+
+/* The controller has said beforehand what this comes to. */
+static void answer_when_done(struct agent *a, struct request *r, struct step *s) {
+  _cleanup_buf_ struct buf answer = s->when_done;
+  s->when_done = (struct buf){0};
+  uint64_t id = r->id;
+  remove_request(a, r);
+  a->owner.answer(a->owner.owner, id, answer.data, answer.len);
 }
 
 void agent_outcome(struct agent *a, uint64_t request, const char *step, const uint8_t *plan, size_t plan_len,
@@ -310,7 +333,8 @@ void agent_outcome(struct agent *a, uint64_t request, const char *step, const ui
     return;
   }
   buf_free(&s->plan);
-  if (s->asked) send_outcome(r, s);
+  if (s->when_done.len && outcome_done(outcome, len)) answer_when_done(a, r, s);
+  else if (s->asked) send_outcome(r, s);
   dispatch(a);
 }
 
@@ -340,16 +364,15 @@ static bool on_commit(struct link *l, struct reader *body) {
     buf_free(&a->record);
     a->record = next;
     a->seq++;
-    if (a->owner.record) a->owner.record(a->owner.owner, a->seq, c.record.data, c.record.len);
   }
   r->link = NULL;
   r->parked = true;
   journal_clear(r);
   buf_free(&r->body); /* never sent again */
   if (is_report(r)) remove_request(a, r);
-  for (uint32_t i = 0; i < c.events; i++) {
-    struct span e = reader_bytes(&c.event);
-    if (a->owner.event) a->owner.event(a->owner.owner, e.data, e.len);
+  for (uint32_t i = 0; i < c.drops.count; i++) {
+    const char *name = reader_str(&c.drops.items);
+    if (a->owner.drop) a->owner.drop(a->owner.owner, name);
   }
   for (uint32_t i = 0; i < c.serials; i++) {
     uint64_t serial = reader_u64(&c.serial);
@@ -362,6 +385,12 @@ static bool on_commit(struct link *l, struct reader *body) {
     if (!answered) continue;
     remove_request(a, answered);
     a->owner.answer(a->owner.owner, to, payload.data, payload.len);
+  }
+  if ((c.flags & COMMIT_RECORD) && a->owner.recorded) a->owner.recorded(a->owner.owner);
+  /* Not before the answers: nobody waits for an event, and who takes one may take the processor, too. */
+  for (uint32_t i = 0; i < c.events; i++) {
+    struct span e = reader_bytes(&c.event);
+    if (a->owner.event) a->owner.event(a->owner.owner, e.data, e.len);
   }
   r = find_request(a, c.id);
   if (r && a->owner.parked) a->owner.parked(a->owner.owner, c.id);
@@ -432,6 +461,8 @@ void agent_free(struct agent *a) {
 }
 
 int agent_fd(const struct agent *a) { return a->epoll; }
+
+const struct buf *agent_record(const struct agent *a) { return &a->record; }
 
 uint64_t agent_request(struct agent *a, enum request_kind kind, const uint8_t *body, size_t len) {
   struct request *r = calloc(1, sizeof *r);

@@ -28,9 +28,10 @@ struct agent_owner {
   /* It was committed without an answer, which a later commit will give. NULL where that does not occur. */
   void (*parked)(void *owner, uint64_t request);
   /* Parts of a commit that are not answers; NULL where the owner has no use for them. */
-  void (*record)(void *owner, uint64_t seq, const uint8_t *record, size_t len);
+  void (*recorded)(void *owner); /* the record is another (agent_record) */
   void (*acknowledged)(void *owner, uint64_t serial);
   void (*event)(void *owner, const uint8_t *payload, size_t len);
+  void (*drop)(void *owner, const char *name);
   void (*leave)(void *owner);
   void *owner;
 };
@@ -41,11 +42,15 @@ void agent_free(struct agent *);
 
 /* Queues a request (body is copied) and returns its id; 0 where memory ran out. */
 uint64_t agent_request(struct agent *, enum request_kind kind, const uint8_t *body, size_t len);
+/* Looks for a controller before there is a request: one that has to boot does so until then. */
+void agent_reach(struct agent *);
 /* Nobody takes its answer any more: it is gone once its handler has committed, answered or not. */
 void agent_forget(struct agent *, uint64_t request);
 /* A step's outcome. */
 void agent_outcome(struct agent *, uint64_t request, const char *step, const uint8_t *plan, size_t plan_len,
                    const uint8_t *outcome, size_t len);
+/* As the last commit left it; valid until the next. */
+const struct buf *agent_record(const struct agent *);
 /* For poll/epoll: readable when agent_ready has something to do. */
 int agent_fd(const struct agent *);
 void agent_ready(struct agent *);

@@ -10,11 +10,13 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "../common/clock.h"
 #include "../common/frame.h"
 #include "../common/peer.h"
 #include "front.h"
 #include "loop.h"
 #include "ttrpc.h"
+#include "unread.h"
 
 /* What a monitor keeps of requests that are not answered (trap 15): their bytes, and what each takes beside them. Short requests
  * (a Kill) have a reserve beyond. */
@@ -95,6 +97,7 @@ static void client_remove(struct client *c) {
   buf_free(&c->out);
   free(c);
   count--;
+  unread_recheck(); /* with nobody to tell, nobody loses anything */
   accept_again();
 }
 
@@ -199,6 +202,8 @@ void client_parked(uint64_t request) {
   flush(c);
 }
 
+bool clients_there(void) { return count > 0; }
+
 int clients_unsent(void) {
   for (struct client *c = clients; c; c = c->next)
     if (c->out.len && !c->broken) return 1;
@@ -244,7 +249,7 @@ static bool admit(struct client *c, struct ttrpc_header h) {
 static bool on_request(struct client *c, struct ttrpc_header h, const uint8_t *message) {
   struct buf body = {.secret = true};
   struct call *k = calloc(1, sizeof *k);
-  if (k && buf_u64(&body, c->id) == 0 && buf_bytes(&body, message, h.length) == 0) {
+  if (k && buf_u64(&body, c->id) == 0 && buf_u64(&body, clock_ns()) == 0 && buf_bytes(&body, message, h.length) == 0) {
     *k = (struct call){.next = calls, .client = c->id, .stream = h.stream, .cost = c->receiving};
     k->request = agent_request(agent, REQUEST_TTRPC, body.data, body.len);
   }

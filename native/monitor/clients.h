@@ -3,6 +3,7 @@
 #ifndef BERTH_CLIENTS_H
 #define BERTH_CLIENTS_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -18,6 +19,8 @@ void client_answer(uint64_t request, const uint8_t *response, size_t len);
 void client_give_up(uint64_t request, const char *why);
 /* The request is still to be answered, by the commit of another: nobody works on it. */
 void client_parked(uint64_t request);
+/* Whether anybody is connected. */
+bool clients_there(void);
 /* Whether answers wait to be taken. */
 int clients_unsent(void);
 

@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #include "../common/address.h"
+#include "../common/exit_status.h"
 #include "../common/fd.h"
 #include "../executor/executor.h"
 #include "ending.h"
@@ -75,6 +76,10 @@ static int home_deadline(void *home, const char *key, uint64_t ms, const uint8_t
   (void)home;
   return ending_deadline(key, ms, plan, len);
 }
+static int home_guard(void *home, const char *key, int told, const uint8_t *plan, size_t len) {
+  (void)home;
+  return ending_guard(key, told, plan, len);
+}
 static int home_watch_oom(void *home, const char *key, struct oom_files *files) {
   (void)home;
   return oom_watch(key, files);
@@ -95,6 +100,11 @@ static int home_situation(void *home, const struct op_situation *op, pid_t pid, 
 static int home_prepare(void *home, const struct op_prepare *op, const struct buf *answer) {
   (void)home;
   return prepared_add(op, answer);
+}
+
+static int home_lend(void *home, const struct op_lend *op) {
+  (void)home;
+  return prepared_lend(op);
 }
 
 /* Before `stay` this process is there for its launcher, afterwards for the container, whoever is still connected. */
@@ -167,12 +177,13 @@ static int end_with_launcher(int connection) {
 }
 
 int command_monitor(int connection, unsigned preserve) {
-  static const struct effects effects = {.keep = home_keep, .drop = home_drop, .pump = home_pump, .process = home_process,
+  static struct effects effects = {.keep = home_keep, .drop = home_drop, .pump = home_pump, .process = home_process,
                                          .stay = home_stay, .lookup = home_lookup, .held = home_held,
                                          .released = home_released, .give = home_give, .signal = home_signal,
-                                         .deadline = home_deadline, .watch_oom = home_watch_oom,
-                                         .situation = home_situation, .prepare = home_prepare};
+                                         .deadline = home_deadline, .guard = home_guard, .watch_oom = home_watch_oom,
+                                         .situation = home_situation, .prepare = home_prepare, .lend = home_lend};
   if (end_with_launcher(connection) < 0) return 1;
+  effects.monitor = getpid();
   preserved = preserve;
   executor_init(&executor, &effects);
   executor.preserve = preserve;

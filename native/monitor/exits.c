@@ -4,18 +4,17 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/signalfd.h>
 #include <sys/wait.h>
-#include <time.h>
 #include <unistd.h>
 
+#include "../common/clock.h"
 #include "../common/exit_status.h"
 #include "../common/fd.h"
-#include "../common/replace.h"
+#include "ending.h"
 #include "held.h"
 #include "jobs.h"
 #include "loop.h"
@@ -37,12 +36,6 @@ static struct stray *strays;
 static struct ignored *ignored;
 static exit_seen on_seen;
 static struct source signals;
-
-static uint64_t now_ns(void) {
-  struct timespec t;
-  clock_gettime(CLOCK_REALTIME, &t);
-  return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
-}
 
 void exits_ignore(pid_t pid) {
   struct ignored *i = calloc(1, sizeof *i);
@@ -82,11 +75,11 @@ static void reap_all(struct source *s, uint32_t events) {
     int status = wait_status_of(&i);
     struct held_process *h = held_find_pid(i.si_pid);
     if (h) {
-      tell(h, status, now_ns());
+      tell(h, status, clock_ns());
     } else if (!take_ignored(i.si_pid) && jobs_running()) { /* else an orphan of a container: nobody asks */
       struct stray *new = calloc(1, sizeof *new);
       if (!new) continue;
-      *new = (struct stray){strays, i.si_pid, status, now_ns()};
+      *new = (struct stray){strays, i.si_pid, status, clock_ns()};
       strays = new;
     }
   }
@@ -156,8 +149,8 @@ static void watched_ready(struct source *s, uint32_t events) {
   loop_unwatch(s);
   close(s->fd);
   free(w);
-  /* Older kernels can't tell what somebody else reaped: 255, as containerd writes an unknown status. */
-  if (h) tell(h, known ? status : 255 << 8, now_ns());
+  /* Older kernels can't tell what somebody else reaped: it is what was done to it, or 255, as containerd writes an unknown status. */
+  if (h) tell(h, known ? status : ending_forced(h->key) ? SIGKILL : 255 << 8, clock_ns());
 }
 
 int exits_watch(struct held_process *h, exit_seen seen) {
@@ -172,11 +165,4 @@ int exits_watch(struct held_process *h, exit_seen seen) {
     return -1;
   }
   return 0;
-}
-
-int exit_write(const char *path, pid_t pid, int wait_status, uint64_t time, const char *reason) {
-  char text[160];
-  int len = snprintf(text, sizeof text, "{\"pid\":%d,\"status\":%d,\"time\":%llu,\"reason\":\"%s\"}\n", pid, wait_status,
-                     (unsigned long long)time, reason);
-  return file_replace(path, text, (size_t)len);
 }

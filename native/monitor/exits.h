@@ -24,7 +24,4 @@ int exits_reap_ignored(void);
 /* The way of one who is not the parent (command line): watches the pidfd. 0 or -1. */
 int exits_watch(struct held_process *, exit_seen seen);
 
-/* Writes an exit whole, by rename: {"pid":…,"status":…,"time":…,"reason":…}. 0 or -1 with errno. */
-int exit_write(const char *path, pid_t pid, int wait_status, uint64_t time, const char *reason);
-
 #endif

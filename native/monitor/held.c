@@ -2,6 +2,7 @@
 #include "held.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -46,6 +47,11 @@ int held_lookup(const char *name) {
   for (struct kept *k = kept; k; k = k->next)
     if (!strcmp(k->name, name)) return k->fd;
   return -1;
+}
+
+void held_each(const char *name, void (*each)(int fd, void *context), void *context) {
+  for (struct kept *k = kept; k; k = k->next)
+    if (held_under(k->name, name)) each(k->fd, context);
 }
 
 void held_drop(const char *name) {
@@ -111,7 +117,9 @@ struct held_process *held_add(const char *key, pid_t pid, int pidfd, int control
 
 int held_signal(const char *key, int signal) {
   struct held_process *h = held_find(key);
-  if (h) return sys_pidfd_send_signal(h->pidfd, signal);
+  /* A zombie takes any signal. */
+  struct pollfd ended = {.fd = h ? h->pidfd : -1, .events = POLLIN};
+  if (h && poll(&ended, 1, 0) == 0) return sys_pidfd_send_signal(h->pidfd, signal);
   errno = ESRCH;
   return -1;
 }

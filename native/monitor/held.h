@@ -19,6 +19,8 @@ struct held_process {
 /* Takes `fd` over; one held under the name before is closed. 0, or -1 with errno. */
 int held_keep(const char *name, int fd);
 int held_lookup(const char *name); /* -1 where there is none */
+/* Calls `each` with every descriptor under `name`, still owned here. */
+void held_each(const char *name, void (*each)(int fd, void *context), void *context);
 /* Closes `name` and everything below `name/`. Nothing there is no error. */
 void held_drop(const char *name);
 

@@ -21,6 +21,9 @@
 #include "oom_watch.h"
 #include "pumps.h"
 #include "report.h"
+#include "unread.h"
+
+#define REPORTS_TURN 8
 
 struct job {
   struct job *next;
@@ -77,6 +80,7 @@ static void drain_timed_out(struct timer *t) { answer_drain((struct job *)((char
 static void pump_idle(void) {
   for (struct job *j = jobs; j; j = j->next)
     if (j->draining && !pump_busy(j->draining)) answer_drain(j, 1);
+  unread_recheck();
 }
 
 static void start_drain(struct job *j, const char *name, uint32_t ms) {
@@ -86,31 +90,36 @@ static void start_drain(struct job *j, const char *name, uint32_t ms) {
   else timer_set(&j->drain_timer, ms);
 }
 
+void job_drop(const char *name) {
+  pump_drop(name);
+  held_drop(name);
+  oom_drop(name);
+  ending_forget(name);
+  unread_drop(name);
+  pump_idle();
+}
+
 /* Applies one report. False where it makes no sense: the executor is then not believed any further. */
 static bool apply(struct job *j, const uint8_t *data, size_t len, int *fds, size_t n_fds) {
   struct reader r = reader_of(data, len);
   uint8_t type = reader_u8(&r);
-  if (type == REPORT_CHUNK) return buf_append(&j->outcome, data + 1, len - 1) == 0;
-  if (type == REPORT_DONE) {
-    j->finished = true;
+  if (type == REPORT_CHUNK || type == REPORT_DONE) {
+    if (buf_append(&j->outcome, data + 1, len - 1) != 0) return false;
+    j->finished = type == REPORT_DONE;
     return true;
   }
   const char *name = reader_str(&r);
-  uint32_t number = type == REPORT_PROCESS || type == REPORT_DRAIN || type == REPORT_LINGER ? reader_u32(&r) : 0;
-  uint32_t limit = type == REPORT_LINGER ? reader_u32(&r) : 0;
+  bool times = type == REPORT_LINGER || type == REPORT_UNREAD;
+  uint32_t number = times || type == REPORT_PROCESS || type == REPORT_DRAIN ? reader_u32(&r) : 0;
+  uint32_t limit = times ? reader_u32(&r) : 0;
   static const uint8_t wanted[] = {[REPORT_KEEP] = 1, [REPORT_PUMP] = 2, [REPORT_PROCESS] = 2, [REPORT_DRAIN] = 0};
   if (r.bad || (type < sizeof wanted && wanted[type] != n_fds)) return false;
   switch (type) {
     case REPORT_KEEP: return held_keep(name, fd_steal(&fds[0])) == 0;
-    case REPORT_DROP:
-      pump_drop(name);
-      held_drop(name);
-      oom_drop(name);
-      ending_forget(name);
-      pump_idle();
-      return true;
+    case REPORT_DROP: job_drop(name); return true;
     case REPORT_PUMP: return pump_start(name, fd_steal(&fds[0]), fd_steal(&fds[1])) == 0;
     case REPORT_LINGER: pump_linger(name, number, limit); return true;
+    case REPORT_UNREAD: return unread_watch(name, number, limit) == 0;
     case REPORT_PROCESS: {
       int pidfd = fd_steal(&fds[0]), control = fd_steal(&fds[1]);
       return held_add(name, (pid_t)number, pidfd, control) != NULL;
@@ -131,14 +140,19 @@ static bool apply(struct job *j, const uint8_t *data, size_t len, int *fds, size
       uint64_t ms = reader_u64(&r);
       return !r.bad && n_fds == 0 && ending_deadline(name, ms, r.at, r.left) == 0;
     }
+    case REPORT_METER: {
+      const char *key = reader_str(&r);
+      uint64_t bytes = reader_u64(&r);
+      return !r.bad && n_fds == 0 && pump_meter(name, key, bytes) == 0;
+    }
+    case REPORT_GUARD: return n_fds == 1 && ending_guard(name, fd_steal(&fds[0]), r.at, r.left) == 0;
     case REPORT_DRAIN: start_drain(j, name, number); return true;
     default: return false;
   }
 }
 
-static void job_ready(struct source *s, uint32_t events) {
-  (void)events;
-  struct job *j = (struct job *)((char *)s - offsetof(struct job, source));
+/* Takes one report. False where there is none now, or the job has ended. */
+static bool take_report(struct job *j) {
   uint8_t data[REPORT_SIZE];
   union {
     struct cmsghdr align;
@@ -146,11 +160,11 @@ static void job_ready(struct source *s, uint32_t events) {
   } control;
   struct iovec iov = {.iov_base = data, .iov_len = sizeof data};
   struct msghdr m = {.msg_iov = &iov, .msg_iovlen = 1, .msg_control = control.space, .msg_controllen = sizeof control};
-  ssize_t n = recvmsg(s->fd, &m, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
-  if (n < 0 && (errno == EAGAIN || errno == EINTR)) return;
+  ssize_t n = recvmsg(j->source.fd, &m, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
+  if (n < 0 && (errno == EAGAIN || errno == EINTR)) return false;
   if (n <= 0) {
     job_end(j);
-    return;
+    return false;
   }
   int fds[REPORT_FDS] = {-1, -1};
   size_t n_fds = 0;
@@ -161,7 +175,16 @@ static void job_ready(struct source *s, uint32_t events) {
   }
   bool ok = !(m.msg_flags & (MSG_TRUNC | MSG_CTRUNC)) && apply(j, data, (size_t)n, fds, n_fds);
   for (size_t i = 0; i < REPORT_FDS; i++) fd_close(&fds[i]);
-  if (!ok || j->finished) job_end(j);
+  if (ok && !j->finished) return true;
+  job_end(j);
+  return false;
+}
+
+/* Few at a time: others have their turn, and most plans have no more to say. */
+static void job_ready(struct source *s, uint32_t events) {
+  (void)events;
+  struct job *j = (struct job *)((char *)s - offsetof(struct job, source));
+  for (int turn = 0; turn < REPORTS_TURN && take_report(j); turn++) continue;
 }
 
 /* In the child: never returns. */
@@ -172,7 +195,7 @@ static void run_child(pid_t monitor, int sock, struct buf *plan, struct process_
   if (prctl(PR_SET_PDEATHSIG, SIGKILL) < 0 || getppid() != monitor || sigprocmask(SIG_SETMASK, &none, NULL) < 0 ||
       held_close_others(sock) < 0)
     _exit(1);
-  struct effects effects = report_effects(&sock);
+  struct effects effects = report_effects(&sock, monitor);
   struct executor ex;
   executor_init(&ex, &effects);
   ex.pid = about.pid;

@@ -25,6 +25,8 @@ int job_start_about(struct process_id, const uint8_t *plan, size_t len, job_done
 bool jobs_running(void);
 /* Called after a job has ended and all it reported has been applied. */
 void jobs_on_end(void (*ended)(void));
+/* What is kept under this name or below it goes, and what watches or moves it. */
+void job_drop(const char *name);
 /* Appends the outcome of a plan that could not be run at all. */
 void outcome_failed(struct buf *outcome, const char *syscall, int error, const char *detail);
 

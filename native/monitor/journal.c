@@ -20,17 +20,18 @@ static void step_free(struct step *s) {
   if (!s) return;
   buf_free(&s->plan);
   buf_free(&s->outcome);
+  buf_free(&s->when_done);
   free(s->name);
   free(s);
 }
 
-struct step *journal_add(struct request *r, const char *name, uint64_t hash, const uint8_t *plan, size_t len) {
+struct step *journal_add(struct request *r, const char *name, uint64_t hash, struct span plan, struct span when_done) {
   struct step *s = calloc(1, sizeof *s);
   if (!s) return NULL;
-  s->plan.secret = s->outcome.secret = true;
+  s->plan.secret = s->outcome.secret = s->when_done.secret = true;
   s->hash = hash;
   s->name = strdup(name);
-  if (!s->name || buf_append(&s->plan, plan, len) < 0) {
+  if (!s->name || buf_append(&s->plan, plan.data, plan.len) < 0 || buf_append(&s->when_done, when_done.data, when_done.len) < 0) {
     step_free(s);
     return NULL;
   }

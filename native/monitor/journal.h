@@ -6,6 +6,7 @@
 #include <stdint.h>
 
 #include "../common/buf.h"
+#include "../common/reader.h"
 #include "agent.h"
 
 struct step {
@@ -15,6 +16,7 @@ struct step {
   bool done;
   bool asked; /* the connection of today waits for the outcome */
   struct buf plan, outcome;
+  struct buf when_done; /* the answer to its request once it is done; empty: the controller gives it */
 };
 
 struct link; /* a connection to a controller */
@@ -34,7 +36,7 @@ struct request {
 /* FNV-1a: a hash to tell plans of one name apart, not against malice (the controller is trusted with plans). */
 uint64_t journal_hash(const void *data, size_t len);
 struct step *journal_find(struct request *, const char *name, uint64_t hash);
-struct step *journal_add(struct request *, const char *name, uint64_t hash, const uint8_t *plan, size_t len);
+struct step *journal_add(struct request *, const char *name, uint64_t hash, struct span plan, struct span when_done);
 /* Forgets all steps that are done (those that run still belong to someone: they stay until their outcome comes). */
 void journal_clear(struct request *);
 void request_free(struct request *);

@@ -55,5 +55,6 @@ bool commit_read(struct reader body, struct commit *c) {
   c->events = reader_u32(&body);
   c->event = body;
   for (uint32_t i = 0; i < c->events && !body.bad; i++) (void)reader_bytes(&body);
+  c->drops = reader_strs(&body);
   return !body.bad && body.left == 0;
 }

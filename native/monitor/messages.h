@@ -29,6 +29,7 @@ struct commit {
   struct span record;
   uint32_t answers, serials, events;
   struct reader answer, serial, event; /* at the first of each list */
+  struct list drops;
 };
 bool commit_read(struct reader body, struct commit *);
 

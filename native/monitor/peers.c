@@ -2,6 +2,7 @@
 #include "peers.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
@@ -12,15 +13,12 @@
 #include "../common/fd.h"
 #include "../common/frame.h"
 #include "../common/peer.h"
+#include "../common/peer_messages.h"
 #include "../common/rights.h"
-#include "../common/verdict.h"
 #include "jobs.h"
 #include "loop.h"
 #include "prepared.h"
 
-enum to_monitor { PEER_RUN = 1, PEER_VERB = 4 };
-enum from_monitor { PEER_OUTCOME = 2, PEER_DESCRIPTOR = 3, PEER_ANSWER = 5 };
-enum run_flags { RUN_INLINE = 1 };
 
 struct peer {
   struct peer *next;
@@ -120,6 +118,25 @@ static void send_answer(struct peer *p, enum peer_verdict verdict, const uint8_t
   else flush(p);
 }
 
+/* Short and on an otherwise quiet stream: written whole or not at all. 0 or -1 with errno. */
+static int send_descriptor(struct peer *p, const char *name, int fd) {
+  _cleanup_buf_ struct buf frame = {0};
+  size_t at = frame_begin(&frame, PEER_DESCRIPTOR);
+  if (at == (size_t)-1 || buf_str(&frame, name) < 0 || frame_end(&frame, at) < 0) return -1;
+  ssize_t n = rights_send(p->source.fd, frame.data, frame.len, &fd, 1, MSG_DONTWAIT);
+  if (n >= 0 && (size_t)n != frame.len) errno = EMSGSIZE;
+  return n >= 0 && (size_t)n == frame.len ? 0 : -1;
+}
+
+/* The program comes first, so that who asked can execute it and read on. */
+static void send_lent(struct peer *p, struct span plan) {
+  _cleanup_fd_ int program = open("/proc/self/exe", O_PATH | O_CLOEXEC);
+  int process = prepared_process();
+  if (p->out.len || program < 0 || process < 0) send_answer(p, PEER_NOT_MINE, NULL, 0);
+  else if (send_descriptor(p, "program", program) < 0 || send_descriptor(p, "init", process) < 0) p->broken = true;
+  else send_answer(p, PEER_YOURS, plan.data, plan.len);
+}
+
 static void verb_done(void *context, const struct buf *outcome) {
   struct peer *p = context;
   const struct prepared *verb = p->verb;
@@ -146,6 +163,12 @@ static bool on_verb(struct peer *p, struct reader *body) {
     case PREPARED_ENDING: return true; /* it hears the end of this connection, and looks again at what there is then */
     case PREPARED_NOTHING: send_answer(p, PEER_NOT_MINE, NULL, 0); return true;
     default: break;
+  }
+  struct span lent = prepared_lent(p->verb);
+  if (lent.data) {
+    p->verb = NULL;
+    send_lent(p, lent);
+    return true;
   }
   p->jobs++;
   if (prepared_run(p->verb, quick, verb_done, verb_job_ended, p) == 0) return true;
@@ -217,11 +240,5 @@ int peer_give(const char *name, int fd) {
     errno = ENOTCONN;
     return -1;
   }
-  _cleanup_buf_ struct buf frame = {0};
-  size_t at = frame_begin(&frame, PEER_DESCRIPTOR);
-  if (at == (size_t)-1 || buf_str(&frame, name) < 0 || frame_end(&frame, at) < 0) return -1;
-  /* Short and on an otherwise quiet stream: written whole or not at all. */
-  ssize_t n = rights_send(inline_peer->source.fd, frame.data, frame.len, &owned, 1, MSG_DONTWAIT);
-  if (n >= 0 && (size_t)n != frame.len) errno = EMSGSIZE;
-  return n >= 0 && (size_t)n == frame.len ? 0 : -1;
+  return send_descriptor(inline_peer, name, owned);
 }

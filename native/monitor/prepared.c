@@ -11,6 +11,7 @@
 
 #include "../common/fail.h"
 #include "../common/fd.h"
+#include "../common/proc_stat.h"
 #include "../executor/vector.h"
 #include "held.h"
 #include "ops.gen.h"
@@ -21,7 +22,7 @@ struct prepared {
   struct prepared *next;
   char *verb, **words;
   uint32_t situations, guards;
-  bool quick;
+  bool quick, lent;
   size_t plan_len, answer_len;
   uint8_t bytes[]; /* the plan, the answer */
 };
@@ -44,26 +45,35 @@ int prepared_situation(const struct op_situation *op, pid_t pid, uint64_t start_
   return told_by.files && told_by.lines && told_by.key ? 0 : -1;
 }
 
-int prepared_add(const struct op_prepare *op, const struct buf *answer) {
-  struct prepared *p = malloc(sizeof *p + op->plan.len + answer->len);
-  if (!p) return -1;
-  *p = (struct prepared){.next = prepared,
-                         .verb = strdup(op->verb),
-                         .words = vector_of(op->words),
-                         .situations = op->situations,
-                         .guards = op->guards,
-                         .quick = op->quick != 0,
-                         .plan_len = op->plan.len,
-                         .answer_len = answer->len};
+static struct prepared *add(const char *verb, struct list words, uint32_t situations, struct span plan, struct span answer) {
+  struct prepared *p = malloc(sizeof *p + plan.len + answer.len);
+  if (!p) return NULL;
+  *p = (struct prepared){.next = prepared, .verb = strdup(verb), .words = vector_of(words), .situations = situations,
+                         .plan_len = plan.len, .answer_len = answer.len};
   if (!p->verb || !p->words) {
     free(p->verb);
     free(p->words);
     free(p);
-    return -1;
+    return NULL;
   }
-  memcpy(p->bytes, op->plan.data, op->plan.len);
-  if (answer->len) memcpy(p->bytes + op->plan.len, answer->data, answer->len);
+  memcpy(p->bytes, plan.data, plan.len);
+  if (answer.len) memcpy(p->bytes + plan.len, answer.data, answer.len);
   prepared = p;
+  return p;
+}
+
+int prepared_add(const struct op_prepare *op, const struct buf *answer) {
+  struct prepared *p = add(op->verb, op->words, op->situations, op->plan, (struct span){answer->data, answer->len});
+  if (!p) return -1;
+  p->guards = op->guards;
+  p->quick = op->quick != 0;
+  return 0;
+}
+
+int prepared_lend(const struct op_lend *op) {
+  struct prepared *p = add(op->verb, op->words, op->situations, op->plan, (struct span){NULL, 0});
+  if (!p) return -1;
+  p->lent = true;
   return 0;
 }
 
@@ -76,17 +86,11 @@ static bool read_text(const char *path, char *text, size_t size) {
   return true;
 }
 
-/* As src/container/status.ts has it: a zombie, or on its way (proc_pid_stat(5), fields 3 and 9), or another process by now (field 22). */
+/* As src/container/status.ts has it: a zombie, or on its way, or another process by now. */
 static bool gone(void) {
-  char path[32], text[1024], state;
-  unsigned flags;
-  unsigned long long start;
-  (void)snprintf(path, sizeof path, "/proc/%d/stat", (int)told_by.process.pid);
-  const char *at = read_text(path, text, sizeof text) ? strrchr(text, ')') : NULL;
-  if (!at ||
-      sscanf(at + 1, " %c %*d %*d %*d %*d %*d %u %*u %*u %*u %*u %*u %*u %*d %*d %*d %*d %*d %*d %llu", &state, &flags, &start) != 3)
-    return true;
-  return strchr("ZXx", state) || (flags & PF_EXITING) || start != told_by.process.start_time;
+  struct proc_stat stat;
+  return proc_stat_read(told_by.process.pid, &stat) < 0 || strchr("ZXx", stat.state) || (stat.flags & PF_EXITING) ||
+         stat.start != told_by.process.start_time;
 }
 
 static bool has_line(char *text, char *const *lines) {
@@ -126,6 +130,13 @@ enum prepared_found prepared_find(const char *verb, const char *word, const stru
 }
 
 struct span prepared_answer(const struct prepared *p) { return (struct span){p->bytes + p->plan_len, p->answer_len}; }
+
+struct span prepared_lent(const struct prepared *p) { return p->lent ? (struct span){p->bytes, p->plan_len} : (struct span){NULL, 0}; }
+
+int prepared_process(void) {
+  const struct held_process *h = told_by.key ? held_find(told_by.key) : NULL;
+  return h ? h->pidfd : -1;
+}
 
 int prepared_run(const struct prepared *p, struct executor *here, job_done quick, job_done later, void *context) {
   if (!p->quick) return job_start_about(told_by.process, p->bytes, p->plan_len, later, context);

@@ -13,6 +13,8 @@
 #include <unistd.h>
 
 #include "../common/clock.h"
+#include "../common/exit_status.h"
+#include "ending.h"
 #include "held.h"
 #include "loop.h"
 
@@ -25,6 +27,13 @@
 #define TURN (1u << 16)
 #define LAST_TURN ((1u << 20) + CHUNK)
 
+/* What some pumps may still move together. */
+struct meter {
+  char *key;
+  uint64_t left;
+  size_t pumps;
+};
+
 struct pump {
   struct pump *next;
   char *name;
@@ -34,6 +43,7 @@ struct pump {
   uint32_t quiet_ms, limit_ms; /* 0: it does not end before its source does */
   struct timer lingering;
   uint64_t linger_until;
+  struct meter *meter; /* NULL: whatever comes */
   size_t at, len;
   uint8_t chunk[];
 };
@@ -56,12 +66,30 @@ bool pump_busy(const char *name) {
   return false;
 }
 
+bool pump_owes(int fifo) {
+  struct stat theirs, own;
+  if (fstat(fifo, &theirs) < 0) return false;
+  for (struct pump *p = pumps; p; p = p->next) {
+    if (fstat(p->to.fd, &own) < 0 || own.st_dev != theirs.st_dev || own.st_ino != theirs.st_ino) continue;
+    /* Asked by poll(2), a terminal takes in what its peer has just written. That a source has hung up is nothing to be moved. */
+    struct pollfd source = {.fd = p->from.fd, .events = POLLIN};
+    if (p->at < p->len || (poll(&source, 1, 0) > 0 && (source.revents & POLLIN))) return true;
+  }
+  return false;
+}
+
 static void watch(struct source *s, bool *watched, bool want, uint32_t events) {
   if (want && !*watched) *watched = loop_watch(s, events) == 0;
   else if (!want && *watched) {
     loop_unwatch(s);
     *watched = false;
   }
+}
+
+static void meter_leave(struct meter *m) {
+  if (!m || --m->pumps > 0) return;
+  free(m->key);
+  free(m);
 }
 
 static void pump_free(struct pump *p) {
@@ -75,6 +103,7 @@ static void pump_free(struct pump *p) {
   if (p->to_watched) loop_unwatch(&p->to);
   if (p->from.fd >= 0) close(p->from.fd);
   if (p->to.fd >= 0) close(p->to.fd);
+  meter_leave(p->meter);
   free(p->name);
   free(p);
 }
@@ -110,38 +139,58 @@ static enum moved put(struct pump *p) {
   return MOVED;
 }
 
-static void spend(size_t *budget, size_t bytes) { *budget -= *budget < bytes ? *budget : bytes; }
+static void spend(struct pump *p, size_t *budget, size_t bytes) {
+  *budget -= *budget < bytes ? *budget : bytes;
+  if (p->meter) p->meter->left -= p->meter->left < bytes ? p->meter->left : bytes;
+}
+
+/* How much of so much it may move. */
+static size_t within(const struct pump *p, size_t bytes) { return p->meter && p->meter->left < bytes ? (size_t)p->meter->left : bytes; }
+
+/* Reads on and throws away, so that the process is never stuck. */
+static enum moved lose(struct pump *p, size_t *budget) {
+  char lost[CHUNK];
+  ssize_t n = read(p->from.fd, lost, within(p, sizeof lost) > 0 ? within(p, sizeof lost) : sizeof lost);
+  if (n > 0) spend(p, budget, (size_t)n);
+  return n > 0 || (n < 0 && errno == EINTR) ? MOVED : n < 0 && errno == EAGAIN ? NOTHING_THERE : AT_END;
+}
+
+/* Nothing is left: what comes now is more than there may be. */
+static enum moved overrun(struct pump *p, size_t *budget) {
+  enum moved done = put(p);
+  if (done != MOVED) return done;
+  size_t before = *budget;
+  done = lose(p, budget);
+  if (*budget < before) ending_now(p->meter->key, ENDED_OUTPUT);
+  return done;
+}
 
 static enum moved copy(struct pump *p, size_t *budget) {
   enum moved done = put(p);
   if (done != MOVED) return done;
   ssize_t n;
-  do n = read(p->from.fd, p->chunk, CHUNK);
+  do n = read(p->from.fd, p->chunk, within(p, CHUNK));
   while (n < 0 && errno == EINTR);
   if (n < 0 && errno == EAGAIN) return NOTHING_THERE;
   if (n <= 0) return AT_END; /* EIO is a terminal whose last peer has closed */
   p->at = 0;
   p->len = (size_t)n;
-  spend(budget, p->len);
+  spend(p, budget, p->len);
   return put(p);
 }
 
 static enum moved move_pages(struct pump *p, size_t *budget) {
   int waiting = 0;
-  ssize_t n = splice(p->from.fd, NULL, p->to.fd, NULL, SPLICED, SPLICE_F_NONBLOCK | SPLICE_F_MOVE);
+  ssize_t n = splice(p->from.fd, NULL, p->to.fd, NULL, within(p, SPLICED), SPLICE_F_NONBLOCK | SPLICE_F_MOVE);
   if (n > 0) {
-    spend(budget, (size_t)n);
+    spend(p, budget, (size_t)n);
     return MOVED;
   }
   if (n == 0) return AT_END;
   if (errno == EINTR) return MOVED;
   /* Either end may be why: what comes into the source meanwhile makes it ready again. */
   if (errno == EAGAIN) return ioctl(p->from.fd, FIONREAD, &waiting) == 0 && waiting > 0 ? NOTHING_TAKEN : NOTHING_THERE;
-  /* As in `put`: its reader is gone, the bytes go nowhere. */
-  char lost[CHUNK];
-  n = read(p->from.fd, lost, sizeof lost);
-  if (n > 0) spend(budget, (size_t)n);
-  return n > 0 || (n < 0 && errno == EINTR) ? MOVED : n < 0 && errno == EAGAIN ? NOTHING_THERE : AT_END;
+  return lose(p, budget); /* as in `put`: its reader is gone, the bytes go nowhere */
 }
 
 /* From now on: until nothing has come for a while, or to the end of its time. */
@@ -155,7 +204,8 @@ static void linger_on(struct pump *p) {
 static bool pump_move(struct pump *p, size_t budget) {
   enum moved done = MOVED;
   size_t whole = budget;
-  while (done == MOVED && budget > 0) done = p->pipes ? move_pages(p, &budget) : copy(p, &budget);
+  while (done == MOVED && budget > 0)
+    done = p->meter && p->meter->left == 0 ? overrun(p, &budget) : p->pipes ? move_pages(p, &budget) : copy(p, &budget);
   if (budget < whole && p->lingering.due) linger_on(p);
   switch (done) {
     case AT_END: pump_end(p); return false;
@@ -174,6 +224,25 @@ static void linger_over(struct timer *t) {
   bool more = p->at < p->len || (readable(p) && now_ms() < p->linger_until);
   if (more) timer_set(t, p->quiet_ms);
   else pump_end(p);
+}
+
+int pump_meter(const char *name, const char *key, uint64_t bytes) {
+  struct meter *m = calloc(1, sizeof *m);
+  char *copy = strdup(key);
+  if (!m || !copy) {
+    free(m);
+    free(copy);
+    return -1;
+  }
+  *m = (struct meter){copy, bytes, 1};
+  for (struct pump *p = pumps; p; p = p->next) {
+    if (!held_under(p->name, name)) continue;
+    meter_leave(p->meter);
+    p->meter = m;
+    m->pumps++;
+  }
+  meter_leave(m);
+  return 0;
 }
 
 void pump_linger(const char *name, uint32_t quiet_ms, uint32_t limit_ms) {

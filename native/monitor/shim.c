@@ -14,8 +14,10 @@
 #include <sys/signalfd.h>
 #include <unistd.h>
 
+#include "../common/exit_status.h"
 #include "../common/fd.h"
 #include "../common/replace.h"
+#include "../executor/executor.h"
 #include "../launcher/confine.h"
 #include "../launcher/install.h"
 #include "../launcher/run_dir.h"
@@ -30,8 +32,11 @@
 #include "loop.h"
 #include "oom_watch.h"
 #include "pumps.h"
+#include "unread.h"
 
 #define FLUSH_MS 5000 /* how long the last events may take, as the reference */
+/* How long the record on disk may stay behind: most containers that end at once have none written. */
+#define RECORD_MS 20
 
 /* An exit or an OOM that the controller has not acknowledged lives in the agent, as a request; this numbers them. */
 static uint64_t next_serial;
@@ -72,8 +77,24 @@ static void step_done(void *context, const struct buf *outcome) {
   free(s);
 }
 
+/* Files of a bundle and of the kernel's are read at once: to fork somebody who does it takes twice as long as to do it. False where it is more
+ * than that. */
+static bool look(uint64_t request, const char *name, const uint8_t *plan, size_t len) {
+  if (!executor_only_looks(plan, len)) return false;
+  static const struct effects none;
+  struct executor ex;
+  executor_init(&ex, &none);
+  ex.busy = true;
+  _cleanup_buf_ struct buf outcome = {.secret = true};
+  if (executor_run(&ex, plan, len, &outcome) < 0) outcome_failed(&outcome, "mmap", ENOMEM, "no memory for the outcome");
+  executor_close(&ex);
+  agent_outcome(agent, request, name, plan, len, outcome.data, outcome.len);
+  return true;
+}
+
 static void run_step(void *owner, uint64_t request, const char *name, const uint8_t *plan, size_t len) {
   (void)owner;
+  if (look(request, name, plan, len)) return;
   struct running_step *s = calloc(1, sizeof *s);
   int error = ENOMEM;
   if (s) {
@@ -107,13 +128,27 @@ static void parked(void *owner, uint64_t request) {
   client_parked(request);
 }
 
-/* The record on disk serves `delete` and people only: a write that fails costs nothing that the monitor itself knows. */
-static void save_record(void *owner, uint64_t seq, const uint8_t *record, size_t len) {
-  (void)owner;
-  (void)seq;
+/* The record on disk serves people only (`berth list --all`): a write that fails costs nothing that the monitor itself knows. */
+static void save_record(struct timer *t) {
+  if (jobs_running()) { /* a step may be about to remove the directory */
+    timer_set(t, RECORD_MS);
+    return;
+  }
+  const struct buf *record = agent_record(agent);
   char path[4096];
   int n = snprintf(path, sizeof path, "%s/%s/record", state_dir, id);
-  if (n > 0 && (size_t)n < sizeof path) (void)file_replace(path, record, len);
+  if (n > 0 && (size_t)n < sizeof path) (void)file_replace(path, record->data, record->len);
+}
+static struct timer record_changed = {.fire = save_record};
+
+static void recorded(void *owner) {
+  (void)owner;
+  if (!record_changed.due) timer_set(&record_changed, RECORD_MS);
+}
+
+static void drop(void *owner, const char *name) {
+  (void)owner;
+  job_drop(name);
 }
 
 static void add_event(void *owner, const uint8_t *payload, size_t len) {
@@ -138,6 +173,7 @@ static void leave(void *owner) {
   (void)owner;
   if (leaving) return;
   leaving = true;
+  timer_clear(&record_changed); /* the directory may be another shim's from now on */
   /* While it still listens: a start of the same group would take a path where nobody answers for its own. */
   if (socket_path) (void)unlink(socket_path);
   clients_stop_listening();
@@ -173,6 +209,8 @@ static uint64_t ran_out_of_memory(const char *key) {
   return serial;
 }
 
+static void tell_exit(const struct buf *exit) { (void)agent_request(agent, REQUEST_EXIT, exit->data, exit->len); }
+
 static void exited(const char *key, pid_t pid, int status, uint64_t time) {
   pump_process_ended(key);
   if (!strchr(key, '/') && state_dir) { /* a container's init: on disk before anyone is told */
@@ -183,7 +221,7 @@ static void exited(const char *key, pid_t pid, int status, uint64_t time) {
   struct buf body = {0};
   if (buf_u64(&body, ++next_serial) == 0 && buf_str(&body, key) == 0 && buf_u32(&body, (uint32_t)pid) == 0 &&
       buf_u32(&body, (uint32_t)status) == 0 && buf_u64(&body, time) == 0 && buf_u32(&body, oom_suspected(key)) == 0)
-    (void)agent_request(agent, REQUEST_EXIT, body.data, body.len);
+    unread_tell(key, &body);
   buf_free(&body);
   ending_forget(key);
 }
@@ -209,8 +247,8 @@ int shim_monitor(int listener, const char *const *context) {
   run_dir_is(run);
   confine_idle_is(idle);
   const struct agent_owner owner = {.connect = start_connect, .run_step = run_step, .answer = answer, .give_up = give_up,
-                                    .parked = parked, .record = save_record, .acknowledged = acknowledged,
-                                    .event = add_event, .leave = leave};
+                                    .parked = parked, .recorded = recorded, .acknowledged = acknowledged,
+                                    .event = add_event, .drop = drop, .leave = leave};
   /* The controller is told this process's pid, which the launcher could not know. */
   size_t n = 0;
   while (context[n]) n++;
@@ -230,6 +268,8 @@ int shim_monitor(int listener, const char *const *context) {
   events_on_empty(quit_if_flushed);
   fronts_on_end(quit_if_flushed);
   oom_on_seen(ran_out_of_memory);
+  unread_on_read(tell_exit);
+  agent_reach(agent); /* containerd's Create is on its way */
   loop_run();
   return 0;
 }

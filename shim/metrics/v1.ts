@@ -2,12 +2,12 @@
 
 import { BLKIO, type BlkioEntry, blkioEntries } from '../../src/cgroup/blkio.ts'
 import { type FigureFile, type Figures, HUGE_PAGES, numbers, pairs, single, TICK_NS } from '../../src/cgroup/figures.ts'
-import { containerd } from '../proto/messages.gen.js'
+import { containerd } from '../proto/metrics.gen.js'
 import { long } from '../time.ts'
 
 const { v1 } = containerd.metrics
 
-export const V1_TYPE = 'io.containerd.cgroups.v1.Metrics'
+export const TYPE = 'io.containerd.cgroups.v1.Metrics'
 
 const MEMORY_ENTRIES = { usage: 'memory', swap: 'memory.memsw', kernel: 'memory.kmem', kernelTcp: 'memory.kmem.tcp' }
 
@@ -31,7 +31,7 @@ const MEMORY_FIELDS = {
 } as const
 
 /** The files to read, as controller and name. */
-export const V1_FILES: readonly FigureFile[] = [
+export const FILES: readonly FigureFile[] = [
   ...['pids.current', 'pids.max'].map((file) => ['pids', file] as const),
   ...['cpuacct.usage', 'cpuacct.usage_percpu', 'cpuacct.stat'].map((file) => ['cpuacct', file] as const),
   ['cpu', 'cpu.stat'],
@@ -48,7 +48,7 @@ export const V1_FILES: readonly FigureFile[] = [
 ]
 
 /** Every message that clients look into is there, whatever could be read: they do not check. */
-export const encodeV1 = (file: Figures): Uint8Array => {
+export const encode = (file: Figures): Uint8Array => {
   const one = (name: string) => long(single(file(name)))
   const ticks = pairs(file('cpuacct.stat'))
   const cpu = pairs(file('cpu.stat'))

@@ -1,14 +1,14 @@
 /** io.containerd.cgroups.v2.Metrics from the files of the unified hierarchy. */
 
 import { type FigureFile, type Figures, HUGE_PAGES, pairs, single } from '../../src/cgroup/figures.ts'
-import { containerd } from '../proto/messages.gen.js'
+import { containerd } from '../proto/metrics.gen.js'
 import { long } from '../time.ts'
 
 const { v2 } = containerd.metrics
 
-export const V2_TYPE = 'io.containerd.cgroups.v2.Metrics'
+export const TYPE = 'io.containerd.cgroups.v2.Metrics'
 
-export const V2_FILES: readonly FigureFile[] = [
+export const FILES: readonly FigureFile[] = [
   ...['pids.current', 'pids.max', 'cpu.stat', 'io.stat', 'memory.stat', 'memory.events'],
   ...['memory.current', 'memory.max', 'memory.peak', 'memory.swap.current', 'memory.swap.max', 'memory.swap.peak'],
   ...HUGE_PAGES.flatMap((size) => [`hugetlb.${size}.current`, `hugetlb.${size}.max`]),
@@ -25,7 +25,7 @@ const MEMORY_FIELDS = [
 const camel = (name: string): string => name.replace(/_([a-z])/g, (_, letter: string) => letter.toUpperCase())
 
 /** Every message that clients look into is there, whatever could be read: they do not check. */
-export const encodeV2 = (file: Figures): Uint8Array => {
+export const encode = (file: Figures): Uint8Array => {
   const one = (name: string) => long(single(file(name)))
   const cpu = pairs(file('cpu.stat'))
   const stat = pairs(file('memory.stat'))

@@ -4,6 +4,7 @@ import type { Results, RunStep } from '../../src/controller/types.ts'
 import type { Plan } from '../../src/plan/ops.ts'
 import type { Events } from '../events.ts'
 import type { Compiler } from './compile.ts'
+import type { Known } from './known.ts'
 import type { ShimRecord, Waiter } from './record.ts'
 
 /** One shim as its methods see it: nothing here changes. */
@@ -16,6 +17,8 @@ export interface Env {
   readonly stateDir: string
   /** The monitor's, which is the shim's. */
   readonly pid: number
+  /** Of the containers of all shims that this controller serves: known.ts. */
+  readonly known: Map<string, Known>
   /** The record as it is now. */
   record(): ShimRecord
 }
@@ -31,6 +34,8 @@ export interface Effect {
   /** Parked Waits and their answers. */
   readonly settled?: readonly { readonly waiter: Waiter; readonly answer: Uint8Array }[]
   readonly events?: readonly Uint8Array[]
+  /** Names of what the monitor keeps no longer. */
+  readonly drops?: readonly string[]
   readonly leave?: boolean
 }
 
@@ -40,6 +45,8 @@ export type Commit = (record: ShimRecord) => Effect
 export interface Caller {
   readonly id: string
   readonly connection: string
+  /** When the request came, in nanoseconds since the epoch. */
+  readonly time: bigint
 }
 
 /** A method: runs steps, then says what to commit. An error that it throws is the answer. */

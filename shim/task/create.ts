@@ -6,7 +6,9 @@ import { BerthError } from '../../src/errors.ts'
 import type { Arch, Compiled, CreateInput } from '../../src/plan/create.ts'
 import { encodePlan } from '../../src/plan/encode.ts'
 import type { HostFacts } from '../../src/plan/facts.ts'
+import { meanwhile } from '../../src/plan/lifecycle.ts'
 import { DIR_FLAGS, OP_FLAGS, type Op, type Plan, READ_FLAGS, WRITE_FLAGS } from '../../src/plan/ops.ts'
+import { limitsOutput } from '../../src/plan/output-limit.ts'
 import { TERMINAL_SLOT } from '../../src/plan/terminal.ts'
 import { NODE_CONFIG, type NodeFile } from '../../src/policy/source.ts'
 import type { Confinement } from '../../src/policy/types.ts'
@@ -15,7 +17,7 @@ import type { Spec } from '../../src/spec/types.ts'
 import { type Logged, undoLoggers } from '../logger.ts'
 import { helperPaths, helpersOf, type RootfsPlan, rootfsPlan } from '../mounts.ts'
 import { containerd } from '../proto/messages.gen.js'
-import { mayHoldFifos, pipeOwner, stdioPlan } from '../stdio.ts'
+import { kept, mayHoldFifos, pipeOwner, stdioPlan } from '../stdio.ts'
 import { Code, RpcError } from '../ttrpc/status.ts'
 import { type Env, type Method, timedStep } from './call.ts'
 import { cgroupDirs } from './compile.ts'
@@ -67,14 +69,14 @@ const build = async (env: Env, request: Request, step: RunStep) => {
     stdio,
     checkpoint,
     options: (spec, facts) => ownOptions(env, request, spec, facts, step),
-    confinement: (spec, node) => env.compiler.confinementOf(step, spec, node),
+    confinement: (spec, node, facts) => env.compiler.confinementOf(step, spec, node, { facts }),
   }
   const { spec, confinement, options, io, compiled, cgroups } = await compileTask(env, wish, step)
   if (compiled.inspect) compiled.inspect.judge(await step('inspect', compiled.inspect.plan))
   // What a checkpoint holds comes at Start, as with runc.
   const made =
     checkpoint === ''
-      ? { open: io.open, compiled: { ...compiled, create: [...compiled.create, ...watchOomOp(id, cgroups)] } }
+      ? { open: io.open, compiled: { ...compiled, create: meanwhile(compiled.create, watchOomOp(id, cgroups)) } }
       : { open: [], compiled: { ...compiled, create: [] } }
   const rootfs = await planRootfs(env, request, step)
   const keep = keepPolicies(env, id, confinement)
@@ -128,20 +130,20 @@ interface Wish {
   /** Directory of images, or ''. */
   readonly checkpoint: string
   readonly options: (spec: Spec, facts: HostFacts) => Promise<TaskOptions>
-  readonly confinement: (spec: Spec, node: NodeFile) => Promise<Confinement | undefined>
+  readonly confinement: (spec: Spec, node: NodeFile, facts: HostFacts) => Promise<Confinement | undefined>
 }
 
 /** Reads the bundle and compiles it. */
 export const compileTask = async (env: Env, wish: Wish, step: RunStep) => {
   const { id, bundle, stdio, checkpoint } = wish
   const { spec: written, facts, arch, node } = await readConfig(env, bundle, stdio.terminal, step)
-  const confinement = await wish.confinement(written, node)
+  const confinement = await wish.confinement(written, node, facts)
   const spec = env.compiler.limitSpec(written, confinement)
   const options = await wish.options(spec, facts)
   const io = stdioPlan({
     key: id,
     stdio,
-    direct: mayHoldFifos(spec, options),
+    direct: mayHoldFifos(spec, options) && !limitsOutput(confinement),
     options,
     owner: pipeOwner(spec, spec.process?.user),
     logged: loggedOf(env, id, ''),
@@ -161,6 +163,7 @@ export const compileTask = async (env: Env, wish: Wish, step: RunStep) => {
     systemdCgroup: options.systemdCgroup ?? false,
     stdio: io.slots,
     afterTerminal: io.afterTerminal,
+    outputPumps: kept.outputPumps(keyOf(id, '')),
     confinement,
   }
   const compiled =

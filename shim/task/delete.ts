@@ -23,8 +23,8 @@ import {
 import { wrongState } from './status.ts'
 import { settle } from './wait.ts'
 
-/** How long output may still come after the process has ended: a descendant may hold the pipe for ever. */
-const DRAIN_MS = 10_000
+/** How long a client that does not read its output may hold up a Delete, as with runc's shim: init's are the container's last words. */
+const DRAIN_MS = { init: 10_000, exec: 2000 } as const
 
 const answerOf = (pid: number, exit: Exit | undefined): Uint8Array =>
   containerd.task.DeleteResponse.encode({ pid, exitStatus: exit?.status ?? 0, ...exitedAt(exit) }).finish()
@@ -33,13 +33,19 @@ export const del: Method<containerd.task.DeleteRequest> = (env, { id, execId }, 
   execId === '' ? deleteTask(env, id, step) : deleteExec(env, id, execId, step)
 
 /** What the process has written goes where it is to go, and what the monitor keeps for the process is closed. */
-const letGo = (key: string, { pumped, logged }: { readonly pumped?: boolean; readonly logged?: boolean }): Plan => {
+const letGo = (key: string, output: Output, timeoutMs: number): Plan => [...letOut(key, output, timeoutMs), dropOp(key)]
+
+interface Output {
+  readonly pumped?: boolean
+  readonly logged?: boolean
+}
+
+const letOut = (key: string, { pumped, logged }: Output, timeoutMs: number): Plan => {
   const pumps = kept.outputPumps(key)
   return [
-    ...(pumped ? ([{ op: 'drain', name: pumps, timeoutMs: DRAIN_MS }] as const) : []),
+    ...(pumped ? ([{ op: 'drain', name: pumps, timeoutMs }] as const) : []),
     // Some read one output to its end before the other.
     ...(logged ? [dropOp(pumps), ...readOut(loggedPipes(key))] : []),
-    dropOp(key),
   ]
 }
 
@@ -47,14 +53,18 @@ const deleteExec = async (env: Env, id: string, execId: string, step: RunStep): 
   const exec = getExec(getTask(env.record(), id), execId)
   const { status, process, logged } = exec
   if (status === 'running') throw wrongState.delete('running')
-  const end = logged ? [endLogger(taskDir(env, id), execId)] : []
-  if (process !== undefined) await step('delete', [...letGo(keyOf(id, execId), exec), ...end])
+  const key = keyOf(id, execId)
+  const before = process === undefined ? [] : letOut(key, exec, DRAIN_MS.exec)
+  const end = process !== undefined && logged ? [dropOp(key), endLogger(taskDir(env, id), execId)] : []
+  // Where it has nothing to wait for it takes no step.
+  if (before.length > 0 || end.length > 0) await step('delete', [...before, ...end])
   return (record) => {
     const { exit, waiters = [] } = getExec(getTask(record, id), execId)
     return {
       record: removeExec(record, id, execId),
       answer: answerOf(process?.pid ?? 0, exit),
       settled: settle(waiters, exit),
+      drops: [key],
     }
   }
 }
@@ -62,8 +72,8 @@ const deleteExec = async (env: Env, id: string, execId: string, step: RunStep): 
 /** What still lives in the container goes first, so that its pipes end; but a logging program has more time than the undo plan gives it. */
 const removal = (env: Env, id: string, task: Task): Plan =>
   task.logged
-    ? [...letGo(id, task), endLogger(taskDir(env, id), ''), undoOp(env, id)]
-    : [undoOp(env, id), ...letGo(id, task)]
+    ? [...letGo(id, task, DRAIN_MS.init), endLogger(taskDir(env, id), ''), undoOp(env, id)]
+    : [undoOp(env, id), ...letGo(id, task, DRAIN_MS.init)]
 
 const deleteTask = async (env: Env, id: string, step: RunStep): Promise<Commit> => {
   const task = getTask(env.record(), id)

@@ -3,11 +3,11 @@
 import { checkId } from '../../src/spec/id.ts'
 import type { containerd } from '../proto/messages.gen.js'
 import { Code, RpcError } from '../ttrpc/status.ts'
-import { type Method, timedStep } from './call.ts'
+import type { Method } from './call.ts'
 import { findExec, getTask, putExec, type ShimRecord, type Task } from './record.ts'
 import { wrongState } from './status.ts'
 
-export const exec: Method<containerd.task.ExecRequest> = async (env, request, step) => {
+export const exec: Method<containerd.task.ExecRequest> = (env, request, _step, { time }) => {
   const { id, execId, terminal, stdin, stdout, stderr } = request
   check(env.record(), id, execId)
   checkId(execId, 'exec')
@@ -15,7 +15,6 @@ export const exec: Method<containerd.task.ExecRequest> = async (env, request, st
   if (!spec?.length) throw new RpcError(Code.invalidArgument, `exec ${execId}: no process given`)
   // Refused now rather than at Start.
   env.compiler.loadProcess(spec)
-  const { time } = await timedStep(step, 'added', [])
   return (record) => {
     check(record, id, execId)
     const stdio = { stdin, stdout, stderr, terminal }

@@ -2,7 +2,7 @@
 
 import { SIGKILL } from '../../src/container/signal.ts'
 import { BerthError } from '../../src/errors.ts'
-import { thawPlan } from '../../src/plan/deadline.ts'
+import { thawPlan } from '../../src/plan/ending.ts'
 import { KILL_FLAGS, type Op } from '../../src/plan/ops.ts'
 import type { containerd } from '../proto/messages.gen.js'
 import type { Method } from './call.ts'

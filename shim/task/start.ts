@@ -10,7 +10,7 @@ import { containerd } from '../proto/messages.gen.js'
 import { pipeOwner, stdinPlan, stdioPlan } from '../stdio.ts'
 import { type Commit, type Env, type Method, timedStep } from './call.ts'
 import { dropOp, loggedOf, readConfig, taskDir } from './create.ts'
-import { keptPolicies } from './policy.ts'
+import { knownConfig } from './known.ts'
 import {
   type Exec,
   findExec,
@@ -113,11 +113,10 @@ const notStarted =
   }
 
 const runExec = async (env: Env, id: string, execId: string, task: Task, exec: Exec, step: RunStep) => {
-  const { spec, facts, arch } = await readConfig(env, task.bundle, task.stdio.terminal, step)
+  const { spec, facts, arch, confinement } = await knownConfig(env, id, task, step)
   const key = keyOf(id, execId)
   const { stdio, stdinClosed, size } = exec
-  const confinement = await keptPolicies(env, id, task, step)
-  const loaded = env.compiler.loadProcess(exec.spec ?? '').process
+  const loaded = env.compiler.loadProcess(new TextEncoder().encode(exec.spec)).process
   const io = stdioPlan({
     key,
     stdio,
@@ -133,11 +132,11 @@ const runExec = async (env: Env, id: string, execId: string, task: Task, exec: E
     const compiled = env.compiler.compileExec({
       id,
       bundle: task.bundle,
+      stateDir: taskDir(env, id),
       key,
       process: env.compiler.limitProcess({ ...loaded, terminal: stdio.terminal }, confinement),
       confinement,
-      initPid: task.process.pid,
-      initStart: BigInt(task.process.start),
+      init: { pid: task.process.pid, start: BigInt(task.process.start) },
       spec,
       cgroupPaths,
       facts,

@@ -13,9 +13,9 @@ export const settle = (waiters: readonly Waiter[], exit: Exit | undefined) =>
   waiters.map((waiter) => ({ waiter, answer: waitAnswer(exit) }))
 
 export const wait: Method<containerd.task.WaitRequest> =
-  (_env, { id, execId }, _step, caller) =>
+  (_env, { id, execId }, _step, { id: request, connection }) =>
   (record) => {
     const process = getProcess(record, id, execId)
     if (process.exit !== undefined || process.status === 'failed') return { answer: waitAnswer(process.exit) }
-    return { record: addWaiter(record, id, execId, caller) }
+    return { record: addWaiter(record, id, execId, { id: request, connection }) }
   }
