@@ -1,8 +1,17 @@
 /** What berth is to be beside others, and what it was in a run. */
+import { BOOT } from './boot.ts'
 import type { CommandTimes } from './commands.ts'
-import { LIFE } from './commands.ts'
+import { ALONE, LIFE } from './commands.ts'
+import { ENGINE } from './engine.ts'
+import { CONTROLLER, type Density, perPod } from './memory.ts'
 import type { Samples } from './samples.ts'
 import type { ShimTimes } from './shims.ts'
+
+/** Nanoseconds of calls, by what they are made under; milliseconds of verbs. */
+export interface PolicyTimes {
+  readonly calls: Samples
+  readonly creates: Samples
+}
 
 export interface Aim {
   readonly what: string
@@ -11,6 +20,8 @@ export interface Aim {
   readonly aim: number
   readonly atLeast?: boolean
   readonly ratio: number
+  /** What `aim` and `ratio` are of where they are a difference. */
+  readonly unit?: string
 }
 
 export const reached = ({ ratio, aim, atLeast }: Aim): boolean => (atLeast ? ratio >= aim : ratio <= aim)
@@ -33,11 +44,26 @@ export const commandAims = ({ times, floor }: CommandTimes): readonly Aim[] => {
     beside(LIFE, 'crun', 0.4),
     beside(LIFE, 'runc', 0.2),
     { what: LIFE, against: "the kernel's create + life + delete + 3 spawns", aim: 2.5, ratio: mine(LIFE) / life },
+    {
+      what: `${LIFE} with --no-controller`,
+      against: 'the faster runc',
+      aim: 1.2,
+      ratio: times.median(ALONE, LIFE) / fastest(times, 'runc', LIFE),
+    },
     ...['state', 'start', 'kill', 'delete'].map((verb) => beside(verb, 'crun', 0.5)),
     beside('exec', 'crun', 0.6),
     beside('exec', 'runc', 0.2),
   ]
 }
+
+export const bootAims = (times: Samples): readonly Aim[] => [
+  {
+    what: 'first answer of a controller that has to boot (`berth --no-controller --version`)',
+    against: '`node -e 0`',
+    aim: 1.5,
+    ratio: times.median('berth', BOOT) / times.median('node', BOOT),
+  },
+]
 
 export const shimAims = ({ times, rates, output }: ShimTimes, floor: Samples): readonly Aim[] => {
   const mine = (what: string) => times.median('berth', what)
@@ -76,6 +102,20 @@ export const shimAims = ({ times, rates, output }: ShimTimes, floor: Samples): r
   ]
 }
 
+export const engineAims = (times: Samples): readonly Aim[] =>
+  (
+    [
+      [ENGINE.life, 0.3],
+      [ENGINE.first, 0.7],
+      [ENGINE.exec, 0.2],
+    ] as const
+  ).map(([what, aim]) => ({
+    what: `${what}, through containerd`,
+    against: "runc's shim with runc",
+    aim,
+    ratio: times.median('berth', what) / times.median('runc', what),
+  }))
+
 export const clientAims = (times: Samples, width: number): readonly Aim[] => {
   const beside = (what: string, aim: number): Aim => ({
     what: `ctr run --rm, ${what}`,
@@ -86,7 +126,7 @@ export const clientAims = (times: Samples, width: number): readonly Aim[] => {
   return [beside('1 at a time', 0.3), beside(`${width} at once`, 0.3)]
 }
 
-export const memoryAims = (memory: Samples, pods: number): readonly Aim[] => {
+export const memoryAims = (memory: Samples, density: Density): readonly Aim[] => {
   const beside = (what: string, peer: string, aim: number): Aim => ({
     what,
     against: peer === 'crun' ? 'crun' : "runc's shim",
@@ -96,6 +136,35 @@ export const memoryAims = (memory: Samples, pods: number): readonly Aim[] => {
   return [
     beside('private, parked init', 'crun', 1),
     beside('private, shim', 'runc', 0.08),
-    beside(`PSS per pod, ${pods} pods`, 'runc', 0.4),
+    beside(perPod(density), 'runc', 0.4),
+    {
+      what: `${CONTROLLER}, after many lives and a minute of rest`,
+      against: 'Node alone',
+      aim: 4,
+      ratio: memory.median('berth', CONTROLLER) / memory.median('node', CONTROLLER),
+    },
+  ]
+}
+
+export const policyAims = ({ calls, creates }: PolicyTimes): readonly Aim[] => {
+  const beside = (what: string, name: string, against: string, aim: number): Aim => ({
+    what: `${what}, ${name}`,
+    against,
+    aim,
+    ratio: calls.median(name, what) / calls.median(against, what),
+  })
+  return [
+    beside('connect', '1,000 network rules', 'nothing', 1.03),
+    beside('open + close', 'files.deny', 'nothing', 1.02),
+    beside('open + close', 'file lists', 'the same, by the program itself', 1.02),
+    beside('getpid', "Docker's seccomp profile", 'nothing', 1.02),
+    beside('getpid', "Docker's seccomp profile", 'a filter of one instruction', 1.02),
+    {
+      what: 'create, a full policy',
+      against: 'an empty one: the difference',
+      aim: 2,
+      unit: 'ms',
+      ratio: creates.median('full', 'create') - creates.median('empty', 'create'),
+    },
   ]
 }

@@ -1,24 +1,30 @@
 /**
  * berth beside runc, crun and the kernel, in one run; writes docs/benchmarks.md. Run with: make bench
- * LIVES (100) of each runtime on the command line and over ttrpc, PODS (100) for their memory; WRITE=0 only prints.
+ * LIVES (100) of each runtime on the command line and over ttrpc, PODS (100) for their memory, CONTROLLER_LIVES (10000) for the
+ * controller's; WRITE=0 only prints.
  */
 import { execFileSync } from 'node:child_process'
 import { existsSync, mkdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { binary, root } from '../harness/host.ts'
+import { measureBoot } from './boot.ts'
 import { measureClients } from './clients.ts'
 import { measureCommands } from './commands.ts'
-import { measureParked, measurePods } from './memory.ts'
+import { measureEngine } from './engine.ts'
+import { type Density, measureController, measureDensity, measureParked } from './memory.ts'
+import { measurePhases } from './phases.ts'
 import { newest } from './programs.ts'
 import { plots, report } from './report.ts'
 import { Samples } from './samples.ts'
-import { measureShims, shimSubjects } from './shims.ts'
+import { liveOn, measureShims, shimSubjects } from './shims.ts'
 
 const CONTAINERD = '2.1'
 const WIDTH = 50
 const number = (name: string, otherwise: number) => Number(process.env[name] ?? otherwise)
 const lives = number('LIVES', 100)
-const pods = number('PODS', 100)
+const pods: Density = { pods: number('PODS', 100), each: 2 }
+const singles: readonly Density[] = [10, 100].map((count) => ({ pods: count, each: 1 }))
+const controllerLives = number('CONTROLLER_LIVES', 10_000)
 
 /** On a terminal a line that changes, else nothing. */
 const tell = (text: string): void => {
@@ -34,17 +40,18 @@ const runtimes = Object.entries({
 }).filter(([, path]) => existsSync(path))
 
 const commands = measureCommands(runtimes, lives, tell)
+const phases = measurePhases(binary, lives, tell)
+const boot = measureBoot(lives, tell)
 const subjects = shimSubjects(runtimes.find(([name]) => name === 'crun')?.[1] ?? '')
 const shims = await measureShims(subjects, { lives, execs: lives, first: 20, tell })
+const engine = await measureEngine(CONTAINERD, { lives, first: 20 }, tell)
 const clients = await measureClients(CONTAINERD, { runs: 20, width: WIDTH, rounds: 3 }, tell)
 const memory = new Samples()
 measureParked(runtimes, memory)
-await measurePods(
-  subjects.filter(({ runtime }) => runtime === undefined),
-  pods,
-  memory,
-  tell,
-)
+const shimsOfTheirOwn = subjects.filter(({ runtime }) => runtime === undefined)
+for (const density of [...singles, pods]) await measureDensity(shimsOfTheirOwn, density, memory, tell)
+await liveOn(controllerLives, tell)
+await measureController(memory, tell)
 tell('')
 
 const measured = {
@@ -52,9 +59,12 @@ const measured = {
     ([name, path]) => `${name}: ${execFileSync(path, ['--version'], { encoding: 'utf8' }).split('\n')[0]}`,
   ),
   commands,
+  phases,
+  boot,
   shims,
+  engine,
   clients: { times: clients, version: CONTAINERD, width: WIDTH },
-  memory: { samples: memory, pods },
+  memory: { samples: memory, pods, singles, lives: controllerLives },
 }
 const text = report(measured)
 console.log(text)

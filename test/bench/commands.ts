@@ -9,6 +9,9 @@ import { Samples } from './samples.ts'
 
 export type Runtimes = readonly (readonly [name: string, path: string])[]
 
+/** berth with a controller for each command that needs one. */
+export const ALONE = 'berth-alone'
+
 /** What floor.c measures. */
 export const FLOORS = ['create', 'start', 'life', 'delete', 'exec', 'spawn'] as const
 
@@ -35,10 +38,11 @@ export const measureCommands = (runtimes: Runtimes, lives: number, tell: (text: 
     config.ociVersion = '1.0.2'
   })
   const dir = mkdtempSync(join(tmpdir(), 'berth-bench-'))
+  const own = runtimes.filter(([name]) => name === 'berth').map(([, path]) => `${ALONE}=${path},--no-controller`)
   try {
     for (let done = 0; done < lives; done += BATCH) {
       tell(`commands: ${done} of ${lives} lives`)
-      const subjects = runtimes.map(([name, path]) => `${name}=${path}`)
+      const subjects = [...runtimes.map(([name, path]) => `${name}=${path}`), ...own]
       times.addLines(execFileSync(verbs, [bundle.dir, dir, String(BATCH), ...subjects], { encoding: 'utf8' }))
       const rootfs = join(bundle.dir, 'rootfs')
       const measured = JSON.parse(execFileSync(floorProgram, [rootfs, String(BATCH)], { encoding: 'utf8' }))
@@ -47,7 +51,7 @@ export const measureCommands = (runtimes: Runtimes, lives: number, tell: (text: 
   } finally {
     rmSync(dir, { recursive: true })
   }
-  for (const [name] of runtimes)
+  for (const name of times.names)
     for (const index of times.of(name, 'create').keys())
       times.add(
         name,

@@ -1,17 +1,10 @@
 /* Connects over the loopback ROUNDS times and prints how long one took, in nanoseconds: connect ADDRESS ROUNDS */
 #define _GNU_SOURCE
 #include <arpa/inet.h>
-#include <stdio.h>
-#include <stdlib.h>
 #include <sys/socket.h>
-#include <time.h>
 #include <unistd.h>
 
-static double now(void) {
-  struct timespec t;
-  clock_gettime(CLOCK_MONOTONIC, &t);
-  return (double)t.tv_sec * 1e9 + (double)t.tv_nsec;
-}
+#include "median.h"
 
 int main(int argc, char **argv) {
   if (argc != 3) return 2;
@@ -24,17 +17,18 @@ int main(int argc, char **argv) {
   if (inet_pton(AF_INET, argv[1], &to.sin_addr) != 1 || bind(listener, (struct sockaddr *)&to, len) < 0 || listen(listener, 16) < 0 ||
       getsockname(listener, (struct sockaddr *)&to, &len) < 0)
     return 3;
-  double spent = 0;
-  for (long i = 0; i < rounds; i++) {
+  double *times = calloc((size_t)rounds, sizeof *times);
+  for (long i = 0; times && i < rounds; i++) {
     int fd = socket(AF_INET, SOCK_STREAM, 0);
-    double start = now();
+    double start = now_ns();
     if (connect(fd, (struct sockaddr *)&to, len) < 0) return 4;
-    spent += now() - start;
+    times[i] = now_ns() - start;
     int accepted = accept(listener, NULL, NULL);
     if (setsockopt(fd, SOL_SOCKET, SO_LINGER, &abort_it, sizeof abort_it) < 0) return 5;
     close(fd);
     close(accepted);
   }
-  printf("%.0f\n", spent / (double)rounds);
+  if (!times || rounds < 1) return 6;
+  print_median(times, (size_t)rounds);
   return 0;
 }

@@ -1,9 +1,12 @@
 /** What is kept in memory for containers that do nothing: shims and controllers, parked inits. All in kB, from smaps_rollup. */
-import { execFileSync } from 'node:child_process'
+import { execFileSync, spawn } from 'node:child_process'
+import { once } from 'node:events'
 import { readFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { containerd } from '../../shim/proto/messages.gen.js'
 import { Bundle } from '../harness/bundle.ts'
-import { controllerPids, monitorPids, pidsWith } from '../harness/host.ts'
+import { controllerPids, dist, monitorPids, pidsWith } from '../harness/host.ts'
 import { atATime, closeClients, Image, Task } from '../harness/life.ts'
 import type { Runtimes } from './commands.ts'
 import type { Samples } from './samples.ts'
@@ -30,6 +33,12 @@ const shimPids = (site: Site): number[] =>
     ? monitorPids(site.daemon.address)
     : pidsWith((args) => args.includes(site.daemon.address) && args.includes('-id') && args[0] === site.subject.shim)
 
+/** Of the controller, or of a Node that waits. */
+export const CONTROLLER = 'private, controller'
+
+/** Then a controller gives back what its last requests took. */
+const REST_MS = 2000
+
 /** Whatever state it is in. */
 const remove = async (task: Task, daemon: Site['daemon']): Promise<void> => {
   const { id } = task
@@ -41,13 +50,22 @@ const remove = async (task: Task, daemon: Site['daemon']): Promise<void> => {
   await daemon.delete(id)
 }
 
-/** So many pods of two containers that sleep; what is kept for each. Into `samples` by subject: `PSS per pod`, `private of a shim`. */
-export const measurePods = async (
+/** So many pods of so many containers each that sleep. */
+export interface Density {
+  readonly pods: number
+  readonly each: number
+}
+export const perPod = ({ pods, each }: Density): string =>
+  each === 1 ? `PSS per container, ${pods}` : `PSS per pod, ${pods} pods`
+
+/** What is kept for each of them. Into `samples` by subject: `perPod`, and of each shim what it has of its own. */
+export const measureDensity = async (
   subjects: readonly Subject[],
-  pods: number,
+  density: Density,
   samples: Samples,
   tell: (text: string) => void,
 ): Promise<void> => {
+  const { pods, each } = density
   using image = new Image()
   for (const subject of subjects) {
     using site = new Site(subject, image)
@@ -55,26 +73,28 @@ export const measurePods = async (
     const tasks: Task[][] = []
     try {
       await atATime(pods, 5, async (pod) => {
-        tell(`${pods} pods with ${subject.name}: ${pod + 1}`)
-        const sandbox = `bench-${process.pid}-${subject.name}-pod${pod}`
+        tell(`${perPod(density)}, ${subject.name}: ${pod + 1}`)
+        const sandbox = `bench-${process.pid}-${subject.name}-${each}-${pod}`
         const annotations = { 'io.kubernetes.cri.sandbox-id': sandbox }
         const config = { ...image.config(['/bin/sleep', '10000']), annotations, ociVersion: '1.0.2' }
         tasks[pod] = []
-        for (const id of [sandbox, `${sandbox}-c`]) {
+        for (const id of [sandbox, `${sandbox}-c`].slice(0, each)) {
           const task = await Task.start(daemon, id, config)
           tasks[pod].push(task)
           await task.create(image)
           await task.call('Start', v2.StartRequest.encode({ id }).finish())
         }
       })
+      await sleep(REST_MS)
       const shims = shimPids(site).map(memoryOf)
       const shared = subject.name === 'berth' ? controllerPids().map(memoryOf) : []
       if (shims.length !== pods) throw new Error(`${subject.name}: ${shims.length} shims for ${pods} pods`)
-      samples.add(subject.name, `PSS per pod, ${pods} pods`, sum([...shims, ...shared].map(({ pss }) => pss)) / pods)
-      for (const shim of shims) {
-        samples.add(subject.name, 'private, shim', shim.private)
-        samples.add(subject.name, 'RSS, shim', shim.rss)
-      }
+      samples.add(subject.name, perPod(density), sum([...shims, ...shared].map(({ pss }) => pss)) / pods)
+      if (each > 1)
+        for (const shim of shims) {
+          samples.add(subject.name, 'private, shim', shim.private)
+          samples.add(subject.name, 'RSS, shim', shim.rss)
+        }
     } finally {
       for (const task of tasks.flatMap((both) => both.toReversed())) await remove(task, daemon)
       closeClients()
@@ -94,5 +114,23 @@ export const measureParked = (runtimes: Runtimes, samples: Samples): void => {
     const { pid } = JSON.parse(execFileSync(path, ['state', id], { encoding: 'utf8' }))
     samples.add(name, 'private, parked init', memoryOf(pid).private)
     execFileSync(path, ['delete', '--force', id], { stdio: 'ignore' })
+  }
+}
+
+/** What the controller has of its own after a minute in which nobody has asked it for anything, and Node alone. */
+export const measureController = async (samples: Samples, tell: (text: string) => void): Promise<void> => {
+  tell('the controller rests for a minute')
+  await sleep(60_000)
+  const [controller, ...others] = controllerPids()
+  if (controller === undefined || others.length > 0) throw new Error(`${others.length + 1} controllers are not one`)
+  samples.add('berth', CONTROLLER, memoryOf(controller).private)
+  const node = spawn(join(dist, 'node'), ['-e', 'setInterval(() => {}, 1 << 30); console.log()'], {
+    stdio: ['ignore', 'pipe', 'inherit'],
+  })
+  try {
+    await once(node.stdout, 'data')
+    samples.add('node', CONTROLLER, memoryOf(node.pid ?? 0).private)
+  } finally {
+    node.kill('SIGKILL')
   }
 }

@@ -13,18 +13,19 @@ export const program = (name: string): string => {
   return join(build, name)
 }
 
-/** Debian's newest package of this name, unpacked: its program of the same name, or '' where it can't be had. */
+/** Debian's newest package of this name, unpacked: its program of the same name, or '' where it can't be had, or wants a newer libc than ours. */
 export const newest = (name: string): string => {
   try {
     const dirs = execFileSync(join(root, 'test/containerd/matrix'), ['newest', name, join(build, name)], {
       encoding: 'utf8',
     })
-    return (
-      dirs
-        .split('\n')
-        .map((dir) => join(dir, name))
-        .find((path) => existsSync(path)) ?? ''
-    )
+    const path = dirs
+      .split('\n')
+      .map((dir) => join(dir, name))
+      .find((path) => existsSync(path))
+    if (path === undefined) return ''
+    execFileSync(path, ['--version'])
+    return path
   } catch {
     return ''
   }

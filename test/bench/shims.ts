@@ -43,13 +43,27 @@ const play = async (calls: string, site: Site, scripts: readonly Script[]): Prom
 }
 
 /** What is hot from now on has to boot again. */
-const endControllers = async (): Promise<void> => {
+export const endControllers = async (): Promise<void> => {
   const pids = controllerPids()
   for (const pid of pids) process.kill(pid)
   await until('controllers end', () => pids.every(hasEnded))
 }
 
 const life = (site: Site, id: string): Script => site.script(id, ['/bin/true']).begin().up().down().end('life')
+
+/** So many lives of berth's tasks, ten at a time, of which nothing is noted. */
+export const liveOn = async (lives: number, tell: (text: string) => void): Promise<void> => {
+  const [WIDTH, EACH] = [10, 20]
+  const calls = program('calls')
+  using image = new Image()
+  using site = new Site({ name: 'berth', shim: shimBinary }, image)
+  let count = 0
+  while (count < lives) {
+    tell(`lives of the controller: ${count} of ${lives}`)
+    const scripts = () => Array.from({ length: EACH }, () => life(site, `bench-${process.pid}-many-${count++}`))
+    await Promise.all(Array.from({ length: WIDTH }, () => play(calls, site, scripts())))
+  }
+}
 
 /** `lives` and `execs` of each subject, `first` lives of a host where nothing runs yet. `tell`: what is going on. */
 export const measureShims = async (
@@ -104,8 +118,10 @@ export const measureShims = async (
   for (let i = 0; i < first; i++) {
     tell(`first lives of a host: ${i + 1} of ${first}`)
     for (const site of sites) {
+      // Its configuration is written with berth.
+      const script = life(site, next(site))
       await endControllers()
-      const lines = await play(calls, site, [life(site, next(site))])
+      const lines = await play(calls, site, [script])
       times.addLines(
         lines
           .replaceAll(/^(\w+)\/life /gm, '$1/first life ')

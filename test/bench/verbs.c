@@ -1,6 +1,6 @@
 /* verbs: what each verb of OCI runtimes takes on the command line, side by side.
  *
- *   gcc -O2 -static -o verbs verbs.c && ./verbs BUNDLE DIR N NAME=PATH...   (root; DIR for pid files; the bundle's process has to live on)
+ *   gcc -O2 -static -o verbs verbs.c && ./verbs BUNDLE DIR N NAME=PATH[,FLAG]...   (root; DIR for pid files; the bundle's process has to live on)
  *
  * N rounds; in each of them every runtime has a container's life, one verb after the other. A line `NAME VERB MILLISECONDS` for each call: from
  * before the runtime is started to after it was reaped, by vfork and execve, as an engine's shim in C does it. Like such a shim this
@@ -18,6 +18,7 @@
 
 extern char **environ;
 static const char *runtime;
+static char *flag; /* before each verb; NULL: none */
 
 static double now_ms(void) {
   struct timespec t;
@@ -30,8 +31,10 @@ static void die(const char *what) {
   exit(1);
 }
 
-static double timed(int null, char *const argv[]) {
+static double timed(int null, char *const words[]) {
+  char *argv[16] = {words[0], flag};
   int status;
+  for (int i = 1, at = flag ? 2 : 1; words[i]; i++) argv[at++] = words[i];
   double begin = now_ms();
   pid_t pid = vfork();
   if (pid == 0) {
@@ -42,7 +45,7 @@ static double timed(int null, char *const argv[]) {
   if (pid < 0 || waitpid(pid, &status, 0) != pid) die("waitpid");
   double took = now_ms() - begin;
   if (status == 0) return took;
-  fprintf(stderr, "verbs: %s %s: wait status %#x\n", runtime, argv[1], (unsigned)status);
+  fprintf(stderr, "verbs: %s %s: wait status %#x\n", runtime, words[1], (unsigned)status);
   exit(1);
 }
 
@@ -87,6 +90,8 @@ int main(int argc, char **argv) {
       char *name = strdup(argv[i]), *path = name ? strchr(name, '=') : NULL;
       if (!path) die(argv[i]);
       *path++ = 0;
+      flag = strchr(path, ',');
+      if (flag) *flag++ = 0;
       runtime = name;
       life(name, path, argv[1], argv[2], null, round >= 0);
       free(name);
