@@ -36,7 +36,7 @@ const runSuite = (runtime: string, files: readonly string[], echo: boolean): Res
 }
 
 /** The suite removes none of the cgroups that it has runtimes make above those of its containers. */
-const PARENTS = ['testdir/cgrouptest', 'testdir', 'berth/testdir/cgrouptest', 'berth/testdir']
+const PARENTS = ['testdir/cgrouptest', 'testdir', 'berth/testdir/cgrouptest', 'berth/testdir', 'berth']
 
 const clearCgroups = (): void => {
   for (const hierarchy of readdirSync(CGROUPS))

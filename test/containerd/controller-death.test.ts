@@ -15,17 +15,26 @@ const v2 = containerd.task
 
 /** Ends at the words of a request, as a defect would end it, and says in which kind of controller that was. */
 const POISONED = `
-import { Socket } from 'node:net'
+const fs = require('node:fs')
+const { Socket } = require('node:net')
+const take = (bytes) => {
+  if (!bytes.includes('lethal')) return
+  console.error('poisoned', process.argv.includes('--listen-fd') ? 'shared' : 'own')
+  process.exit(1)
+}
 const { emit } = Socket.prototype
 Socket.prototype.emit = function (name, ...rest) {
   const done = emit.call(this, name, ...rest)
-  if (name === 'data' && rest[0].includes('lethal')) {
-    console.error('poisoned', process.argv.includes('--serve-fd') ? 'own' : 'shared')
-    process.exit(1)
-  }
+  if (name === 'data') take(rest[0])
   return done
 }
-await import('./real.js')
+const { readSync } = fs
+fs.readSync = (fd, buffer) => {
+  const length = readSync(fd, buffer)
+  process.nextTick(() => take(buffer.subarray(0, length)))
+  return length
+}
+require('./real.js')
 `
 /** In boot for ever. */
 const HANGING = 'setInterval(() => {}, 1 << 30)'

@@ -158,4 +158,4 @@ describe('one socket', { skip: notHere }, () => {
 
 const commandLine = (pid: number) => readFileSync(`/proc/${pid}/cmdline`, 'utf8').split('\0')
 const sharedControllers = () => controllerPids().filter((pid) => commandLine(pid).includes('--listen-fd'))
-const ownControllers = () => controllerPids().filter((pid) => commandLine(pid).includes('--serve-fd'))
+const ownControllers = () => controllerPids().filter((pid) => !commandLine(pid).includes('--listen-fd'))

@@ -1,9 +1,10 @@
 /** What the command line sees of containers that containerd has, and what it says about them. */
 import assert from 'node:assert/strict'
 import { after, before, describe, it } from 'node:test'
+import { isDeepStrictEqual } from 'node:util'
 import { containerd } from '../../shim/proto/messages.gen.js'
 import { notHere } from '../harness/bundle.ts'
-import { nothingLeft, snapshot } from '../harness/host.ts'
+import { nothingLeft, snapshot, until } from '../harness/host.ts'
 import { closeClients, Image, Task } from '../harness/life.ts'
 import { berth } from '../harness/run.ts'
 import { Daemon } from '../harness/shim.ts'
@@ -29,6 +30,10 @@ describe('containers of containerd on the command line', { skip: notHere }, () =
       pids.set(id, await task.create(image))
       if (type === 'sandbox') await task.call('Start', v2.StartRequest.encode({ id }).finish())
     }
+    // A shim writes down what it knows a little later than it answers.
+    await until('the shim has written all down', async () =>
+      isDeepStrictEqual(await shown(), [task('list-pod', 'running'), task('list-member', 'created')]),
+    )
   })
   after(async () => {
     closeClients()

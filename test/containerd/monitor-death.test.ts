@@ -1,17 +1,18 @@
 /** The shim process killed or ended: what runs on, what the delete call removes of it, and what it can still tell (trap 17). */
 import assert from 'node:assert/strict'
-import { existsSync, mkdirSync, readdirSync, readFileSync, rmdirSync, rmSync, writeFileSync } from 'node:fs'
+import { existsSync, globSync, mkdirSync, readdirSync, readFileSync, rmdirSync, rmSync, writeFileSync } from 'node:fs'
 import { release } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, describe, it } from 'node:test'
 import { containerd } from '../../shim/proto/messages.gen.js'
 import { type Config, notHere } from '../harness/bundle.ts'
-import { hasEnded, nothingLeft, snapshot, until } from '../harness/host.ts'
+import { hasEnded, monitorPids, nothingLeft, ourProcesses, snapshot, until } from '../harness/host.ts'
 import { closeClients, eventsSocket, Image, Task } from '../harness/life.ts'
 import { SHELL } from '../harness/sequences.ts'
 import { Daemon } from '../harness/shim.ts'
 
 const v2 = containerd.task
+const TERM = 15
 const freezer = '/sys/fs/cgroup/freezer'
 /** Whether this kernel keeps the exit status of a process that was reaped with its pidfd (6.15). */
 const [major = 0, minor = 0] = release().split('.').map(Number)
@@ -36,6 +37,12 @@ describe('the shim process ends', { skip: notHere }, () => {
     await nothingLeft(before)
   })
 
+  /** The numbers of signals count from 1. */
+  const catches = (pid: number, signal: number) => {
+    const mask = /^SigCgt:\s*(\w+)$/m.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))?.[1] ?? '0'
+    return ((BigInt(`0x${mask}`) >> BigInt(signal - 1)) & 1n) === 1n
+  }
+
   const named = (id: string) => v2.StateRequest.encode({ id }).finish()
   const create = async (id: string, change: (config: Config) => void = () => {}) => {
     const config = image.config(SHELL) // ends with 5 at SIGTERM
@@ -46,6 +53,7 @@ describe('the shim process ends', { skip: notHere }, () => {
   const start = async (id: string, change?: (config: Config) => void) => {
     const one = await create(id, change)
     await one.task.call('Start', named(id))
+    await until('the shell has set its trap', () => hasEnded(one.pid) || catches(one.pid, TERM))
     return one
   }
   const deleted = async (id: string, cwd?: string) => {
@@ -90,6 +98,41 @@ describe('the shim process ends', { skip: notHere }, () => {
     process.kill(pid, 'SIGTERM')
     await until('its end', () => hasEnded(pid))
     assert.deepEqual(await deleted('later'), { pid, exitStatus: 5 })
+  })
+
+  const limited = (config: Config) => {
+    config.annotations = { 'io.berth.limits.maxDuration': '1000' }
+  }
+  const guards = () => ourProcesses().filter(({ name }) => name === 'berth-guard')
+
+  it('a container whose policy needs it ends with it, and the delete call tells how', async () => {
+    const { pid } = await start('guarded', limited)
+    const { pid: other } = await start('unguarded')
+    assert.equal(guards().length, 1)
+    await daemon.stop('guarded', 'SIGKILL')
+    await until('its end', () => hasEnded(pid) && guards().length === 0)
+    assert.equal(hasEnded(other), false)
+    assert.deepEqual(await deleted('guarded'), { pid, exitStatus: 137 })
+    // The call may come before that end.
+    const { pid: next } = await start('guarded', limited)
+    await daemon.stop('guarded', 'SIGKILL')
+    assert.deepEqual(await deleted('guarded'), { pid: next, exitStatus: 137 })
+    assert.equal(guards().length, 0)
+    await daemon.stop('unguarded', 'SIGKILL')
+    await deleted('unguarded')
+  })
+
+  it('nor does one go on without its guard', async () => {
+    const { task } = await start('alone', limited)
+    for (const { pid } of guards()) process.kill(pid, 'SIGKILL')
+    const { exitStatus } = v2.WaitResponse.decode(await task.call('Wait', named('alone')))
+    assert.equal(exitStatus, 137)
+    const [dir = ''] = globSync('/run/berth/.shim/*/*/alone')
+    assert.match(readFileSync(join(dir, 'exit.json'), 'utf8'), /"reason":"policy"/)
+    await task.call('Delete', named('alone'))
+    await task.call('Shutdown', named('alone'))
+    await until('the shim has left', () => monitorPids(daemon.address, 'alone').length === 0)
+    await deleted('alone')
   })
 
   it('what ended before has the status and the time that were written down', async () => {

@@ -1,11 +1,13 @@
 /** The policies of test/integration/policy.test.ts through containerd: the annotations come with the container, and hold for its execs. */
 import assert from 'node:assert/strict'
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { after, before, describe, it } from 'node:test'
+import type { Config } from '../harness/bundle.ts'
 import { Containerd, image, noContainerd, runtime } from '../harness/containerd.ts'
 import { nothingLeft, pidsWith, snapshot, until } from '../harness/host.ts'
+import { berth, terminal } from '../harness/run.ts'
 
 describe('policies with containerd', { skip: noContainerd }, () => {
   let containerd: Containerd
@@ -25,10 +27,20 @@ describe('policies with containerd', { skip: noContainerd }, () => {
     writeFileSync(join(etc, 'berth/config.json'), JSON.stringify({ policies: join(etc, 'policies') }))
     mkdirSync(join(etc, 'policies'))
     writeFileSync(join(etc, 'policies/web.json'), JSON.stringify({ http: { allow: ['GET nowhere.invalid'] } }))
+    const names = { network: { allow: ['localhost:81'], refresh: 60 } }
+    writeFileSync(join(etc, 'policies/names.json'), JSON.stringify(names))
+    const path = join(etc, 'judged.mjs')
+    writeFileSync(path, "export const onSyscall = ({ path }) => (path === '/etc/group' ? 'deny' : 'allow')")
+    writeFileSync(join(etc, 'policies/judged.json'), JSON.stringify({ module: { path } }))
     const wrap = join(etc, 'wrap')
     writeFileSync(wrap, `#!/bin/sh\nmount -t overlay overlay -o lowerdir=${etc}:/etc /etc && exec "$@"\n`, {
       mode: 0o755,
     })
+    const secret = { request: '* *', attach: 'bearer', from: 'env:TOKEN' }
+    writeFileSync(
+      join(etc, 'policies/secret.json'),
+      JSON.stringify({ http: { allow: ['GET nowhere.invalid'], intercept: true, credentials: [secret] } }),
+    )
     containerd = await Containerd.start('1.7', { wrap: `unshare --mount ${wrap}` })
   })
   after(async () => {
@@ -88,6 +100,47 @@ describe('policies with containerd', { skip: noContainerd }, () => {
     await nothingLeft(pristine)
   })
 
+  it('by names of hosts, too, which are looked up on the node, once or again and again', async () => {
+    const pristine = snapshot()
+    const workers = () => pidsWith((args) => args[0] === 'berth-worker')
+    const flags = annotated(
+      'io.berth.policy=names',
+      'io.berth.network.allow=localhost:81',
+      'io.berth.network.hosts=true',
+    )
+    const made = await ctr(...flags, '--detach', image, id, '/bin/sleep', '1000')
+    assert.equal(made.code, 0, made.stderr)
+    assert.equal(workers().length, 1)
+    const exec = (...args: string[]) => ctr('task', 'exec', '--exec-id', 'x', id, ...args)
+    assert.match((await exec('/bin/nc', '127.0.0.1', '80')).stderr, /Operation not permitted/)
+    assert.match((await exec('/bin/nc', '127.0.0.1', '81')).stderr, /Connection refused/)
+    assert.match((await exec('/bin/cat', '/etc/hosts')).stdout, /^127\.0\.0\.1 localhost\n/)
+    assert.equal((await ctr('task', 'kill', '-s', 'KILL', id)).code, 0)
+    await ctr('task', 'rm', '-f', id)
+    await ctr('container', 'rm', id)
+    await until('no worker', () => workers().length === 0)
+    const failed = await ctr(...annotated('io.berth.network.allow=nowhere.invalid'), '--rm', image, id, '/bin/true')
+    assert.match(failed.stderr, /"nowhere\.invalid" of annotations stands for no address/)
+    await ctr('container', 'rm', id)
+    await nothingLeft(pristine)
+  })
+
+  it('of a module judge the container and its execs, by who ends with it', async () => {
+    const pristine = snapshot()
+    const made = await ctr(...annotated('io.berth.policy=judged'), '--detach', image, id, '/bin/sleep', '1000')
+    assert.equal(made.code, 0, made.stderr)
+    const workers = () => pidsWith((args) => args[0] === 'berth-worker')
+    assert.equal(workers().length, 1)
+    const exec = (...args: string[]) => ctr('task', 'exec', '--exec-id', 'x', id, ...args)
+    assert.equal((await exec('/bin/cat', '/etc/passwd')).code, 0)
+    assert.match((await exec('/bin/cat', '/etc/group')).stderr, /Operation not permitted/)
+    assert.equal((await ctr('task', 'kill', '-s', 'KILL', id)).code, 0)
+    await ctr('task', 'rm', '-f', id)
+    await ctr('container', 'rm', id)
+    await until('no worker', () => workers().length === 0)
+    await nothingLeft(pristine)
+  })
+
   it('refuse system calls, and end a container when its time is over', async () => {
     const pristine = snapshot()
     const flags = annotated('io.berth.syscalls.deny=mkdir;mkdirat', 'io.berth.limits.maxDuration=1')
@@ -97,11 +150,43 @@ describe('policies with containerd', { skip: noContainerd }, () => {
     await nothingLeft(pristine)
   })
 
+  it('end a container that writes more than it may', async () => {
+    const pristine = snapshot()
+    const within = annotated('io.berth.limits.output=1M')
+    const some = await ctr(...within, '--rm', image, id, '/bin/sh', '-c', 'head -c 1048570 /dev/zero; echo end >&2')
+    assert.deepEqual([some.code, some.stdout.length, some.stderr], [0, 1048570, 'end\n'])
+    const script = 'yes 12345 & while :; do echo 12345; done >&2'
+    const less = annotated('io.berth.limits.output=100000')
+    const much = await ctr(...less, '--rm', image, id, '/bin/sh', '-c', script)
+    assert.deepEqual([much.code, much.stdout.length + much.stderr.length], [137, 100_000])
+    const shown = await terminal(
+      containerd.ctrCommand([...less, '--rm', '--tty', image, id, '/bin/cat /dev/zero']).split(' '),
+    )
+    assert.deepEqual([shown.code, shown.stdout.length], [137, 100_000])
+    // whoever takes it, and it says why
+    const log = join(etc, 'log')
+    const behind = await ctr(...less, '--detach', '--log-uri', `file://${log}`, image, id, '/bin/sh', '-c', script)
+    assert.equal(behind.code, 0, behind.stderr)
+    // `null`, as runc has it, where none is written down yet
+    const listed = async () =>
+      JSON.parse((await berth(['list', '--all', '--format', 'json'])).stdout) as Config[] | null
+    const reason = async () => (await listed())?.find((one) => one.id === id)?.reason
+    await until('its end', async () => (await reason()) === 'output')
+    assert.equal(readFileSync(log).length, 100_000)
+    await ctr('task', 'rm', '-f', id)
+    await ctr('container', 'rm', id)
+    await nothingLeft(pristine)
+  })
+
   it('that are malformed are an error of create, and leave nothing', async () => {
     const pristine = snapshot()
     const { code, stderr } = await ctr(...annotated('io.berth.file.read=/'), '--rm', image, id, '/bin/true')
     assert.notEqual(code, 0)
     assert.match(stderr, /unknown annotation "io\.berth\.file\.read"; did you mean "io\.berth\.files\.read"\?/)
+    await ctr('container', 'rm', id)
+    const secret = await ctr(...annotated('io.berth.policy=secret'), '--rm', image, id, '/bin/true')
+    assert.notEqual(secret.code, 0)
+    assert.match(secret.stderr, /env:TOKEN is for the command line, .*: use file:\/PATH/)
     await ctr('container', 'rm', id)
     await nothingLeft(pristine)
   })

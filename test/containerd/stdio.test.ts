@@ -153,6 +153,60 @@ describe('stdio', { skip: notHere }, () => {
     })
   }
 
+  for (const [way, make] of Object.entries(ways)) {
+    it(`${way}: an end is told once all that came before it has been read`, async () => {
+      const { stdout } = fifos()
+      using out = stdout.reader()
+      const life = await make(on.shell('seq 1 100000'), pathsOf({ stdout }))
+      await life.one.begin(life.execId)
+      let told = false
+      const ended = life.one.wait(life.execId).then((status) => {
+        told = true
+        return status
+      })
+      let bytes = 0
+      // A client that closes its end now loses nothing.
+      while (!told) {
+        bytes += out.read(1024)?.length ?? 0
+        await new Promise(setImmediate)
+      }
+      assert.equal(bytes, 588_895)
+      assert.equal(await ended, 0)
+      await end(life)
+    })
+
+    it(`${way}: a client that never reads keeps nobody waiting`, async () => {
+      const { stdout } = fifos()
+      using out = stdout.reader()
+      const life = await make(on.shell('seq 1 100'), pathsOf({ stdout }))
+      await life.one.begin(life.execId)
+      assert.equal(await life.one.wait(life.execId), 0)
+      assert.equal((await out.rest()).length, 292)
+      await end(life)
+    })
+  }
+
+  it('an exec that nobody reads is told before the end of its container', async () => {
+    const { stdout } = fifos()
+    using _out = stdout.reader()
+    const one = await Streamed.start(on.daemon, 'one', on.shell('sleep 1000'))
+    await one.create(on.image, {})
+    await one.begin()
+    await one.exec('e', on.shell('echo unread; sleep 1000').process, { stdout: stdout.path })
+    await one.begin('e')
+    await one.kill()
+    const ended = () =>
+      on.events.requests
+        .map((request) => containerd.events.ForwardRequest.decode(request).envelope)
+        .filter((envelope) => envelope?.topic === '/tasks/exit')
+        .map((envelope) => containerd.events.TaskExit.decode(envelope?.event?.value ?? new Uint8Array()).id)
+    await until('both ends', () => ended().length === 2)
+    assert.deepEqual(ended(), ['e', 'one'])
+    await one.delete('e')
+    await one.delete()
+    await one.leave()
+  })
+
   it('a background process that holds the output keeps nobody waiting, and Delete cuts it off', async () => {
     const { stdout } = fifos()
     using out = stdout.reader()
@@ -174,6 +228,26 @@ describe('stdio', { skip: notHere }, () => {
       const [pid, ...more] = (await one.pids()).filter((other) => other !== init)
       return more.length === 0 && commandOf(pid) === 'sleep 1000'
     })
+    await one.kill()
+    await one.delete()
+    await one.leave()
+  })
+
+  it('an exec whose output nobody reads holds its Delete up for two seconds', async () => {
+    const { stdout } = fifos()
+    using out = stdout.reader()
+    const one = await Streamed.start(on.daemon, 'one', on.shell('sleep 1000'))
+    await one.create(on.image, {})
+    await one.begin()
+    // More than the FIFO holds, and the pipe before it holds the rest: it ends by itself.
+    await one.exec('e', on.shell('head -c 1080000 /dev/zero').process, { stdout: stdout.path })
+    await one.begin('e')
+    assert.equal(await one.wait('e'), 0)
+    const began = performance.now()
+    await one.delete('e')
+    const took = performance.now() - began
+    assert.ok(took > 1900 && took < 5000, `${took} ms`)
+    assert.equal((await out.rest()).length, 1_048_576)
     await one.kill()
     await one.delete()
     await one.leave()

@@ -34,21 +34,21 @@ export function attack(name: string): string {
 /** Puts an attacker into a bundle's root file system, as /NAME. */
 export const bring = (bundle: Bundle, name: string): void => cpSync(attack(name), join(bundle.dir, 'rootfs', name))
 
-/** A program that runs beside the test until the end of its scope; it has said its first word by then. */
-export class Racer implements AsyncDisposable {
+/** An attacker that runs beside the test until the end of its scope; it has said its first word by then. */
+export class Attacker implements AsyncDisposable {
   readonly #child
-  private constructor(args: readonly string[]) {
-    this.#child = spawn(attack('race'), args, { stdio: ['ignore', 'pipe', 'inherit'] })
+  private constructor(name: string, args: readonly string[]) {
+    this.#child = spawn(attack(name), args, { stdio: ['ignore', 'pipe', 'inherit'] })
   }
-  static async start(...args: readonly string[]): Promise<Racer> {
-    const racer = new Racer(args)
-    await new Promise((resolve) => racer.#child.stdout?.once('data', resolve))
-    return racer
+  static async start(name: string, ...args: readonly string[]): Promise<Attacker> {
+    const attacker = new Attacker(name, args)
+    await new Promise((resolve) => attacker.#child.stdout?.once('data', resolve))
+    return attacker
   }
   async [Symbol.asyncDispose](): Promise<void> {
     const ended = new Promise((resolve) => this.#child.once('exit', resolve))
     // One that gave up by itself raced against nothing.
-    if (!this.#child.kill('SIGKILL')) throw new Error('the racer ended before the test did')
+    if (!this.#child.kill('SIGKILL')) throw new Error('the attacker ended before the test did')
     await ended
   }
 }

@@ -2,45 +2,27 @@
 import { randomUUID } from 'node:crypto'
 import { mkdirSync, readdirSync, readFileSync, rmdirSync } from 'node:fs'
 import { join } from 'node:path'
-import { Client, credentials } from '@grpc/grpc-js'
-import protobuf from 'protobufjs'
 import { image } from './containerd.ts'
+import { GrpcClient, type Message } from './grpc-client.ts'
 import { until } from './host.ts'
 
-// biome-ignore lint/suspicious/noExplicitAny: a test names any part of a message
-export type Message = any
-
-const schema = protobuf.loadSync(join(import.meta.dirname, 'cri.proto'))
-const service = schema.lookupService('runtime.v1.RuntimeService')
-const TO_OBJECT = { longs: Number, enums: String, bytes: Buffer, defaults: true, objects: true } as const
-
 export class Cri implements Disposable {
-  readonly #client: Client
+  readonly #client: GrpcClient
 
   constructor(socket: string) {
-    this.#client = new Client(`unix://${socket}`, credentials.createInsecure())
+    this.#client = new GrpcClient(socket, ['cri.proto'])
   }
 
   call(name: string, request: Message): Promise<Message> {
-    const method = service.methods[name]
-    if (method === undefined) throw new Error(`cri.proto has no ${name}`)
-    const asked = schema.lookupType(`runtime.v1.${method.requestType}`)
-    const answered = schema.lookupType(`runtime.v1.${method.responseType}`)
-    return new Promise((resolve, reject) => {
-      this.#client.makeUnaryRequest(
-        `/runtime.v1.RuntimeService/${name}`,
-        (value: Message) => Buffer.from(asked.encode(asked.fromObject(value)).finish()),
-        (bytes: Buffer) => answered.toObject(answered.decode(bytes), TO_OBJECT),
-        request,
-        (error, value) => (error ? reject(error) : resolve(value)),
-      )
-    })
+    return this.#client.call('runtime.v1.RuntimeService', name, request)
   }
 
   [Symbol.dispose](): void {
-    this.#client.close()
+    this.#client[Symbol.dispose]()
   }
 }
+
+export type { Message }
 
 /** A change of a message before it is sent. */
 type Change = (config: Message) => void

@@ -111,7 +111,7 @@ export const execTests = (tasks: number, execs: number): void => {
         const seconds = (performance.now() - begun) / 1000
         const late = await usage(monitor)
         t.diagnostic(JSON.stringify({ early, late, perSecond: Math.round(tasks / seconds) }))
-        flat(early, late, 4096)
+        flat(early, late, 8192)
         await end(first, daemon)
         assert.equal(events.topics.filter((topic) => topic === '/tasks/delete').length, tasks + tasks / 5 + 1)
       })
@@ -127,7 +127,7 @@ export const execTests = (tasks: number, execs: number): void => {
       const seconds = (performance.now() - begun) / 1000
       const late = await usage(monitor)
       t.diagnostic(JSON.stringify({ early, late, perSecond: Math.round(execs / seconds) }))
-      flat(early, late, 4096)
+      flat(early, late, 8192)
       await end(task, daemon)
       assert.equal(events.topics.filter((topic) => topic === '/tasks/exec-started').length, execs + execs / 10)
     })

@@ -132,10 +132,20 @@ export function controllerPids(of: string = dist): number[] {
   return pidsWith((args) => args.includes(join(of, 'controller.js')))
 }
 
+const parentOf = (pid: number): number => {
+  try {
+    return Number(/^PPid:\t(\d+)$/m.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))?.[1])
+  } catch {
+    return Number.NaN // it has ended
+  }
+}
+
 /** The shims of the containerd at this address; that of one container or pod. */
 export function monitorPids(address: string, id?: string): number[] {
   const wanted = [`address=${address}`, ...(id === undefined ? [] : [`id=${id}`])]
-  return pidsWith((args) => args[0] === 'berth-monitor' && wanted.every((one) => args.includes(one)))
+  const pids = pidsWith((args) => args[0] === 'berth-monitor' && wanted.every((one) => args.includes(one)))
+  // Not what a shim has forked to run a plan, which may still be ending when its answer is there.
+  return pids.filter((pid) => !pids.includes(parentOf(pid)))
 }
 
 /** Waits until `condition` holds: state of other processes that gives no event to wait for. Fails after `ms`. */

@@ -25,7 +25,7 @@ class Spare {
   readonly stream: Duplex
   readonly ended: Promise<unknown>
   constructor() {
-    const args = ['--expose-gc', join(dist, 'controller.js'), '--serve-fd', '3']
+    const args = [join(dist, 'controller.js'), '--serve-fd', '3']
     this.process = spawn(join(dist, 'node'), args, { stdio: ['ignore', 'ignore', 'ignore', 'pipe'], env: {} })
     this.stream = this.process.stdio[3] as Duplex
     this.stream.on('error', () => {}) // 'close' follows

@@ -1,6 +1,9 @@
-/** A network of a test's own, for the node that berth runs on: 192.0.2.2 and 2001:db8::2 with servers of HTTP and HTTPS, and names for them. */
+/**
+ * A network of a test's own, for the node that berth runs on: 192.0.2.2 and 2001:db8::2 with servers of HTTP and HTTPS, and names for them
+ * (upstream.ts), or a name server (name-server.ts).
+ */
 import { type ChildProcess, spawn } from 'node:child_process'
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { mkdtempSync, renameSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { createInterface } from 'node:readline'
@@ -13,22 +16,27 @@ export interface Served {
   readonly authorization: string
 }
 
+const HOSTS = '127.0.0.1 localhost\n192.0.2.2 api.test other.test\n2001:db8::2 api.test\n'
+
 export class OwnNetwork implements AsyncDisposable {
   readonly dir = mkdtempSync(join(tmpdir(), 'berth-network-'))
   /** What was asked of the servers. */
   readonly served: Served[] = []
   readonly #child: ChildProcess
 
-  private constructor() {
-    writeFileSync(join(this.dir, 'hosts'), '127.0.0.1 localhost\n192.0.2.2 api.test other.test\n2001:db8::2 api.test\n')
-    const program = join(import.meta.dirname, 'upstream.ts')
-    this.#child = spawn('unshare', ['--net', '--mount', '--', process.execPath, program, this.dir], {
+  private constructor(program: string, files: Readonly<Record<string, string>>) {
+    for (const [name, text] of Object.entries(files)) this.file(name, text)
+    const words = [process.execPath, join(import.meta.dirname, program), this.dir]
+    this.#child = spawn('unshare', ['--net', '--mount', '--', ...words], {
       stdio: ['ignore', 'pipe', 'inherit'],
     })
   }
 
-  static async start(): Promise<OwnNetwork> {
-    const network = new OwnNetwork()
+  static async start(
+    program = 'upstream.ts',
+    files: Readonly<Record<string, string>> = { hosts: HOSTS },
+  ): Promise<OwnNetwork> {
+    const network = new OwnNetwork(program, files)
     let ready = false
     const { stdout } = network.#child
     if (stdout === null) throw new Error('no output')
@@ -49,6 +57,11 @@ export class OwnNetwork implements AsyncDisposable {
     const path = join(this.dir, name)
     writeFileSync(path, text, { mode: 0o600 })
     return path
+  }
+
+  /** The same, whole or not at all for who reads it meanwhile. */
+  replace(name: string, text: string): void {
+    renameSync(this.file(`${name}.new`, text), join(this.dir, name))
   }
 
   /** The command line, on this node. Its controller is its own, and leaves early. */

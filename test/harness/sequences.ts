@@ -27,15 +27,20 @@ export const any = (type: string, value: object) => ({
 export const processOf = (config: Bundle['config'], change: object) => any('Process', { ...config.process, ...change })
 export const rootfsOf = (image: Image) => [{ type: 'bind', source: image.dir, options: ['rbind', 'ro'] }]
 
-/** A FIFO and what comes out of it until its end. */
-export const outputFifo = (path: string): { readonly path: string; readonly text: Promise<string> } => {
+/** A FIFO, when the first of something comes out of it, and what does until its end. */
+export const outputFifo = (
+  path: string,
+): { readonly path: string; readonly begun: Promise<void>; readonly text: Promise<string> } => {
   execFileSync('mkfifo', [path])
   const reader = spawn('/bin/cat', [path], { stdio: ['ignore', 'pipe', 'inherit'] })
+  const begun = Promise.withResolvers<void>()
   let text = ''
   reader.stdout.setEncoding('utf8').on('data', (more) => {
+    begun.resolve()
     text += more
   })
-  return { path, text: new Promise((resolve) => reader.on('close', () => resolve(text))) }
+  const ended = new Promise<string>((resolve) => reader.on('close', () => resolve(text)))
+  return { path, begun: Promise.race([begun.promise, ended.then(() => {})]), text: ended }
 }
 
 /** One task's life: every method, errors among them. */

@@ -118,7 +118,7 @@ describe('checkpoint', { skip: noCriu }, () => {
     assert.equal(Number(readFileSync(pidFile, 'utf8')), pid)
     const own = readFileSync(`/proc/${pid}/cgroup`, 'utf8').trim().split('\n')
     assert.ok(
-      own.every((line) => line.endsWith(`/berth/${other}`) || line.endsWith(':/')),
+      own.every((line) => line.endsWith(`/berth-${other}`) || line.endsWith(':/')),
       own.join('\n'),
     )
     assert.match((await well('exec', other, '/bin/sh', '-c', 'cat /data/counts | head -n 1')).stdout, /^1$/m)

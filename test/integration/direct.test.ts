@@ -38,6 +38,12 @@ const well = async (...args: string[]) => {
 }
 const statusOf = async (id: string): Promise<string> => JSON.parse(await well(LONG_WAY, 'state', id)).status
 
+/** Says what a process was given, and what it may. */
+const ALL_OF_IT = `printf '<%s> ' "$0" "$@"; pwd; env | sort; umask; ls /proc/self/fd; cat /proc/self/limits /proc/self/cgroup
+for name in /proc/self/ns/*; do readlink $name; done
+grep -E '^(Name|Umask|Uid|Gid|Groups|Cap|NoNewPrivs|Seccomp|SigBlk|SigIgn|SigCgt|Cpus_allowed|Mems_allowed)' /proc/self/status
+cat /proc/self/oom_score_adj; cut -d ' ' -f 4-8,18,19,41 /proc/self/stat; read line && echo "$line"; echo out; echo err >&2; exit 7`
+
 describe('verbs without a controller', { skip: notHere }, () => {
   let onHost: Set<string>
   let bundle: Bundle
@@ -99,7 +105,11 @@ describe('verbs without a controller', { skip: notHere }, () => {
     missing: async () => {},
   }
   /** With words for what differs between two containers. */
-  const alike = (text: string, id: string) => text.replaceAll(id, 'ID').replace(/\n {2}"(pid|created)": [^\n]+/g, '')
+  const alike = (text: string, id: string) =>
+    text
+      .replaceAll(id, 'ID')
+      .replace(/\n {2}"(pid|created)": [^\n]+/g, '')
+      .replace(/(?<=:\[)\d+(?=\])/g, 'NAMESPACE')
   const outcome = async (id: string, { code, stdout, stderr }: Finished) => {
     const dir = join(root, id)
     const left = existsSync(dir) ? readdirSync(dir).sort() : []
@@ -148,6 +158,13 @@ describe('verbs without a controller', { skip: notHere }, () => {
     ['resume'],
     ['delete'],
     ['delete', '--force'],
+    ['exec', 'sh', '-c', ALL_OF_IT, 'a b', '--', '-x', ''],
+    ['exec', '/bin/sh', '-c', 'kill -TERM $$'],
+    ['exec', 'no-such-program'],
+    ['exec', '/etc'],
+    ['exec', ''],
+    ['exec', '--', 'true'],
+    ['exec'],
   ]
   const argsOf = ([verb = '', ...words]: readonly string[], id: string) => [verb, id, ...words]
 
@@ -183,6 +200,7 @@ describe('verbs without a controller', { skip: notHere }, () => {
     assert.equal(JSON.parse(await lonely('state', id)).status, 'paused')
     await lonely('resume', id)
     await lonely('start', id)
+    assert.equal(await lonely('exec', id, 'echo', 'a  b'), 'a  b\n')
     const { status, pid, annotations } = JSON.parse(await lonely('state', id))
     assert.deepEqual([status, pid, annotations], ['running', saved(id).init.pid, bundle.config.annotations])
     await lonely('kill', id, 'WINCH')

@@ -134,7 +134,9 @@ describe('events', { skip: notHere }, () => {
     await until('it watches', () => seen.length > 0)
     await well('start', id)
     assert.equal(await ended, 0)
-    assert.equal(seen.at(-1)?.type, 'oom')
+    // Figures of an interval may come between that and the end.
+    const types = seen.map(({ type }) => type)
+    assert.ok(types.includes('oom'), types.join())
   })
 
   it('refuses a stopped container and what is no length of time', async () => {

@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, describe, it } from 'node:test'
 import { Bundle, type Config, notHere } from '../harness/bundle.ts'
-import { binary, leftOver, snapshot, until } from '../harness/host.ts'
+import { binary, nothingLeft, snapshot, until } from '../harness/host.ts'
 import { berth, run } from '../harness/run.ts'
 
 const runc = '/usr/sbin/runc'
@@ -70,7 +70,7 @@ describe('hooks', { skip: notHere || (existsSync(runc) ? false : 'needs runc') }
     afterEach(async () => {
       await berth(['delete', '--force', id])
       rmSync(out, { recursive: true })
-      assert.deepEqual(leftOver(before), [])
+      await nothingLeft(before)
     })
     const hook = (script: string) => ({ path: '/bin/sh', args: ['sh', '-c', script] })
     const said = () => (existsSync(`${out}/log`) ? readFileSync(`${out}/log`, 'utf8') : '')

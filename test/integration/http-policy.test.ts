@@ -6,6 +6,7 @@ import { join } from 'node:path'
 import { after, afterEach, before, beforeEach, describe, it } from 'node:test'
 import { bring, noCompiler } from '../harness/attack.ts'
 import { Bundle, type Config, notHere } from '../harness/bundle.ts'
+import { DATAGRAMS, lines, SEND_DOORS } from '../harness/doors.ts'
 import { hasEnded, nothingLeft, ourProcesses, pidsWith, snapshot, until } from '../harness/host.ts'
 import { OwnNetwork } from '../harness/network.ts'
 import { ownUsers } from '../harness/pod.ts'
@@ -16,12 +17,11 @@ const BUNDLE = '/etc/ssl/bundle.pem'
 
 const workers = () => pidsWith((args) => args[0] === 'berth-worker')
 
-/** Processes that accept connections for a worker: their parent is their guard, of the same name. */
-const acceptors = () => {
-  const named = ourProcesses().filter(({ name }) => name === 'berth-accept')
-  return named.map(({ pid }) => pid).filter((pid) => named.some((guard) => guard.pid === parentOf(pid)))
-}
-const parentOf = (pid: number) => Number(/^PPid:\t(\d+)$/m.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))?.[1])
+/** Those of its other processes. */
+const named = (wanted: string) =>
+  ourProcesses()
+    .filter(({ name }) => name === wanted)
+    .map(({ pid }) => pid)
 
 /** One connection with its requests, and what came of them. */
 interface Wish {
@@ -174,13 +174,9 @@ describe('HTTP policies', { skip: notHere || (existsSync('/usr/bin/python3') ? f
     await start(bundle)
     // There is no way to this address from the container: who comes through was led elsewhere.
     const { stdout, stderr } = await network.berth('exec', id, '/senders', 'to', '192.0.2.9', '80')
-    const lines = stdout.trim().split('\n')
-    const udp = ['udp-connect', 'sendto', 'sendmsg', 'sendmmsg', 'mapped-sendto', 'other-family', 'io_uring']
-    assert.ok(lines.length >= 12, stderr)
-    for (const line of lines) {
-      const [door = '', outcome] = line.split(' ')
-      assert.equal(outcome, udp.includes(door) ? 'EPERM' : 'open', line)
-    }
+    const closed = [...DATAGRAMS, 'io_uring']
+    const expected = lines(SEND_DOORS, (door) => (closed.includes(door) ? 'EPERM' : 'open'))
+    assert.equal(stdout, expected, stderr)
   })
 
   it('in a user namespace of its own', async () => {
@@ -339,17 +335,24 @@ describe('HTTP policies', { skip: notHere || (existsSync('/usr/bin/python3') ? f
     assert.equal(existsSync(`/proc/${worker}/root/etc/passwd`), false)
     process.kill(worker, 'SIGKILL')
     await until('the container’s end', () => hasEnded(pid))
-    await until('stopped', async () => JSON.parse((await network.berth('state', id)).stdout).status === 'stopped')
-    await network.berth('delete', id)
-    // nor without who accepts for it
-    await start(bundle)
-    const [accepting = 0] = acceptors()
-    assert.notEqual(accepting, 0)
-    const { pid: next } = JSON.parse((await network.berth('state', id)).stdout)
-    process.kill(accepting, 'SIGKILL')
-    await until('its end', () => hasEnded(next) && workers().length === 0)
-    await until('stopped', async () => JSON.parse((await network.berth('state', id)).stdout).status === 'stopped')
-    await network.berth('delete', id)
+    const stopped = async () => {
+      await until('stopped', async () => JSON.parse((await network.berth('state', id)).stdout).status === 'stopped')
+      const { annotations } = JSON.parse((await network.berth('state', id)).stdout)
+      assert.equal(annotations['io.berth.reason'], 'policy')
+      await network.berth('delete', id)
+    }
+    await stopped()
+    // nor without who accepts for it, who guards that, or who watches the guard
+    const monitor = () => [JSON.parse(readFileSync(`/run/berth/${id}/state.json`, 'utf8')).monitor.pid as number]
+    for (const who of ['berth-accept', 'berth-guard', 'monitor']) {
+      await start(bundle)
+      const [one = 0] = who === 'monitor' ? monitor() : named(who)
+      assert.notEqual(one, 0, who)
+      const { pid: next } = JSON.parse((await network.berth('state', id)).stdout)
+      process.kill(one, 'SIGKILL')
+      await until('its end', () => hasEnded(next) && workers().length === 0)
+      await stopped()
+    }
     await start(bundle)
     assert.equal(workers().length, 1)
     await network.berth('kill', id, 'KILL')

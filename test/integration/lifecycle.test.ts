@@ -168,4 +168,17 @@ describe('lifecycle', { skip: notHere }, () => {
     for (const one of done)
       assert.deepEqual(one, { code: 0, signal: null, stdout: `1\n${bundle.config.hostname}\n`, stderr: '' })
   })
+
+  it('a signal to `run` that comes as it starts is the process’s own', async () => {
+    // A hook of the start, which knows whose child the process is, and waits until that would hear it.
+    const hook = `
+      pid=$(sed -E 's/.*"pid":([0-9]+).*/\\1/')
+      while ! grep -qE '^SigCgt:.*[4-7c-f].{3}$' /proc/$pid/status; do sleep 0.01; done
+      kill -TERM $(sed -En 's/^PPid:[[:space:]]//p' /proc/$pid/status)`
+    using bundle = new Bundle(['/bin/sh', '-c', 'trap "exit 9" TERM; while :; do sleep 0.01; done'], (config) => {
+      config.hooks = { poststart: [{ path: '/bin/sh', args: ['sh', '-c', hook], timeout: 10 }] }
+    })
+    const { code, stderr } = await berth(['run', '--bundle', bundle.dir, id])
+    assert.deepEqual([code, stderr], [9, ''])
+  })
 })

@@ -4,22 +4,13 @@ import { type AddressInfo, createServer } from 'node:net'
 import { describe, it } from 'node:test'
 import { bring, noCompiler } from '../harness/attack.ts'
 import { Bundle, type Config, notHere } from '../harness/bundle.ts'
+import { BIND_DOORS, DATAGRAMS, IP4_ONLY, lines as linesOf, SEND_DOORS } from '../harness/doors.ts'
 import { berth } from '../harness/run.ts'
 import { deletesAfterEach } from '../harness/suite.ts'
+import { berthWithout, EPERM } from '../harness/without.ts'
 
 const id = `network-${process.pid}`
 const PORT = 7000
-const x64 = process.arch === 'x64'
-
-/** Ways to an address of IPv4, of IPv6, in the order in which they are tried. */
-const IP4_ONLY = ['mapped', 'mapped-sendto', 'other-family']
-const DOORS = [
-  ...['connect', 'fastopen', 'udp-connect', 'sendto', 'sendmsg', 'sendmmsg', 'io_uring', ...IP4_ONLY],
-  ...(x64 ? ['int80', 'socketcall'] : []),
-  ...['thread', 'fork', 'execve'],
-]
-const UDP = ['udp-connect', 'sendto', 'sendmsg', 'sendmmsg', 'mapped-sendto', 'other-family']
-
 type Outcome = (door: string) => string
 /** io_uring is not to be had where a policy has network rules: a socket made by it would be seen by no filter of system calls. */
 const open: Outcome = (door) => (door === 'io_uring' ? 'EPERM' : 'open')
@@ -29,9 +20,10 @@ const only =
   (door) =>
     doors(door) ? open(door) : 'EPERM'
 const lines = (outcome: Outcome, family: 4 | 6 = 4): string =>
-  DOORS.filter((door) => family === 4 || !IP4_ONLY.includes(door))
-    .map((door) => `${door} ${outcome(door)}\n`)
-    .join('')
+  linesOf(
+    SEND_DOORS.filter((door) => family === 4 || !IP4_ONLY.includes(door)),
+    outcome,
+  )
 
 /** A port of the host's that nobody listens on. */
 const freePort = (): Promise<number> =>
@@ -79,14 +71,14 @@ describe('network policies', { skip: notHere || noCompiler }, () => {
 
   it('deny: all but what is named, and not by way of 0.0.0.0 and ::', async () => {
     const deny = ['127.0.0.2', 'tcp://::1']
-    const ip6 = only((door) => UDP.includes(door))
+    const ip6 = only((door) => DATAGRAMS.includes(door))
     const there = to('127.0.0.1', '127.0.0.2', '::1', '0.0.0.0')
     assert.equal(await said({ deny }, there), lines(open) + lines(refused) + lines(ip6, 6) + lines(refused))
   })
 
   it('protocols, ports, prefixes and mapped addresses', async () => {
-    const udp = only((door) => UDP.includes(door))
-    const tcp = only((door) => !UDP.includes(door))
+    const udp = only((door) => DATAGRAMS.includes(door))
+    const tcp = only((door) => !DATAGRAMS.includes(door))
     const cases: readonly [allow: string[], expected: Outcome][] = [
       [[`udp://127.0.0.0/8:${PORT}`], udp],
       [['tcp://127.0.0.1'], tcp],
@@ -103,9 +95,8 @@ describe('network policies', { skip: notHere || noCompiler }, () => {
 
   it('ports to bind', async () => {
     const command = 'for port in 80 95 0; do /senders bind $port; done'
-    const kinds = ['tcp4', 'udp4', 'tcp6', 'udp6']
     const bound = (...ports: ((kind: string) => boolean)[]) =>
-      ports.flatMap((may) => kinds.map((kind) => `${kind} ${may(kind) ? 'open' : 'EPERM'}\n`)).join('')
+      ports.map((may) => linesOf(BIND_DOORS, (kind) => (may(kind) ? 'open' : 'EPERM'))).join('')
     const [yes, no] = [() => true, () => false]
     assert.equal(
       await said({ allowBind: ['80-90'] }, command),
@@ -131,15 +122,34 @@ describe('network policies', { skip: notHere || noCompiler }, () => {
       (await said({ deny: ['192.0.2.1'] }, '/senders sockets')).split('\n').map((line) => line.split(' ') as never),
     ) as Map<string, string>
     for (const kind of ['tcp', 'udp', 'unix', 'netlink', 'ping']) assert.equal(made.get(kind), 'open', kind)
-    for (const kind of ['raw', 'raw6', 'packet', 'udplite', 'sctp', 'mptcp', 'vsock', 'bluetooth', 'xdp'])
+    for (const kind of [
+      'raw',
+      'raw6',
+      'packet',
+      'udplite',
+      'sctp',
+      'mptcp',
+      'vsock',
+      'bluetooth',
+      'xdp',
+      'old-packet',
+      'high-old-packet',
+      'seqpacket',
+    ])
       assert.match(made.get(kind) ?? '', /^(EPERM|EAFNOSUPPORT|EPROTONOSUPPORT|ESOCKTNOSUPPORT)$/, kind)
+  })
+
+  it('no source route, which would lead packets elsewhere', async () => {
+    const routes = (await said({ allow: ['127.0.0.2'] }, '/senders routes')).trim().split('\n')
+    assert.equal(routes.length, 6)
+    for (const line of routes) assert.match(line, /EPERM$/)
   })
 
   it('every policy holds: what two allow in common', async () => {
     const both = (config: Config) => {
       config.annotations['io.berth.network.allow'] = 'tcp://127.0.0.0/30; udp://*'
     }
-    const tcp = only((door) => !UDP.includes(door))
+    const tcp = only((door) => !DATAGRAMS.includes(door))
     const there = to('127.0.0.1', '127.0.0.9')
     assert.equal(
       await said({ allow: [`tcp://127.0.0.0/8:${PORT}`, 'udp://192.0.2.1'] }, there, both),
@@ -180,17 +190,83 @@ describe('network policies', { skip: notHere || noCompiler }, () => {
       ['to', '0.0.0.0', '7000'],
     ])
       assert.equal((await berth(['exec', id, '/senders', ...args])).code, 0)
-    const tcp = DOORS.filter((door) => door !== 'io_uring' && !UDP.includes(door)).length
+    const tcp = SEND_DOORS.filter((door) => !['io_uring', 'x32'].includes(door) && !DATAGRAMS.includes(door)).length
     const expected = [
-      ['network.denyBind', undefined, 4],
-      ['network.deny', '0.0.0.0 and ::', tcp + UDP.length],
+      ['network.denyBind', undefined, BIND_DOORS.filter((door) => door !== 'x32').length],
+      ['network.deny', '0.0.0.0 and ::', tcp + DATAGRAMS.length],
       ['network.deny', deny[0], tcp],
-      ['network.deny', deny[1], UDP.length],
+      ['network.deny', deny[1], DATAGRAMS.length],
     ]
     assert.deepEqual(await denied('inspect', '--json'), expected)
     assert.deepEqual(await denied('events', '--stats', '--policy'), expected)
     const { stdout } = await berth(['inspect', id])
     assert.match(stdout, /network\.deny +tcp:\/\/127\.0\.0\.1 +BPF programs of the cgroup/)
     assert.match(stdout, new RegExp(`^${tcp} +network\\.deny +tcp://127\\.0\\.0\\.1`, 'm'))
+  })
+})
+
+/** Nothing of BPF is to be had: the supervisor judges. It knows x32 where the kernel does not, too. */
+describe('network policies where there are no BPF programs', { skip: notHere || noCompiler }, () => {
+  deletesAfterEach(id)
+  const lacking = (...args: string[]) => berthWithout([{ call: 'bpf', errno: EPERM }], args)
+  const bundleOf = (network: object, args: readonly string[]): Bundle => {
+    const bundle = new Bundle(args, (config) => {
+      config.annotations = { 'io.berth.policy.inline': JSON.stringify({ network }) }
+      for (const set of ['bounding', 'effective', 'permitted'])
+        config.process.capabilities[set] = ['CAP_NET_RAW', 'CAP_NET_BIND_SERVICE']
+    })
+    bring(bundle, 'senders')
+    return bundle
+  }
+  const told = (outcome: Outcome, doors: readonly string[] = SEND_DOORS): string =>
+    doors.map((door) => `${door} ${outcome(door)}\n`).join('')
+
+  for (const [what, network] of [
+    ['allow', { allow: ['127.0.0.2'] }],
+    ['deny', { deny: ['127.0.0.1'] }],
+  ] as const)
+    it(`${what}: holds through every door, in execs too, and is counted`, async () => {
+      using bundle = bundleOf(network, ['/bin/sleep', '1000'])
+      assert.equal((await lacking('run', '--detach', '--bundle', bundle.dir, id)).stderr, '')
+      const to = async (address: string) => (await lacking('exec', id, '/senders', 'to', address, String(PORT))).stdout
+      assert.equal(await to('127.0.0.1'), told(refused))
+      assert.equal(await to('127.0.0.2'), told(open))
+      assert.match((await lacking('state', id)).stdout, /network: the container's supervisor/)
+      const { denied } = JSON.parse((await lacking('inspect', '--json', id)).stdout)
+      assert.deepEqual(
+        denied.map(({ rule }: Config) => rule),
+        [`network.${what}`],
+      )
+    })
+
+  it('ports to bind', async () => {
+    using bundle = bundleOf({ allowBind: ['80-90'] }, ['/bin/sh', '-c', '/senders bind 80; /senders bind 95'])
+    const { stdout, stderr } = await lacking('run', '--bundle', bundle.dir, id)
+    assert.equal(stdout, told(open, BIND_DOORS) + told(refused, BIND_DOORS), stderr)
+  })
+
+  it('no socket and no route that could step round the rules', async () => {
+    using bundle = bundleOf({ deny: ['192.0.2.1'] }, ['/bin/sh', '-c', '/senders sockets; /senders routes'])
+    const made = new Map(
+      (await lacking('run', '--bundle', bundle.dir, id)).stdout.split('\n').map((line) => line.split(' ') as never),
+    ) as Map<string, string>
+    for (const kind of ['tcp', 'udp', 'unix', 'netlink']) assert.equal(made.get(kind), 'open', kind)
+    for (const kind of [
+      'raw',
+      'raw6',
+      'packet',
+      'udplite',
+      'sctp',
+      'mptcp',
+      'vsock',
+      'xdp',
+      'high-raw',
+      'old-packet',
+      'seqpacket',
+      'ip-options',
+      'control-route',
+      'routing-header',
+    ])
+      assert.match(made.get(kind) ?? '', /^(EPERM|EAFNOSUPPORT)$/, kind)
   })
 })

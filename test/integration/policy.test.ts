@@ -1,12 +1,12 @@
 /** Policies on the real kernel: what is allowed works, what is not fails, through every door there is. */
 import assert from 'node:assert/strict'
-import { chmodSync, mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
-import { createServer } from 'node:net'
+import { chmodSync, cpSync, mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, describe, it } from 'node:test'
-import { bring, noCompiler } from '../harness/attack.ts'
+import { Attacker, bring, noCompiler } from '../harness/attack.ts'
 import { Bundle, type Config, notHere } from '../harness/bundle.ts'
+import { BIND_DOORS, DATAGRAMS, DOORS, lines, SEND_DOORS } from '../harness/doors.ts'
 import { nothingLeft, snapshot, until } from '../harness/host.ts'
 import { berth, type Finished } from '../harness/run.ts'
 import { berthWithout, ENOSYS } from '../harness/without.ts'
@@ -123,19 +123,22 @@ describe('policies', { skip: notHere || noCompiler }, () => {
   })
 
   it('files: through no door', async () => {
-    const doors = [
-      'open',
-      'openat2',
-      'io_uring',
-      ...(process.arch === 'x64' ? ['int80'] : []),
-      'thread',
-      'fork',
-      'execve',
+    // busybox does nothing by the name of `true`
+    const script = `
+      /doors read /etc/passwd; /doors read /data/file; /doors write /tmp/f; /doors write /etc/passwd
+      /doors execute /bin/busybox; /doors execute /tmp/busybox; /doors read /etc/group; /doors write /etc/group`
+    const files = { ...FILES, execute: ['/bin', '/doors'], deny: ['/etc/group'] }
+    using bundle = prepare(inline({ files }), ['/bin/sh', '-c', script])
+    writeFileSync(join(bundle.dir, 'rootfs/tmp/f'), '')
+    cpSync(join(bundle.dir, 'rootfs/bin/busybox'), join(bundle.dir, 'rootfs/tmp/busybox'))
+    const { stdout, stderr } = await berth(['run', '--bundle', bundle.dir, id])
+    const { open, execute } = DOORS
+    const expected = [
+      ...['open', 'EACCES', 'open', 'EACCES'].map((outcome) => lines(open, outcome)),
+      ...['open', 'EACCES'].map((outcome) => lines(execute, outcome)),
+      ...['EACCES', 'EACCES'].map((outcome) => lines(open, outcome)),
     ]
-    const lines = (outcome: string) => doors.map((door) => `${door} ${outcome}\n`).join('')
-    const policy = inline({ files: { ...FILES, execute: ['/bin', '/doors'] } })
-    const { stdout, stderr } = await run(policy, '/doors file /etc/passwd; /doors file /data/file')
-    assert.equal(stdout, lines('open') + lines('EACCES'), stderr)
+    assert.equal(stdout, expected.join(''), stderr)
   })
 
   it('files: a program that may not be executed is refused by create', async () => {
@@ -154,36 +157,60 @@ describe('policies', { skip: notHere || noCompiler }, () => {
     assert.match(stderr, /umount: .*not permitted/)
   })
 
+  it('deny: who has no say over mounts can not uncover anything in namespaces of its own either', async () => {
+    const uncover = `
+      umount /secret/file; umount -l /secret/dir; mkdir -p /tmp/root; mount --bind / /tmp/root && cat /tmp/root/secret/file
+      mount --rbind / /tmp/root && echo mounted; cat /tmp/root/secret/file; ls -A /tmp/root/secret/dir; cat /secret/file; true`
+    const script = `unshare -Urm /bin/sh -c '${uncover}'; cat /data/file`
+    const policy = { files: { deny: ['/secret/file', '/secret/dir'] } }
+    const { stdout, stderr } = await run(inline(policy), script, [], (config) => {
+      // what it takes to map root into a user namespace (user_namespaces(7))
+      for (const set of ['bounding', 'effective', 'permitted']) config.process.capabilities[set] = ['CAP_SETFCAP']
+    })
+    assert.equal(stdout, 'mounted\ndata\n', stderr)
+    assert.equal(stderr.match(/umount: .*Invalid argument/g)?.length, 2, stderr)
+    assert.equal(stderr.match(/\/secret\/file'?: Permission denied/g)?.length, 2, stderr)
+  })
+
   it('deny: a path that is not there is an error', () =>
     refused(
       { 'io.berth.files.deny': '/secret/file; /nowhere' },
       /"\/nowhere": no such file or directory \(ENOENT\): is to be denied, but is not there/,
     ))
 
-  it('tcp: only the ports that are named', async () => {
-    const annotations = { 'io.berth.tcp.connect': '7', 'io.berth.tcp.bind': '8' }
-    const nc = (args: string) => `nc ${args} </dev/null 2>&1 | grep -o -e denied -e refused -e permitted`
-    const { stdout } = await run(annotations, `${nc('127.0.0.1 7')}; ${nc('127.0.0.1 9')}; ${nc('-l -p 9')}`)
-    assert.equal(stdout, 'refused\ndenied\ndenied\n')
+  it('tcp: only the ports that are named, through every door', async () => {
+    // what Landlock does not see looks like a host without it
+    const unseen = new Map([
+      ['fastopen', 'EOPNOTSUPP'],
+      ['io_uring', 'EPERM'],
+    ])
+    const sent = (tcp: string) =>
+      lines(SEND_DOORS, (door) => unseen.get(door) ?? (DATAGRAMS.includes(door) ? 'open' : tcp))
+    const bound = (tcp: string) => lines(BIND_DOORS, (door) => (door.startsWith('udp') ? 'open' : tcp))
+    const script = `
+      /senders to 127.0.0.1 7000; /senders to 127.0.0.1 7001; /senders bind 7000; /senders bind 7002
+      /senders sockets | grep -e mptcp -e tcp`
+    using bundle = prepare(inline({ tcp: { connect: [7000], bind: [7000, 7001] } }), ['/bin/sh', '-c', script])
+    bring(bundle, 'senders')
+    const { stdout, stderr } = await berth(['run', '--bundle', bundle.dir, id])
+    const expected = sent('open') + sent('EACCES') + bound('open') + bound('EACCES')
+    assert.equal(stdout, `${expected}tcp open\nmptcp EPROTONOSUPPORT\n`, stderr)
   })
 
-  it('scopes: the abstract sockets and processes of others', async () => {
+  it('scopes: the abstract sockets and processes of others, through every door', async () => {
     const name = `berth-${process.pid}`
-    const server = createServer((socket) => socket.destroy())
-    await new Promise<void>((done) => server.listen(`\0${name}`, done))
-    const script = `/doors abstract ${name}; kill -0 ${process.pid} || echo kept; sleep 1000 & kill $! && echo own`
-    try {
-      const share = (all: Config) => {
-        all.linux.namespaces = all.linux.namespaces.filter(({ type }: Config) => type !== 'network' && type !== 'pid')
-      }
-      const open = await run({}, script, [], share)
-      assert.equal(open.stdout, 'abstract open\nown\n', open.stderr)
-      const scopes = { 'io.berth.scopes.signals': 'true', 'io.berth.scopes.abstractSockets': 'true' }
-      const { stdout, stderr } = await run(scopes, script, [], share)
-      assert.equal(stdout, 'abstract EPERM\nkept\nown\n', stderr)
-    } finally {
-      server.close()
+    await using _outside = await Attacker.start('doors', 'listen', name)
+    const script = `/doors abstract ${name}; /doors signal ${process.pid}; sleep 1000 & /doors signal $!; kill $!`
+    const share = (all: Config) => {
+      all.linux.namespaces = all.linux.namespaces.filter(({ type }: Config) => type !== 'network' && type !== 'pid')
     }
+    const { abstract, signal } = DOORS
+    const own = lines(signal, 'open')
+    const open = await run({}, script, [], share)
+    assert.equal(open.stdout, lines(abstract, 'open') + own + own, open.stderr)
+    const scopes = { 'io.berth.scopes.signals': 'true', 'io.berth.scopes.abstractSockets': 'true' }
+    const { stdout, stderr } = await run(scopes, script, [], share)
+    assert.equal(stdout, lines(abstract, 'EPERM') + lines(signal, 'EPERM') + own, stderr)
   })
 
   it('limits: the least of configuration and policies holds, and update can not pass it', async () => {
@@ -252,7 +279,15 @@ describe('policies', { skip: notHere || noCompiler }, () => {
     assert.equal(all.code, 0, all.stderr)
     assert.match(all.stdout, /^files\.execute +\/bin +Landlock ABI \d+ +.*config\.json$/m)
     assert.match(all.stdout, /^tcp\.bind +80 +Landlock ABI \d+ +annotations$/m)
+    const [, own = ''] = flags
+    const nodes = await berth(['policy', 'check', own])
+    assert.match(nodes.stdout, /^files\.read +\/ +Landlock ABI \d+ +.*config\.json$/m, nodes.stderr)
     const file = join(node, 'one.json')
+    writeFileSync(
+      file,
+      JSON.stringify({ http: { allow: ['GET example.org/*'] }, module: '/none.mjs', syscalls: { deny: ['none'] } }),
+    )
+    assert.match((await berth(['policy', 'check', file])).stderr, /^berth: policy: [^p]/)
     writeFileSync(file, JSON.stringify({ scopes: { signals: true } }))
     const missing = [{ call: 'landlock_create_ruleset', errno: ENOSYS }]
     const one = await berthWithout(missing, ['policy', 'check', '--json', file])

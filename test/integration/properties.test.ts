@@ -5,7 +5,7 @@ import { availableParallelism } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, describe, it } from 'node:test'
 import { Bundle, type Config, notHere } from '../harness/bundle.ts'
-import { leftOver, snapshot } from '../harness/host.ts'
+import { nothingLeft, snapshot } from '../harness/host.ts'
 import { berth } from '../harness/run.ts'
 
 /** Fields of /proc/PID/stat, counted as proc_pid_stat(5) does. */
@@ -178,7 +178,7 @@ describe('properties', { skip: notHere }, () => {
   })
   afterEach(async () => {
     await berth(['delete', '--force', id])
-    assert.deepEqual(leftOver(before), [])
+    await nothingLeft(before)
   })
 
   for (const { name, skip = false, args, change, check } of cases)

@@ -1,6 +1,6 @@
 /** What ended a container, and the limit of how long it may run. */
 import assert from 'node:assert/strict'
-import { readFileSync } from 'node:fs'
+import { existsSync, readFileSync } from 'node:fs'
 import { describe, it } from 'node:test'
 import { Bundle, type Config, notHere } from '../harness/bundle.ts'
 import { until } from '../harness/host.ts'
@@ -12,8 +12,12 @@ const id = `reason-${process.pid}`
 describe('the end of a container', { skip: notHere }, () => {
   deletesAfterEach(id)
 
+  /** What it executes later has to be there still: with a bundle of the caller's own. */
   const start = async (args: readonly string[], change?: (config: Config) => void) => {
     using bundle = new Bundle(args, change)
+    await begin(bundle)
+  }
+  const begin = async (bundle: Bundle) => {
     for (const command of [
       ['create', '--bundle', bundle.dir, id],
       ['start', id],
@@ -24,8 +28,10 @@ describe('the end of a container', { skip: notHere }, () => {
   }
   const state = async () => JSON.parse((await berth(['state', id])).stdout) as Config
   const reason = async (): Promise<string> => {
-    await until('stopped', async () => (await state()).status === 'stopped')
-    const { annotations } = await state()
+    // It is stopped a moment before its monitor has seen that.
+    await until('its end is written down', () => existsSync(`/run/berth/${id}/exit.json`))
+    const { status, annotations } = await state()
+    assert.equal(status, 'stopped')
     assert.equal(JSON.parse(readFileSync(`/run/berth/${id}/exit.json`, 'utf8')).reason, annotations['io.berth.reason'])
     return annotations['io.berth.reason']
   }
@@ -57,9 +63,9 @@ describe('the end of a container', { skip: notHere }, () => {
   })
 
   it('counts the time from the start, and not where it ends before', async () => {
-    using bundle = new Bundle(['/bin/sh', '-c', 'exit 3'], within('0.5'))
+    using bundle = new Bundle(['/bin/sh', '-c', 'exit 3'], within('1'))
     assert.equal((await berth(['create', '--bundle', bundle.dir, id])).code, 0)
-    await new Promise((resolve) => setTimeout(resolve, 700))
+    await new Promise((resolve) => setTimeout(resolve, 1200))
     assert.equal((await state()).status, 'created')
     assert.equal((await berth(['start', id])).code, 0)
     assert.equal(await reason(), 'exit')
@@ -72,14 +78,18 @@ describe('the end of a container', { skip: notHere }, () => {
   })
 
   it('takes all of its processes along where it has no pid namespace of its own', async () => {
-    await start(
+    using bundle = new Bundle(
       ['/bin/sh', '-c', 'sleep 1000 & sleep 1000'],
-      within('0.5', (config) => {
+      within('2', (config) => {
         config.linux.namespaces = config.linux.namespaces.filter(({ type }: Config) => type !== 'pid')
       }),
     )
-    const pids = (JSON.parse((await berth(['ps', '--format', 'json', id])).stdout) as number[]).map(String)
-    assert.ok(pids.length >= 2)
+    await begin(bundle)
+    let pids: string[] = []
+    await until('all of them', async () => {
+      pids = (JSON.parse((await berth(['ps', '--format', 'json', id])).stdout) as number[]).map(String)
+      return pids.length >= 2
+    })
     assert.equal(await reason(), 'timeout')
     await until('ended', () =>
       pids.every((pid) => {
@@ -90,6 +100,15 @@ describe('the end of a container', { skip: notHere }, () => {
         }
       }),
     )
+  })
+
+  it('can not be by its output, which nobody sees here', async () => {
+    using bundle = new Bundle(['/bin/true'], (config) => {
+      config.annotations = { 'io.berth.limits.output': '1K' }
+    })
+    const { code, stderr } = await berth(['create', '--bundle', bundle.dir, id])
+    assert.equal(code, 1)
+    assert.match(stderr, /limits\.output: is for containers of containerd/)
   })
 
   it('ends `berth run`, which says so by its exit code', async () => {

@@ -1,6 +1,6 @@
 /** Containers of an ordinary user: with one mapped id, with subordinate ids, and by root of a user namespace. */
 import assert from 'node:assert/strict'
-import { chmodSync, existsSync, mkdirSync, readdirSync, readFileSync, rmdirSync } from 'node:fs'
+import { chmodSync, existsSync, mkdirSync, readdirSync, readFileSync, rmdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { afterEach, describe, it } from 'node:test'
 import { Agent } from '../harness/agent.ts'
@@ -62,6 +62,40 @@ describe('rootless', { skip: noUsers }, () => {
       stdout: '',
       stderr: '',
     })
+  })
+
+  it('is judged by a module of the user’s, with the ids that the container sees', async () => {
+    const module = join(user.dir, 'module.mjs')
+    const config = join(user.dir, 'config.json')
+    writeFileSync(
+      module,
+      "export const onSyscall = ({ uid, path, port }) => (uid !== 0 || path === '/etc/group' || port === 9 ? 'deny' : 'allow')",
+    )
+    writeFileSync(config, JSON.stringify({ policy: { module: { path: module } } }))
+    user.configure(['/bin/sh', '-c', 'head -n1 /etc/passwd; cat /etc/group; nc 127.0.0.1 9; nc 127.0.0.1 8'])
+    const { stdout, stderr } = await user.berth(['--config', config, 'run', '--bundle', user.bundle, id])
+    assert.match(stdout, /^root:.*\n$/, stderr)
+    assert.match(stderr, /group': Operation not permitted[\s\S]*127\.0\.0\.1\): Operation not permitted[\s\S]*refused/)
+  })
+
+  it('holds to network rules, by a supervisor, in execs too', async () => {
+    user.configure(['/bin/sleep', '1000'], (config) => {
+      config.annotations = { 'io.berth.network.allow': 'tcp://127.0.0.1:8', 'io.berth.network.allowBind': '7000' }
+    })
+    await ok('run', '--detach', '--bundle', user.bundle, id)
+    const exec = async (...args: string[]) => (await user.berth(['exec', id, ...args])).stderr
+    assert.match(await exec('nc', '127.0.0.1', '8'), /Connection refused/)
+    assert.match(await exec('nc', '127.0.0.1', '9'), /Operation not permitted/)
+    assert.match(await exec('nc', '-l', '-p', '7001'), /Operation not permitted/)
+    assert.match((await state()).annotations['io.berth.enforced'], /^network: the container's supervisor/)
+    const { denied } = JSON.parse(await ok('inspect', '--json', id))
+    assert.deepEqual(
+      denied.map(({ rule, denied: count }: { rule: string; denied: number }) => [rule, count]),
+      [
+        ['network.allow', 1],
+        ['network.allowBind', 1],
+      ],
+    )
   })
 
   it('gives an exec a terminal', async () => {

@@ -7,7 +7,7 @@ import { join } from 'node:path'
 import { afterEach, beforeEach, describe, it } from 'node:test'
 import { Agent, nativeArch, numberOf } from '../harness/agent.ts'
 import { Bundle, type Config, notHere } from '../harness/bundle.ts'
-import { leftOver, snapshot } from '../harness/host.ts'
+import { nothingLeft, snapshot } from '../harness/host.ts'
 import { berth } from '../harness/run.ts'
 
 describe('seccomp notification', { skip: notHere }, () => {
@@ -21,7 +21,7 @@ describe('seccomp notification', { skip: notHere }, () => {
   afterEach(async () => {
     await berth(['delete', '--force', id])
     rmSync(dir, { recursive: true })
-    assert.deepEqual(leftOver(before), [])
+    await nothingLeft(before)
   })
 
   const notifying = (names: readonly string[], change: (seccomp: Config, config: Config) => void = () => {}) =>

@@ -76,7 +76,7 @@ describe('update', { skip }, () => {
     })
 
   it('takes a document from a file and from standard input', async () => {
-    const path = `/berth/${id}`
+    const path = `/berth-${id}`
     assert.equal((await berth(['run', '-d', '--bundle', bundle.dir, id])).code, 0)
     const document = { memory: { limit: 33554432, swap: 0 }, cpu: { shares: 0, cpus: '' }, pids: { limit: 44 } }
     writeFileSync(`${bundle.dir}/new.json`, JSON.stringify(document))
@@ -100,7 +100,7 @@ describe('update', { skip }, () => {
 
   it('changes nothing where a part of it can not be had', async () => {
     assert.equal((await berth(['run', '-d', '--bundle', bundle.dir, id])).code, 0)
-    const path = `/berth/${id}`
+    const path = `/berth-${id}`
     const old = limits(path)
     const bad: readonly (readonly string[])[] = [
       ['--pids-limit', '77', '--cpuset-cpus', '4000'],

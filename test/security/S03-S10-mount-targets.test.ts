@@ -4,7 +4,7 @@ import { existsSync, mkdirSync, mkdtempSync, rmSync, symlinkSync } from 'node:fs
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, describe, it } from 'node:test'
-import { Canary, forMs, noCompiler, Racer } from '../harness/attack.ts'
+import { Attacker, Canary, forMs, noCompiler } from '../harness/attack.ts'
 import { Bundle, notHere } from '../harness/bundle.ts'
 import { nothingLeft, snapshot } from '../harness/host.ts'
 import { berth } from '../harness/run.ts'
@@ -40,7 +40,7 @@ describe('S3, S10: mount targets that change', { skip: notHere || noCompiler }, 
     let refused = 0
     let made = 0
     {
-      await using _racer = await Racer.start(...race)
+      await using _racer = await Attacker.start('race', ...race)
       await forMs(MS, async () => {
         const done = await berth(['run', '--bundle', shared.bundle.dir, id])
         shared.canary.check()

@@ -5,7 +5,7 @@ import { chmodSync, mkdirSync, mkdtempSync, readdirSync, rmSync, statSync, symli
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, describe, it } from 'node:test'
-import { Canary, forMs, noCompiler, Racer } from '../harness/attack.ts'
+import { Attacker, Canary, forMs, noCompiler } from '../harness/attack.ts'
 import { Bundle, type Config, notHere } from '../harness/bundle.ts'
 import { binary } from '../harness/host.ts'
 import { berth } from '../harness/run.ts'
@@ -61,7 +61,7 @@ describe('S5: /dev/null of the image', { skip: notHere || noCompiler }, () => {
       config.linux.maskedPaths = ['/proc/timer_list']
     })
     {
-      await using _racer = await Racer.start('swap', join(dev, 'null'), join(dev, 'evil'))
+      await using _racer = await Attacker.start('race', 'swap', join(dev, 'null'), join(dev, 'evil'))
       await forMs(MS, async () => {
         const done = await berth(['run', '--bundle', bundle.dir, id])
         if (done.code === 0) assert.equal(done.stdout, 'character special file 1 3\n')
@@ -127,7 +127,7 @@ describe('S6, S9: terminals', { skip: notHere || noCompiler }, () => {
       config.mounts.unshift({ destination: '/dev', type: 'bind', source: dev, options: ['rbind'] })
     })
     {
-      await using _racer = await Racer.start('swap', join(dev, 'console'), join(dev, 'evil'))
+      await using _racer = await Attacker.start('race', 'swap', join(dev, 'console'), join(dev, 'evil'))
       await forMs(MS, async () => {
         const done = await berth(['run', '--bundle', bundle.dir, id])
         if (done.code !== 0) assert.match(done.stderr, /terminal "\/dev\/console"/)

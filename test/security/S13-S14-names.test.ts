@@ -153,7 +153,7 @@ describe('S13, S14: names', { skip: notHere }, () => {
     mkdirSync(join(pids ?? paths[0] ?? '', 'sub'))
     const done = await berth(['exec', '--cgroup', pids ? 'pids:sub' : 'sub', id, '/bin/cat', '/proc/self/cgroup'])
     assert.equal(done.code, 0, done.stderr)
-    assert.match(done.stdout, new RegExp(`/${id}/sub$`, 'm'))
+    assert.match(done.stdout, new RegExp(`/berth-${id}/sub$`, 'm'))
   })
 
   it('S14: a cgroupsPath that leads out is refused', async () => {

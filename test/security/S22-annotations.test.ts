@@ -43,7 +43,7 @@ const CEILING = {
   network: { allow: ['tcp://10.0.0.0/8:443'], allowBind: ['8000-8080'] },
   http: { allow: ['GET example.com/v1/*'] },
   scopes: { abstractSockets: true, signals: true },
-  limits: { memory: 2 ** 30, processes: 100, openFiles: 100, cpus: 1, maxDuration: 60 },
+  limits: { memory: 2 ** 30, processes: 100, openFiles: 100, cpus: 1, maxDuration: 60, output: 2 ** 20 },
 }
 const WIDER: Readonly<Record<string, string>> = {
   policy: 'missing',
@@ -63,11 +63,12 @@ const WIDER: Readonly<Record<string, string>> = {
   'limits.openFiles': '101',
   'limits.cpus': '1.01',
   'limits.maxDuration': '61',
+  'limits.output': '2M',
 }
 /** Adds to what is denied, or says how rules of its own are carried out. */
 const NARROWS_ONLY = [
   ...['files.deny', 'network.deny', 'network.denyBind', 'http.deny', 'syscalls.deny'],
-  ...['http.hosts', 'http.intercept', 'http.ports', 'http.trust'],
+  ...['network.hosts', 'http.hosts', 'http.intercept', 'http.ports', 'http.trust'],
 ]
 
 test('S22: an annotation that would widen what the node allows is refused', { skip: notHere }, async () => {

@@ -41,7 +41,7 @@ const FREEZER = '/sys/fs/cgroup/freezer'
 
 /** An exec into a container, held right before its first step: the frozen cgroup it is born into stops it. */
 async function heldExec(container: string, during: (pid: number) => Promise<void>): Promise<void> {
-  const cgroup = join(FREEZER, 'berth', container)
+  const cgroup = join(FREEZER, `berth-${container}`)
   const { pid: init } = await stateOf(container)
   // Those that are there stay outside of the frost.
   const aside = join(cgroup, 'aside')

@@ -123,7 +123,7 @@ describe('parked', { skip: notHere }, () => {
     assert.match(done.stderr, /writable|undo/)
     // what the plan would have removed is still there, and so is the plan
     chmodSync(undo, 0o600)
-    assert.ok(existsSync(`/sys/fs/cgroup/pids/berth/${id}`))
+    assert.ok(existsSync(`/sys/fs/cgroup/pids/berth-${id}`))
   })
 
   it('trap 12: the controller has no capability, no new privileges, and sees nothing of the host', async () => {

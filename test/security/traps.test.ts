@@ -122,7 +122,7 @@ describe('traps', { skip: notHere }, () => {
     bundle.write()
     assert.equal((await berth(['create', '--bundle', bundle.dir, id])).code, 0)
     assert.equal((await berth(['start', id])).code, 0)
-    await until('stopped', async () => (await stateOf(id)).status === 'stopped')
+    await until('its end is written down', () => existsSync(stateFile('exit.json')))
     assert.equal(read('exit.json').status & 0x7f, 31)
     await berth(['delete', '--force', id])
     // An execve that fails is told from behind the same filter.
@@ -143,6 +143,9 @@ describe('traps', { skip: notHere }, () => {
     process.kill(init.pid, 'SIGKILL')
     await until('reaped', () => !existsSync(`/proc/${init.pid}`), 5000).catch(() => undefined)
     if (existsSync(`/proc/${init.pid}`)) return t.skip('nobody reaps here')
+    // Processes are told apart by pid and start time, in clock ticks: no pid comes round in one, but where it is set, as here.
+    const ticks = () => Number(readFileSync('/proc/uptime', 'utf8').split(' ')[0]) * 100
+    await until('the next clock tick', () => ticks() > init.startTime + 1)
     // The next process gets that pid, unless another is faster.
     let stranger: ReturnType<typeof spawn> | undefined
     for (let tries = 0; tries < 20 && stranger?.pid !== init.pid; tries++) {

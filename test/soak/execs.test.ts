@@ -1,4 +1,4 @@
-/** 100 tasks with execs, and 10,000 execs in one task. */
+/** 100 tasks with execs, and 100,000 execs in one task. */
 import { execTests } from '../harness/execs.ts'
 
-execTests(100, 10_000)
+execTests(100, 100_000)

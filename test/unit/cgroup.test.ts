@@ -61,8 +61,8 @@ test('cgroupsPath: absolute, relative, absent', () => {
   assert.equal(cgroupPath('/kubepods/pod1/x', 'id'), '/kubepods/pod1/x')
   assert.equal(cgroupPath('/a//./b/', 'id'), '/a/b')
   assert.equal(cgroupPath('a/b', 'id'), '/berth/a/b')
-  assert.equal(cgroupPath(undefined, 'id'), '/berth/id')
-  assert.equal(cgroupPath('', 'id'), '/berth/id')
+  assert.equal(cgroupPath(undefined, 'id'), '/berth-id')
+  assert.equal(cgroupPath('', 'id'), '/berth-id')
 })
 
 test('cgroupsPath: what is refused', () => {

@@ -3,9 +3,16 @@ import { type Duplex, duplexPair } from 'node:stream'
 import { test } from 'node:test'
 import { setImmediate as turn } from 'node:timers/promises'
 import { failureText, stepError } from '../../src/controller/failure.ts'
-import { Idle, MEMORY_BOUND, memoryInUse } from '../../src/controller/idle.ts'
+import { Idle, MEMORY_BOUND } from '../../src/controller/idle.ts'
+import { compact, memoryInUse } from '../../src/controller/memory.ts'
 import { type Services, Session } from '../../src/controller/session.ts'
-import type { CommandRequest, CreateShim, RunCommand, ServeFront } from '../../src/controller/types.ts'
+import type {
+  CommandRequest,
+  ControllerStatus,
+  CreateShim,
+  RunCommand,
+  ServeFront,
+} from '../../src/controller/types.ts'
 import {
   type AgentMessage,
   type ControllerMessage,
@@ -35,6 +42,17 @@ const REQUEST: CommandRequest = {
   runDir: '/run/berth',
   attempt: new Uint8Array(),
 }
+const STATUS: ControllerStatus = {
+  pid: 4711,
+  build: 'b1',
+  uptimeMs: 0,
+  sessions: 1,
+  holds: 0,
+  requests: 1,
+  memory: 0,
+  memoryBound: MEMORY_BOUND,
+  idleMs: 1000,
+}
 const PLAN: Plan = [{ op: 'clock' }]
 const bytes = (...values: number[]) => new Uint8Array(values)
 const done = (...results: [number, Uint8Array][]) => encodeOutcome({ error: undefined, results: new Map(results) })
@@ -58,7 +76,13 @@ class Agent {
       fronts: async () => fronts ?? assert.fail('no front is expected'),
       log: (line) => this.log.push(line),
     }
-    this.session = new Session(theirs, services, () => {})
+    const { promise, resolve } = Promise.withResolvers<void>()
+    this.session = new Session(theirs, services, {
+      status: () => STATUS,
+      stop: () => resolve(),
+      stopped: promise,
+      changed: () => {},
+    })
     const frames = new FrameReader()
     ours.on('data', (chunk: Buffer) =>
       this.messages.push(...frames.push(new Uint8Array(chunk)).map(decodeControllerMessage)),
@@ -94,7 +118,7 @@ class Agent {
   }
 
   async ttrpc(id: bigint): Promise<void> {
-    await this.send({ type: 'request', id, kind: 2, strikes: 0, body: new Uint8Array(12) })
+    await this.send({ type: 'request', id, kind: 2, strikes: 0, body: new Uint8Array(20) })
   }
 
   async outcome(id: bigint, step: string, outcome: Uint8Array): Promise<void> {
@@ -286,7 +310,8 @@ test('a controller leaves when it is idle, or too large and quiet', async (conte
   let busy = 0
   let memory = 0
   const left: string[] = []
-  const idle = new Idle({ idleMs: 1000, busy: () => busy, leave: (why) => left.push(why), memory: () => memory })
+  const idle = new Idle({ idleMs: 1000, busy: () => busy, leave: (why) => left.push(why) })
+  idle.watch({ memoryInUse: () => memory, compact: () => {} })
   context.mock.timers.tick(999)
   busy = 1
   idle.changed()
@@ -308,7 +333,57 @@ test('a controller leaves when it is idle, or too large and quiet', async (conte
   idle.changed()
   assert.equal(left.length, 3)
   idle.stop()
-  assert.ok(memoryInUse() > 1 << 20)
+})
+
+test('who holds a controller keeps it from leaving, not from resting; it is told when the controller is stopped', async () => {
+  const agent = new Agent({
+    commands: async ({ argv, controller }) => {
+      if (argv.length === 0) await controller?.hold()
+      else controller?.stop()
+      return { exitCode: 0, stdout: '', stderr: '' }
+    },
+  })
+  await agent.hello(1)
+  await agent.command()
+  assert.deepEqual([agent.session.busy, agent.session.held, agent.session.requests], [0, 1, 1])
+  await agent.send({
+    type: 'request',
+    id: 2n,
+    kind: 1,
+    strikes: 0,
+    body: encodeCommand({ ...REQUEST, argv: ['stop'] }),
+  })
+  const answered = agent.messages.flatMap((message) => (message.type === 'commit' ? [message.id] : []))
+  assert.deepEqual(answered.sort(), [1n, 2n])
+  assert.equal(agent.session.held, 0)
+})
+
+test('an idle controller that is held gives memory back, and stays until nobody holds it', (context) => {
+  context.mock.timers.enable({ apis: ['setTimeout'] })
+  let held = 1
+  let compacted = 0
+  const left: string[] = []
+  const idle = new Idle({ idleMs: 5000, busy: () => 0, held: () => held, leave: (why) => left.push(why) })
+  idle.watch({ memoryInUse: () => 0, compact: () => compacted++ })
+  context.mock.timers.tick(1000)
+  context.mock.timers.tick(10_000)
+  assert.deepEqual([compacted, left], [1, []])
+  held = 0
+  idle.changed()
+  context.mock.timers.tick(1000)
+  context.mock.timers.tick(4000)
+  assert.deepEqual(left, ['idle'])
+})
+
+test('memory is given back without --expose-gc', () => {
+  assert.equal(globalThis.gc, undefined)
+  let garbage: unknown = Array.from({ length: 1e6 }, (_, index) => ({ index }))
+  const before = memoryInUse()
+  assert.ok(garbage && before > 20 << 20)
+  garbage = undefined
+  compact()
+  assert.ok(memoryInUse() < before - (10 << 20))
+  assert.equal(globalThis.gc, undefined)
 })
 
 test('a front: two streams over one connection, and a session that is busy for as long', async () => {

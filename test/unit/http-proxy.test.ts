@@ -14,8 +14,9 @@ import { readHello } from '../../src/policy/worker/http/client-hello.ts'
 import type { CredentialConfig, HttpConfig } from '../../src/policy/worker/http/config.ts'
 import { Credentials } from '../../src/policy/worker/http/credentials.ts'
 import { Destinations } from '../../src/policy/worker/http/destinations.ts'
+import { nameService } from '../../src/policy/worker/http/names.ts'
 import { HttpProxy } from '../../src/policy/worker/http/proxy.ts'
-import { nameService } from '../../src/policy/worker/http/resolver.ts'
+import { lookUpBy } from '../../src/policy/worker/resolver.ts'
 
 interface Seen {
   readonly method: string
@@ -85,7 +86,7 @@ describe('the HTTP proxy', () => {
     const counted: number[] = []
     const proxy = new HttpProxy({
       config: { policies: [{ from: 'the test', ...rules, ports: [to] }], network, names, hostNetwork: true },
-      names: nameService(HOSTS, ''),
+      names: nameService(lookUpBy(HOSTS, '')),
       roots: serverCa.certificate,
       credentials: new Credentials(credentials),
       authority,

@@ -22,9 +22,9 @@ test('docs/kernels.md has these tables', () => {
 
 /** Calls that any kernel in question has. */
 const OLD = new Set(
-  `capget capset clone getcwd ioprio_set keyctl mount pivot_root prlimit64 get_mempolicy sched_setaffinity sched_setattr seccomp set_mempolicy
+  `capget capset clone getcwd ioprio_set keyctl mount pivot_root prlimit64 get_mempolicy renameat2 sched_setaffinity sched_setattr seccomp set_mempolicy
   setgroups setresgid
-  setresuid umount2`.split(/\s+/),
+  setresuid statx umount2`.split(/\s+/),
 )
 
 test('every system call that native/ makes by number is old, or in the table', () => {

@@ -1,21 +1,22 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { cpuMask } from '../../src/plan/affinity.ts'
-import { compileExec, type ExecInput } from '../../src/plan/exec.ts'
+import { encodePlan } from '../../src/plan/encode.ts'
+import { compileExec, compileLentExec, type ExecInput } from '../../src/plan/exec.ts'
 import { factsPlan, readFacts } from '../../src/plan/facts.ts'
 import { REPORTS } from '../../src/plan/ops.ts'
-import type { Process } from '../../src/spec/types.ts'
+import type { Process, Spec } from '../../src/spec/types.ts'
 import { all, facts, inside, MOUNTINFO, names, OWN, one, plainSpec } from './plan-fixture.ts'
 
 const input = (change: Partial<Process> = {}): ExecInput => ({
   id: 'c1',
   bundle: '/bundle',
+  stateDir: '/run/berth/c',
   key: 'exec-1',
   process: { user: { uid: 0, gid: 0 }, cwd: '/', args: ['ps'], noNewPrivileges: true, ...change },
-  initPid: 77,
-  initStart: 1234n,
+  init: { pid: 77, start: 1234n },
   spec: plainSpec(),
-  cgroupPaths: ['/sys/fs/cgroup/pids/berth/c1'],
+  cgroupPaths: ['/sys/fs/cgroup/pids/berth-c1'],
   facts: facts(),
   stdio: [0, 1, 2],
   preserveFds: 0,
@@ -23,24 +24,69 @@ const input = (change: Partial<Process> = {}): ExecInput => ({
   arch: 'x86_64',
 })
 
-test('exec: namespaces are opened, then believed, then joined', () => {
+const NET_IPC_UTS_MOUNT = 0x4c020000
+
+test('exec: by the init itself into its namespaces', () => {
   const plan = compileExec(input())
-  const paths = all(plan, 'open-namespace').map(({ path }) => path)
-  assert.deepEqual(
-    paths,
-    ['pid', 'net', 'ipc', 'uts', 'mnt'].map((name) => `/proc/77/ns/${name}`),
-  )
-  assert.deepEqual(names(plan).slice(paths.length), ['pidfd', 'clone', 'resume'])
+  assert.deepEqual(names(plan), ['pidfd', 'join-pid', 'clone', 'resume'])
   const init = one(plan, 'pidfd')
   assert.deepEqual([init.pid, init.start], [77, 1234n])
   assert.deepEqual(names(inside(plan))[0], 'alive')
-  assert.equal(one(inside(plan), 'alive').slot, init.slot)
+  const slots = [one(plan, 'join-pid'), one(inside(plan), 'alive'), one(inside(plan), 'setns')].map(({ slot }) => slot)
+  assert.deepEqual(slots, [init.slot, init.slot, init.slot])
   const clone = one(plan, 'clone')
-  assert.deepEqual([clone.join, clone.flags, clone.cgroups], [[40, 41, 42, 43], 0n, ['/sys/fs/cgroup/pids/berth/c1']])
-  assert.equal(one(inside(plan), 'setns').nstype, 0x20000)
+  assert.deepEqual([clone.join, clone.flags, clone.cgroups], [[], 0n, ['/sys/fs/cgroup/pids/berth-c1']])
+  assert.equal(one(inside(plan), 'setns').nstype, NET_IPC_UTS_MOUNT)
   assert.equal(one(plan, 'resume').until, REPORTS.exec)
   assert.ok(!names(inside(plan)).includes('park'))
   assert.equal(names(inside(plan)).at(-1), 'exec')
+})
+
+test('exec: a user namespace that may be the own one is opened, then believed, then joined', () => {
+  const namespaces = [{ type: 'pid' }, { type: 'user', path: '/proc/1/ns/user' }, { type: 'mount' }] as const
+  const plan = compileExec({ ...input(), spec: plainSpec({ linux: { namespaces } }) })
+  assert.deepEqual(
+    all(plan, 'open-namespace').map(({ path }) => path),
+    ['pid', 'user', 'mnt'].map((name) => `/proc/77/ns/${name}`),
+  )
+  assert.deepEqual(names(plan).slice(3), ['pidfd', 'clone', 'resume'])
+  assert.deepEqual(one(plan, 'clone').join, [40])
+})
+
+test('exec: what a launcher is lent has the arguments that it was given', () => {
+  const { init: _, ...lent } = input()
+  const plan = compileLentExec(lent)
+  assert.ok(plan)
+  encodePlan(plan)
+  assert.deepEqual(names(plan), ['take', 'join-pid', 'clone', 'resume'])
+  const long = compileExec(input())
+  const given = names(inside(long)).map((name) => name.replace(/^(find|exec)(-exec)?$/, '$1-given'))
+  assert.deepEqual(names(inside(plan)), given)
+  assert.equal(one(inside(plan), 'find-given').path, one(inside(long), 'find-exec').path)
+  assert.deepEqual(one(inside(plan), 'exec-given').env, one(inside(long), 'exec').env)
+})
+
+test('exec: nothing is lent where more than the init is needed', () => {
+  const { init: _, ...lent } = input()
+  const spec = (linux: Spec['linux']) => plainSpec({ linux: { ...plainSpec().linux, ...linux } })
+  const none = {
+    'no mounts of its own': { spec: spec({ namespaces: [{ type: 'pid' }] }) },
+    'a user namespace that may be the own one': {
+      spec: spec({ namespaces: [{ type: 'mount' }, { type: 'user', path: '/proc/1/ns/user' }] }),
+    },
+    'no privilege': { facts: facts({ permitted: 0n }) },
+    'a listener': {
+      spec: spec({
+        seccomp: {
+          defaultAction: 'SCMP_ACT_ALLOW',
+          listenerPath: '/agent',
+          syscalls: [{ names: ['mkdir'], action: 'SCMP_ACT_NOTIFY' }],
+        },
+      }),
+    },
+  }
+  for (const [why, change] of Object.entries(none))
+    assert.equal(compileLentExec({ ...lent, ...change }), undefined, why)
 })
 
 test('exec: into a container without mounts of its own by its root', () => {
@@ -56,10 +102,10 @@ test('exec: who lacks the privilege gains it in the user namespace, in a process
   const map = [{ containerID: 0, hostID: 1000, size: 1 }]
   const spec = plainSpec({ linux: { namespaces, uidMappings: map, gidMappings: map } })
   const root = compileExec({ ...input(), spec })
-  assert.deepEqual(one(root, 'clone').join, [41])
+  assert.deepEqual(one(root, 'clone').join, [])
   assert.deepEqual(
     all(inside(root), 'setns').map(({ nstype }) => nstype),
-    [0x10000000, 0x20000],
+    [0x20000, 0x10000000],
   )
   const user = compileExec({ ...input(), spec, facts: facts({ permitted: 0n }) })
   assert.deepEqual(one(user, 'clone').join, [40, 41])

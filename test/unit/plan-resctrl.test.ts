@@ -94,10 +94,10 @@ test('the process is in its class before it runs, an exec too; without a resctrl
   const exec = compileExec({
     id: 'c1',
     bundle: '/bundle',
+    stateDir: '/run/berth-c1',
     key: 'exec',
     process: { cwd: '/', user: { uid: 0, gid: 0 }, args: ['a'] },
-    initPid: 7,
-    initStart: 7n,
+    init: { pid: 7, start: 7n },
     spec,
     cgroupPaths: [],
     facts: host,

@@ -5,10 +5,10 @@ import { compileCreate } from '../../src/plan/create.ts'
 import { readWish } from '../../src/policy/annotations.ts'
 import { checkNarrower } from '../../src/policy/ceiling.ts'
 import { loadPolicy } from '../../src/policy/document.ts'
+import { canonicalHost } from '../../src/policy/host.ts'
 import {
   allows,
   allowsHost,
-  canonicalHost,
   denies,
   isWithinRule,
   parseAttachment,
@@ -21,7 +21,7 @@ import { checkHttpPolicies, hostNames, proxiedPorts } from '../../src/policy/htt
 import { RuleError } from '../../src/policy/network.ts'
 import { unenforceable } from '../../src/policy/protections.ts'
 import type { Policy } from '../../src/policy/types.ts'
-import { parseHosts, parseResolvConf } from '../../src/policy/worker/http/resolver.ts'
+import { parseHosts, parseResolvConf } from '../../src/policy/worker/resolver.ts'
 import { all, input, inside, plainSpec } from './plan-fixture.ts'
 
 const load = (http: object): Policy => loadPolicy(JSON.stringify({ http }), 'policy.json')

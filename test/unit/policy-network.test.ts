@@ -1,16 +1,30 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
+import { entriesOf } from '../../src/bpf/destinations.ts'
 import { networkPrograms } from '../../src/bpf/network.ts'
 import type { BerthError } from '../../src/errors.ts'
 import { compileCreate } from '../../src/plan/create.ts'
 import type { Op } from '../../src/plan/ops.ts'
+import { checkRestorable } from '../../src/plan/restore.ts'
 import { checkNarrower } from '../../src/policy/ceiling.ts'
 import { readDenials } from '../../src/policy/denials.ts'
 import { loadPolicy } from '../../src/policy/document.ts'
-import { isWithin, parseDestination, parseRange, RuleError, single } from '../../src/policy/network.ts'
+import {
+  hostsOf,
+  isWithin,
+  located,
+  parseDestination,
+  parseRange,
+  RuleError,
+  single,
+  withAddresses,
+} from '../../src/policy/network.ts'
 import { covers, parsePrefix } from '../../src/policy/prefix.ts'
 import { enforcedText, unenforceable } from '../../src/policy/protections.ts'
 import type { Policy } from '../../src/policy/types.ts'
+import { lookAll } from '../../src/policy/worker/names/look.ts'
+import { changes, renewed } from '../../src/policy/worker/names/refresh.ts'
+import type { Found } from '../../src/policy/worker/resolver.ts'
 import { all, input, inside, plainSpec } from './plan-fixture.ts'
 
 const load = (network: object): Policy => loadPolicy(JSON.stringify({ network }), 'policy.json')
@@ -48,8 +62,12 @@ test('what is no destination', () => {
     'icmp://': /names no host/,
     'sctp://10.0.0.1': /unknown scheme "sctp"/,
     'TCP://10.0.0.1': /unknown scheme "TCP"/,
-    'example.org': /is no address/,
-    '*.example.org:443': /is no address/,
+    '*.example.org:443': /is no address and no host's name/,
+    'exa mple.org': /is no address/,
+    'example..org': /is no address/,
+    '-example.org': /is no address/,
+    '10.0.1': /is no address/,
+    'example.org:80-90': /is no port/,
     '10.0.0.1/33': /is no CIDR/,
     '10.0.0/8': /is no CIDR/,
     '2001:db8::/129': /no (CIDR|address|port)/,
@@ -122,8 +140,112 @@ test('an annotation can not name more than the ceiling', () => {
   narrower({ allow: ['10.0.0.0/8'] }, { allow: ['tcp://10.0.0.1'], deny: undefined, allowBind: ['80'] })
   narrower({ allow: ['10.0.0.0/8'] }, { deny: ['*'] })
   assert.throws(() => narrower({ allow: [] }, { allow: ['tcp://10.0.0.1'] }), /network\.allow: "tcp:\/\/10\.0\.0\.1"/)
+  narrower({ allow: ['a.org', 'b.org:80'] }, { allow: ['tcp://a.org:443', 'udp://B.org:80'] })
+  assert.throws(() => narrower({ allow: ['10.0.0.0/8'] }, { allow: ['a.org'] }), /network\.allow: "a\.org"/)
+  assert.throws(() => narrower({ allow: ['a.org'] }, { allow: ['b.org'] }), /network\.allow: "b\.org"/)
   narrower({ allowBind: ['80-90'] }, { allowBind: ['85'] })
   assert.throws(() => narrower({ allowBind: ['80-90'] }, { allowBind: ['85-91'] }), /network\.allowBind: "85-91"/)
+})
+
+test('names of hosts', () => {
+  const named = (rule: string) => {
+    const { host, protocols, prefixes, ports } = parseDestination(rule)
+    return [host, protocols.join(), prefixes.length, ports?.join()]
+  }
+  assert.deepEqual(named('example.org'), ['example.org', 'tcp,udp', 0, undefined])
+  assert.deepEqual(named('tcp://DB_1.Example.org.:80,443'), ['db_1.example.org', 'tcp', 0, '80,443'])
+  assert.deepEqual(named('icmp://localhost'), ['localhost', 'icmp', 0, undefined])
+  const allow = ['tcp://a.org:80', 'udp://b.org', 'a.org:443', '10.0.0.1']
+  assert.deepEqual(hostsOf({ allow }), ['a.org', 'b.org'])
+  const addresses = { 'a.org': ['192.0.2.1', '2001:db8::1'] }
+  assert.deepEqual(
+    [...single(located(parseDestination('tcp://a.org:80'), addresses))].map(({ prefix }) => prefix.bits),
+    [32, 128],
+  )
+  assert.deepEqual([...single(located(parseDestination('tcp://b.org:80'), addresses))], [], 'nothing is allowed')
+  assert.deepEqual(withAddresses('tcp://a.org:80,81', addresses), [
+    'tcp://192.0.2.1:80,81',
+    'tcp://[2001:db8::1]:80,81',
+  ])
+  assert.deepEqual(withAddresses('udp://a.org', addresses), ['udp://192.0.2.1', 'udp://2001:db8::1'])
+  assert.deepEqual(withAddresses('10.0.0.0/8:1', addresses), ['10.0.0.0/8:1'])
+  for (const odd of ['constructor', '__proto__']) assert.deepEqual(withAddresses(odd, addresses), [], odd)
+  const within = (inner: string, ...outers: string[]) => isWithin(parseDestination(inner), outers.map(parseDestination))
+  assert.ok(within('tcp://a.org:80', 'A.org:80,443'))
+  assert.ok(within('tcp://a.org:80', '*:80'))
+  assert.ok(within('a.org:80', 'tcp://a.org', 'udp://*'))
+  assert.ok(!within('a.org', 'a.org:80'))
+  assert.ok(!within('a.org:80', 'tcp://a.org:80'))
+  assert.ok(!within('a.org', 'b.org', '10.0.0.0/8'))
+  assert.ok(!within('10.0.0.1', 'a.org'))
+  assert.ok(!within('a.org', '0.0.0.0/0'), 'it may have an address of IPv6')
+})
+
+test('what names stand for becomes entries, and a refresh leads from one set of them to the next', () => {
+  const network = { allow: ['tcp://a.org:80', 'tcp://192.0.2.9:80'] }
+  const [before, after] = [{ 'a.org': ['192.0.2.7', '192.0.2.8'] }, { 'a.org': ['192.0.2.8', '192.0.2.9'] }]
+  const last = (bytes: Uint8Array, at: number) => bytes[at]
+  assert.deepEqual(
+    [...entriesOf(network, before).values()].map(({ key }) => last(key, 11)),
+    [7, 8, 9],
+  )
+  const records = changes([[], network.allow], before, after)
+  // action, map, the address's last byte: 192.0.2.9 has a rule of its own
+  assert.deepEqual(
+    records.map((bytes) => [last(bytes, 0), last(bytes, 4), last(bytes, 8 + 11)]),
+    [[2, 1, 7]],
+  )
+  assert.deepEqual(
+    changes([network.allow], after, { 'a.org': ['192.0.2.1'] }).map((bytes) => [last(bytes, 0), last(bytes, 19)]),
+    [
+      [1, 1],
+      [2, 8],
+    ],
+    'what is new first',
+  )
+  assert.deepEqual(changes([network.allow], after, after), [])
+  const looked = { 'a.org': { addresses: [], why: 'nobody answers' }, 'b.org': { addresses: ['192.0.2.3'] } }
+  assert.deepEqual(renewed({ ...after, 'b.org': [] }, looked), { ...after, 'b.org': ['192.0.2.3'] })
+})
+
+test('what a name server says of the node itself is nothing, and what the node says of itself is', async () => {
+  const found: Record<string, Found> = {
+    own: { addresses: ['127.0.0.1'], own: true },
+    said: { addresses: ['127.0.0.1', '192.0.2.1', '::ffff:127.0.0.2', 'fe80::1', '192.0.2.1'], own: false },
+    bad: { addresses: ['::1'], own: false },
+    lost: { addresses: [], own: false, why: 'ETIMEOUT' },
+  }
+  const looked = await lookAll(Object.keys(found), async (name) => found[name] as Found)
+  assert.deepEqual(
+    Object.values(looked).map(({ addresses }) => addresses),
+    [['127.0.0.1'], ['192.0.2.1'], [], []],
+  )
+  assert.match(looked.bad?.why ?? '', /a name server says ::1, which is no address of another host/)
+  assert.equal(looked.lost?.why, 'ETIMEOUT')
+})
+
+test('a container that has its hosts looked up again has a worker, and can not be checkpointed', () => {
+  const confinement = {
+    landlock: 7,
+    network: '',
+    policies: [load({ allow: ['a.org'], refresh: 60 })],
+    addresses: { 'a.org': ['192.0.2.7'] },
+  }
+  const { create } = compileCreate({ ...input(plainSpec()), confinement })
+  const [worker] = all(create, 'worker')
+  const config = JSON.parse(Buffer.from(worker?.config ?? []).toString())
+  assert.deepEqual(
+    [config.names, config.refresh.seconds, config.refresh.addresses],
+    [['a.org'], 60, confinement.addresses],
+  )
+  const [trie] = all(create, 'bpf-map')
+  assert.deepEqual([all(create, 'bpf-apply')[0]?.maps, trie?.room], [[trie?.slot], 65_536])
+  assert.throws(() => checkRestorable(plainSpec(), confinement), /looks them up again/)
+  const pinned = { ...confinement, policies: [load({ allow: ['a.org'], hosts: true })] }
+  const plan = compileCreate({ ...input(plainSpec()), confinement: pinned }).create
+  assert.deepEqual([all(plan, 'worker'), all(plan, 'bpf-apply')], [[], []])
+  assert.throws(() => checkRestorable(plainSpec(), pinned), /by name in its \/etc\/hosts/)
+  assert.equal(Buffer.from(all(inside(plan), 'extend-file')[0]?.head ?? []).toString(), '192.0.2.7 a.org\n')
 })
 
 test('documents', () => {
@@ -132,7 +254,11 @@ test('documents', () => {
       () => load(network),
       (error: BerthError) => pattern.test(error.message) && error.pointer === pointer,
     )
-  refuses({ allow: ['10.0.0.1', 'nowhere'] }, /"nowhere": .* is no address/, '/network/allow/1')
+  refuses({ allow: ['10.0.0.1', 'no where'] }, /"no where": .* is no address/, '/network/allow/1')
+  refuses({ deny: ['example.org'] }, /can only be allowed: http\.deny refuses requests to it/, '/network/deny/0')
+  refuses({ allow: ['10.0.0.1'], refresh: 60 }, /no rule of "allow" names a host/, '/network/refresh')
+  refuses({ allow: ['a.org'], refresh: 60, hosts: true }, /"hosts" and "refresh" exclude each other/, '/network')
+  refuses({ allow: ['a.org'], refresh: 0 }, /refresh/, '/network/refresh')
   refuses({ allowBind: ['x'] }, /"x": "x" is no port/, '/network/allowBind/0')
   refuses({ allow: [], deny: [] }, /"allow" and "deny" exclude each other/, '/network')
   refuses({ allowBind: [], denyBind: [] }, /exclude each other/, '/network')
@@ -140,8 +266,8 @@ test('documents', () => {
   refuses({ allow: [80] }, /must be a string/, '/network/allow/0')
 })
 
-const ops = (network: object, lacking = ''): readonly Op[] => {
-  const confinement = { landlock: 7, network: lacking, policies: [load(network)] }
+const ops = (network: object, host: object = {}, policy: object = {}): readonly Op[] => {
+  const confinement = { landlock: 7, network: '', ...host, policies: [{ ...load(network), ...policy }] }
   return compileCreate({ ...input(plainSpec()), confinement }).create
 }
 
@@ -152,10 +278,15 @@ test('rules become maps and programs on the v2 hierarchy, and a filter of what h
   assert.equal(rules?.keys.length, 2 * 24)
   assert.deepEqual(
     all(create, 'bpf-attach').map(({ attach }) => attach),
-    [2, 10, 11, 14, 15, 8, 9],
+    [2, 10, 11, 14, 15, 1, 8, 9],
   )
   assert.equal(all(inside(create), 'seccomp').length, 1)
-  assert.equal(all(ops({ deny: [] }, 'lacks everything'), 'bpf-attach').length, 0)
+  const lacking = { network: 'lacks everything' }
+  assert.equal(all(ops({ deny: [] }, lacking, { bestEffort: ['network'] }), 'bpf-attach').length, 0)
+  assert.throws(() => ops({ deny: [] }, lacking), /nothing would enforce it/)
+  const supervised = ops({ deny: [] }, { ...lacking, supervises: true })
+  assert.deepEqual([all(supervised, 'bpf-attach').length, all(supervised, 'supervise').length], [0, 1])
+  assert.equal(all(inside(supervised), 'seccomp').length, 2)
 })
 
 test('too many destinations are an error, not a policy that is less', () => {

@@ -13,6 +13,7 @@ import { checkEnforceable, enforcedText, PROTECTIONS, wanted } from '../../src/p
 import { ENFORCED } from '../../src/policy/source.ts'
 import type { Confinement, Policy } from '../../src/policy/types.ts'
 import { POLICY_PROPERTIES } from '../../src/policy/validate.gen.js'
+import type { Spec } from '../../src/spec/types.ts'
 import { all, facts, input, inside, names, one, plainSpec } from './plan-fixture.ts'
 
 const load = (document: object): Policy => loadPolicy(JSON.stringify(document), 'policy.json')
@@ -64,6 +65,7 @@ test('each malformed value is refused with its pointer', () => {
     [{ limits: { cpus: 0 } }, '/limits/cpus', /at least 0\.01/],
     [{ limits: { maxDuration: 0 } }, '/limits/maxDuration', /at least 0\.001/],
     [{ limits: { maxDuration: '1h' } }, '/limits/maxDuration', /number/],
+    [{ limits: { output: '1h' } }, '/limits/output', /a number of bytes, by itself or with K, M, G or T/],
     [{ description: 1 }, '/description', /must be a string/],
   ]
   for (const [document, pointer, pattern] of cases) refuses(() => load(document), pattern, pointer)
@@ -84,7 +86,7 @@ test('sizes', () => {
 
 /** Files and secrets of the node, which no container names, and what these consist of. */
 const CONDITION = { index: 0, op: 'SCMP_CMP_EQ', value: 1 }
-const OF_THE_NODE = /^(http\/.*|http\.(ca|roots|credentials))(\.|$)|^syscalls\.rules$/
+const OF_THE_NODE = /^module(\.|$)|^(http\/.*|http\.(ca|roots|credentials))(\.|$)|^syscalls\.rules$|^network\.refresh$/
 
 test('there is an annotation for each field of a policy that is no list of names or words', () => {
   const fields = Object.entries(POLICY_PROPERTIES)
@@ -226,10 +228,17 @@ test('rights that an older kernel does not know are not asked for', () => {
   assert.deepEqual(fsAt(6), [[0xffffn, 1n, 2n]])
 })
 
-test('a deny is mounts, kept in their place by a domain that allows everything', () => {
-  const plan = inside(
-    compileCreate(input(plainSpec(), { confinement: confine({ files: { deny: ['/a', '/b'] } }) })).create,
-  )
+test('a deny is mounts, which a domain that allows everything keeps in their place where somebody could change them', () => {
+  const confinement = confine({ files: { deny: ['/a', '/b'] } })
+  const planOf = (spec: Spec) => inside(compileCreate(input(spec, { confinement })).create)
+  const { process } = plainSpec()
+  const mighty = (set: string) =>
+    plainSpec({
+      process: { ...process, capabilities: { ...process?.capabilities, [set]: ['CAP_SYS_ADMIN'] } },
+    } as Partial<Spec>)
+  assert.equal(all(planOf(plainSpec()), 'landlock').length, 0)
+  for (const set of ['bounding', 'permitted']) assert.equal(all(planOf(mighty(set)), 'landlock').length, 1, set)
+  const plan = planOf(mighty('bounding'))
   assert.deepEqual(one(plan, 'deny').paths, ['/a', '/b'])
   const { fs, paths, rights } = one(plan, 'landlock')
   assert.deepEqual([fs, paths, rights], [0x800n, ['/'], [0x800]])
@@ -249,8 +258,7 @@ test('an exec is in domains like those of the init', () => {
   const plan = compileExec({
     ...input(spec),
     process,
-    initPid: 7,
-    initStart: 8n,
+    init: { pid: 7, start: 8n },
     facts: facts(),
     cgroupPaths: [],
     confinement: confine({ files: { read: ['/etc'] } }),

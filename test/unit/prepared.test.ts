@@ -30,6 +30,8 @@ const input = (state: Partial<PreparedInput['state']> = {}, spec: Partial<Spec> 
   },
   spec: { ociVersion: '1.3.0', process: { args: ['/x'], cwd: '/', user: { uid: 0, gid: 0 } }, ...spec } as Spec,
   start: [{ op: 'resume', key: 'init', until: 3, slot: 0 }],
+  exec: [{ op: 'resume', key: 'exec', until: 3, slot: 0 }],
+  build: 'b',
   cgroups,
 })
 const prepared = (given: PreparedInput, verb: string, word: string) => {
@@ -61,6 +63,14 @@ test('no verb is prepared twice for a word and a situation', () => {
         seen.add(key)
       }
   }
+})
+
+test('what is lent is for launchers of the same build', () => {
+  const lent = (given: PreparedInput) => preparedPlan(given).filter(({ op }) => op === 'lend')
+  const [op, ...more] = lent(input())
+  assert.ok(op?.op === 'lend')
+  assert.deepEqual([op.verb, op.words, op.situations, more], ['exec', ['b'], parked | released, []])
+  assert.deepEqual(lent({ ...input(), exec: undefined }), [])
 })
 
 test('what has something to say is left out', () => {
@@ -99,6 +109,6 @@ test('signals go to the init, and SIGKILL to all where nothing else would end th
 
 test('a delete looks first whether the container has ended; with hooks after the end there is none', () => {
   assert.deepEqual(preparedDelete(paths, { poststop: [] })?.[0], { op: 'stat', path: paths.exit, flags: 0 })
-  const hook: Op = { op: 'hook', path: '/h', args: [], env: [], cwd: '', stdin: [], timeoutMs: 0 }
+  const hook: Op = { op: 'hook', path: '/h', args: [], env: [], cwd: '', input: [], timeoutMs: 0 }
   assert.equal(preparedDelete(paths, { poststop: [hook] }), undefined)
 })

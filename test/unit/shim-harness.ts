@@ -195,6 +195,7 @@ export class Harness {
       kind: 'ttrpc',
       id,
       connection,
+      time: this.world.now++,
       message: encodeRequest({ service: 'containerd.task.v2.Task', method, payload }),
     })
     return id

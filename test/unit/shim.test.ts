@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
 import { containerd } from '../../shim/proto/messages.gen.js'
+import { containerd as figures } from '../../shim/proto/metrics.gen.js'
 import { decodeResponse, encodeRequest } from '../../shim/ttrpc/message.ts'
 import { RpcError } from '../../shim/ttrpc/status.ts'
 import { BUNDLE, Harness, PROCESS } from './shim-harness.ts'
@@ -117,7 +118,7 @@ describe('a life', () => {
     await running(h)
     const hook = h.world.log.find((op) => op.op === 'hook')
     assert.ok(hook?.op === 'hook')
-    assert.equal(JSON.parse(hook.stdin.join('')).pid, 100)
+    assert.equal(JSON.parse(hook.input.join('')).pid, 100)
   })
 })
 
@@ -290,7 +291,7 @@ describe('codes and texts', () => {
   test('unknown service and method, and bytes that are no message', async () => {
     const h = new Harness()
     const raw = async (id: bigint, message: Uint8Array) => {
-      await h.deliver({ kind: 'ttrpc', id, connection: 1n, message })
+      await h.deliver({ kind: 'ttrpc', id, connection: 1n, time: 1n, message })
       return decodeResponse(h.answers.get(id) ?? new Uint8Array()).status
     }
     const payload = new Uint8Array()
@@ -423,7 +424,7 @@ describe('cgroups', () => {
     await running(h)
     const files = h.world.files
     const any = async () => (await h.call('Stats', task.StatsRequest, C1, task.StatsResponse)).stats
-    const metrics = async () => containerd.metrics.v1.Metrics.decode((await any())?.value ?? new Uint8Array())
+    const metrics = async () => figures.metrics.v1.Metrics.decode((await any())?.value ?? new Uint8Array())
     const empty = await metrics()
     assert.ok(
       empty.pids && empty.cpu?.usage && empty.cpu.throttling && empty.memory?.usage && empty.memory.swap && empty.blkio,

@@ -33,6 +33,7 @@ const fromAgent: AgentMessage[] = [
 const fromController: ControllerMessage[] = [
   { type: 'welcome', protocol: 1, build: 'b' },
   { type: 'step', id: 3n, name: 'é', plan: bytes(1) },
+  { type: 'step', id: 3n, name: 'last', plan: bytes(1), whenDone: bytes(2, 3) },
   {
     type: 'commit',
     id: 3n,
@@ -42,8 +43,19 @@ const fromController: ControllerMessage[] = [
     answers: [{ id: 3n, payload: bytes(5) }],
     acknowledged: [4n],
     events: [bytes(6), bytes()],
+    drops: ['a/b', 'c'],
   },
-  { type: 'commit', id: 4n, base: 7n, record: undefined, leave: false, answers: [], acknowledged: [], events: [] },
+  {
+    type: 'commit',
+    id: 4n,
+    base: 7n,
+    record: undefined,
+    leave: false,
+    answers: [],
+    acknowledged: [],
+    events: [],
+    drops: [],
+  },
   { type: 'wire', bytes: bytes() },
   { type: 'calls', bytes: bytes(4) },
 ]
@@ -123,10 +135,11 @@ test('an environment is an object without a prototype, the first of a name wins'
 test('requests of monitors', () => {
   const u64 = (value: bigint) => [...new Uint8Array(new BigUint64Array([value]).buffer)]
   const u32 = (value: number) => [...new Uint8Array(new Uint32Array([value]).buffer)]
-  assert.deepEqual(decodeMonitorRequest(1n, 2, bytes(...u64(5n), ...u32(1), 9)), {
+  assert.deepEqual(decodeMonitorRequest(1n, 2, bytes(...u64(5n), ...u64(6n), ...u32(1), 9)), {
     kind: 'ttrpc',
     id: 1n,
     connection: 5n,
+    time: 6n,
     message: bytes(9),
   })
   const exit = bytes(...u64(5n), ...u32(1), 0x78, 0, ...u32(7), ...u32(256), ...u64(10n), ...u32(1))

@@ -24,6 +24,16 @@ test('the verbs on cgroup v2', { skip: noVm }, async (context) => {
   await showChecks(context, result)
 })
 
+test('what enforces policies on cgroup v2', { skip: noVm }, async (context) => {
+  const result = await bootVm({
+    script: nodeTests(['test/integration/guard.test.ts']),
+    cpus: 2,
+    memory: 1024,
+    timeoutMs: 280_000,
+  })
+  await showChecks(context, result)
+})
+
 /** v1 controllers only: no cgroup.kill, no cgroup.events, no hierarchy whose cgroup a process could be born in. */
 const LEGACY = `
 umount /sys/fs/cgroup

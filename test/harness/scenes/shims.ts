@@ -1,11 +1,12 @@
 /** What is asked of a shim beside its tasks: groups, options, the wire. */
 import { containerd } from '../../../shim/proto/messages.gen.js'
+import { containerd as figures } from '../../../shim/proto/metrics.gen.js'
 import type { Config } from '../bundle.ts'
 import type { Sequence } from '../sequences.ts'
 import { Actor } from './actor.ts'
 
-const { Metrics: V1 } = containerd.metrics.v1
-const { Metrics: V2 } = containerd.metrics.v2
+const { Metrics: V1 } = figures.metrics.v1
+const { Metrics: V2 } = figures.metrics.v2
 
 /** The shim's own id is its group's, as a pod's is. */
 const grouped =

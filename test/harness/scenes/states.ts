@@ -1,6 +1,7 @@
 /** Every method in every state of a task and of an exec. */
-import { any, type Sequence } from '../sequences.ts'
-import { Actor, SLEEP } from './actor.ts'
+import { join } from 'node:path'
+import { any, outputFifo, type Sequence } from '../sequences.ts'
+import { Actor } from './actor.ts'
 
 const limit = (pids: number) => ({ resources: any('LinuxResources', { pids: { limit: pids } }) })
 
@@ -257,8 +258,11 @@ export const exitCodes: Sequence = async (stage) => {
   for (const code of [0, 1, 255]) await actor.ran(`code${code}`, ['/bin/sh', '-c', `exit ${code}`])
   for (const signal of [1, 2, 6, 9, 11, 15, 34, 64]) {
     const execId = `signal${signal}`
-    await actor.exec(execId, SLEEP)
+    const out = outputFifo(join(stage.daemon.dir, execId))
+    await actor.exec(execId, ['/bin/sh', '-c', 'echo up; exec sleep 1000'], { stdout: out.path, stderr: out.path })
     await actor.call('Start', { execId })
+    // The reference answers before the program runs: a signal that comes first is for runc's own Go, which ends otherwise by some and ignores others.
+    await out.begun
     await actor.call('Kill', { execId, signal })
     await actor.call('Wait', { execId })
   }

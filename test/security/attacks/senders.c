@@ -4,38 +4,25 @@
  *   senders ping ADDRESS        a ping socket, by sendto and by connect; waits for the answer
  *   senders bind PORT           TCP and UDP, IPv4 and IPv6
  *   senders sockets             makes a socket of each kind that could send
+ *   senders routes              has packets go by other hosts than the socket names
  *   senders race ADDRESS ADDRESS PORT ROUNDS
  *                               connects and sends while a thread rewrites the address from the first, which is allowed, to the
  *                               other; prints how often the other was reached */
 #define _GNU_SOURCE
 #include <arpa/inet.h>
-#include <errno.h>
 #include <linux/if_packet.h>
-#include <linux/io_uring.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <poll.h>
-#include <pthread.h>
-#include <stdint.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <sys/mman.h>
 #include <sys/socket.h>
-#include <sys/syscall.h>
-#include <sys/wait.h>
-#include <unistd.h>
+
+#include "ways.h"
 
 union address {
   struct sockaddr any;
   struct sockaddr_in ip4;
   struct sockaddr_in6 ip6;
 };
-
-static void tell(const char *door, int result) {
-  printf("%s %s\n", door, result >= 0 ? "open" : strerrorname_np(errno));
-  fflush(stdout);
-}
 
 static socklen_t size_of(const union address *a) {
   return a->any.sa_family == AF_INET ? sizeof a->ip4 : sizeof a->ip6;
@@ -61,13 +48,6 @@ static int make(const union address *a, int type) {
   int fd = socket(a->any.sa_family, type | SOCK_CLOEXEC, 0);
   if (fd < 0) exit(3);
   return fd;
-}
-
-static int done(int fd, int result) {
-  int error = errno;
-  close(fd);
-  errno = error;
-  return result;
 }
 
 static int by_connect(const union address *a, int type) {
@@ -99,49 +79,49 @@ static int by_sendmmsg(union address *a) {
   return done(fd, sendmmsg(fd, &m, 1, 0));
 }
 
-static int by_uring(const union address *a) {
-  struct io_uring_params params = {0};
-  int ring = (int)syscall(SYS_io_uring_setup, 1, &params);
-  if (ring < 0) return -1;
-  size_t size = params.cq_off.cqes + params.cq_entries * sizeof(struct io_uring_cqe);
-  char *rings = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, ring, IORING_OFF_SQ_RING);
-  struct io_uring_sqe *entry = mmap(NULL, sizeof *entry, PROT_READ | PROT_WRITE, MAP_SHARED, ring, IORING_OFF_SQES);
-  if (rings == MAP_FAILED || entry == MAP_FAILED) return -1;
+static int by_ring(const union address *a) {
   int fd = make(a, SOCK_STREAM);
-  *entry = (struct io_uring_sqe){.opcode = IORING_OP_CONNECT, .fd = fd, .addr = (uint64_t)(uintptr_t)a, .off = size_of(a)};
-  ((unsigned *)(rings + params.sq_off.array))[0] = 0;
-  __atomic_store_n((unsigned *)(rings + params.sq_off.tail), 1, __ATOMIC_RELEASE);
-  if (syscall(SYS_io_uring_enter, ring, 1, 1, IORING_ENTER_GETEVENTS, NULL, 0) < 0) return -1;
-  int result = ((struct io_uring_cqe *)(rings + params.cq_off.cqes))[0].res;
-  close(ring);
-  if (result < 0) errno = -result;
-  return done(fd, result < 0 ? -1 : 0);
+  struct io_uring_sqe request = {.opcode = IORING_OP_CONNECT, .fd = fd, .addr = (uint64_t)(uintptr_t)a, .off = size_of(a)};
+  return done(fd, by_uring(&request));
 }
 
 #ifdef __x86_64__
-static long int80(long number, long a, long b, long c) {
+/* The numbers of 32-bit programs, their own and those of socketcall(2). */
+enum { INT80_SOCKETCALL = 102, INT80_BIND = 361, INT80_CONNECT = 362, INT80_SENDTO = 369 };
+enum { CALL_BIND = 2, CALL_CONNECT = 3, CALL_SENDTO = 11 };
+
+/* sendto(2) has more arguments than the others here. */
+static long int80_sendto(int fd, long data, long address, long len) {
   long result;
-  __asm__ volatile("int $0x80" : "=a"(result) : "a"(number), "b"(a), "c"(b), "d"(c) : "memory", "r8", "r9", "r10", "r11");
-  if (result >= 0) return result;
-  errno = (int)-result;
-  return -1;
+  __asm__ volatile("push %%rbp; mov %[len], %%ebp; int $0x80; pop %%rbp"
+                   : "=a"(result)
+                   : "a"(INT80_SENDTO), "b"((long)fd), "c"(data), "d"(1L), "S"(0L), "D"(address), [len] "r"((uint32_t)len)
+                   : "memory", "r8", "r9", "r10", "r11");
+  return kernels((int)result);
 }
 
-/* connect(2) of 32-bit programs, by its own number and through socketcall(2). */
-static void by_int80(const union address *a) {
-  struct {
-    union address address;
-    uint32_t arguments[3];
-  } *low = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_32BIT, -1, 0);
-  if (low == MAP_FAILED) exit(3);
-  low->address = *a;
+static void by_other_numbers(const union address *a) {
+  long address = (long)low(a, sizeof *a), data = (long)low("x", 1);
+  uint32_t len = size_of(a);
   int fd = make(a, SOCK_STREAM);
-  tell("int80", done(fd, (int)int80(362, fd, (long)&low->address, size_of(a))));
+  tell("int80", done(fd, int80(INT80_CONNECT, fd, address, len, 0)));
+  fd = make(a, SOCK_DGRAM);
+  tell("int80-sendto", done(fd, int80_sendto(fd, data, address, len)));
+  uint32_t list[] = {(uint32_t)make(a, SOCK_STREAM), (uint32_t)address, len};
+  tell("socketcall", done((int)list[0], int80(INT80_SOCKETCALL, CALL_CONNECT, (long)low(list, sizeof list), 0, 0)));
   fd = make(a, SOCK_STREAM);
-  low->arguments[0] = (uint32_t)fd;
-  low->arguments[1] = (uint32_t)(uintptr_t)&low->address;
-  low->arguments[2] = size_of(a);
-  tell("socketcall", done(fd, (int)int80(102, 3, (long)low->arguments, 0)));
+  tell("x32", done(fd, x32(SYS_connect, fd, (long)a, len, 0)));
+}
+
+static void bind_by_other_numbers(const union address *a) {
+  long address = (long)low(a, sizeof *a);
+  uint32_t len = size_of(a);
+  int fd = make(a, SOCK_STREAM);
+  tell("int80", done(fd, int80(INT80_BIND, fd, address, len, 0)));
+  uint32_t list[] = {(uint32_t)make(a, SOCK_STREAM), (uint32_t)address, len};
+  tell("socketcall", done((int)list[0], int80(INT80_SOCKETCALL, CALL_BIND, (long)low(list, sizeof list), 0, 0)));
+  fd = make(a, SOCK_STREAM);
+  tell("x32", done(fd, x32(SYS_bind, fd, (long)a, len, 0)));
 }
 #endif
 
@@ -155,12 +135,17 @@ static void listen_on(const char *port) {
   }
 }
 
-static void *from_thread(void *a) {
-  tell("thread", by_connect(a, SOCK_STREAM));
-  return NULL;
+static long connects(void *a) {
+  return by_connect(a, SOCK_STREAM);
 }
 
-static void to(const char *self, const char *text, const char *port) {
+static long binds(void *subject) {
+  const union address *a = subject;
+  int fd = make(a, SOCK_STREAM);
+  return done(fd, bind(fd, &a->any, size_of(a)));
+}
+
+static void to(char *self, char *text, char *port) {
   union address a = parse(text, port);
   listen_on(port);
   tell("connect", by_connect(&a, SOCK_STREAM));
@@ -169,7 +154,7 @@ static void to(const char *self, const char *text, const char *port) {
   tell("sendto", by_sendto(&a));
   tell("sendmsg", by_sendmsg(&a));
   tell("sendmmsg", by_sendmmsg(&a));
-  tell("io_uring", by_uring(&a));
+  tell("io_uring", by_ring(&a));
   if (a.any.sa_family == AF_INET) {
     union address m = mapped(&a);
     tell("mapped", by_connect(&m, SOCK_STREAM));
@@ -179,18 +164,9 @@ static void to(const char *self, const char *text, const char *port) {
     tell("other-family", done(fd, connect(fd, &a.any, size_of(&a))));
   }
 #ifdef __x86_64__
-  by_int80(&a);
+  by_other_numbers(&a);
 #endif
-  pthread_t thread;
-  if (pthread_create(&thread, NULL, from_thread, &a) != 0 || pthread_join(thread, NULL) != 0) exit(3);
-  pid_t child = fork();
-  if (child == 0) {
-    tell("fork", by_connect(&a, SOCK_STREAM));
-    execl(self, self, "exec", text, port, NULL);
-    _exit(3);
-  }
-  int status;
-  if (child < 0 || waitpid(child, &status, 0) != child || status != 0) exit(3);
+  tell_elsewhere(connects, &a, (char *[]){self, "exec", text, port, NULL});
 }
 
 static void ping(const char *text) {
@@ -212,7 +188,7 @@ static void ping(const char *text) {
   }
 }
 
-static void bind_to(const char *port) {
+static void bind_to(char *self, char *port) {
   static const struct {
     const char *name, *address;
     int type;
@@ -223,6 +199,12 @@ static void bind_to(const char *port) {
     if (a.any.sa_family == AF_INET6) (void)setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &on, sizeof on);
     tell(ways[i].name, done(fd, bind(fd, &a.any, size_of(&a))));
   }
+  union address a = parse("0.0.0.0", port), m = mapped(&a);
+  tell("mapped", binds(&m));
+#ifdef __x86_64__
+  bind_by_other_numbers(&a);
+#endif
+  tell_elsewhere(binds, &a, (char *[]){self, "exec-bind", port, NULL});
 }
 
 static void sockets(void) {
@@ -235,12 +217,45 @@ static void sockets(void) {
       {"packet", AF_PACKET, SOCK_RAW, 0x300},    {"udplite", AF_INET, SOCK_DGRAM, 136}, {"sctp", AF_INET, SOCK_STREAM, 132},
       {"mptcp", AF_INET, SOCK_STREAM, 262},      {"vsock", AF_VSOCK, SOCK_STREAM, 0},   {"ping", AF_INET, SOCK_DGRAM, 1},
       {"bluetooth", 31, SOCK_RAW, 1},            {"xdp", 44, SOCK_RAW, 0},
+      {"old-packet", AF_INET, 10 /* SOCK_PACKET */, 0x300}, {"seqpacket", AF_INET, SOCK_SEQPACKET, 0},
   };
   for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++) {
     int fd = socket(kinds[i].family, kinds[i].type, kinds[i].protocol);
     tell(kinds[i].name, fd);
     if (fd >= 0) close(fd);
   }
+  /* An int is what its lower half says. */
+  const unsigned long above = 1ul << (sizeof(long) * 8 - 1);
+  tell("high-old-packet", (int)syscall(SYS_socket, above | AF_INET, above | 10, 0x300));
+  tell("high-raw", (int)syscall(SYS_socket, above | AF_INET, above | SOCK_RAW, 255));
+  tell("high-sctp", (int)syscall(SYS_socket, AF_INET, SOCK_STREAM, above | 132));
+  tell("high-multipath", (int)syscall(SYS_socket, AF_INET, SOCK_STREAM, above | 262));
+}
+
+/* With one datagram, which no filter of system calls sees. */
+static int control_route(int fd, const uint8_t *route, size_t len) {
+  struct sockaddr_in to = {.sin_family = AF_INET, .sin_port = htons(7000), .sin_addr.s_addr = htonl(0x7f000002)};
+  union {
+    struct cmsghdr header;
+    char room[CMSG_SPACE(8)];
+  } control = {.header = {.cmsg_level = IPPROTO_IP, .cmsg_type = IP_RETOPTS, .cmsg_len = CMSG_LEN(len)}};
+  memcpy(CMSG_DATA(&control.header), route, len);
+  struct iovec data = {.iov_base = "routed", .iov_len = 6};
+  struct msghdr message = {.msg_name = &to, .msg_namelen = sizeof to, .msg_iov = &data, .msg_iovlen = 1, .msg_control = &control, .msg_controllen = sizeof control.room};
+  return (int)sendmsg(fd, &message, 0);
+}
+
+static void routes(void) {
+  static const uint8_t route[] = {131 /* loose source route */, 7, 4, 127, 0, 0, 1, 0};
+  const uint8_t header[24] = {0, 2, 2 /* of mobile IPv6 */, 1, [23] = 1};
+  int ip4 = socket(AF_INET, SOCK_DGRAM, 0), ip6 = socket(AF_INET6, SOCK_DGRAM, 0);
+  tell("ip-options", setsockopt(ip4, IPPROTO_IP, IP_OPTIONS, route, sizeof route));
+  const unsigned long above = 1ul << (sizeof(long) * 8 - 1);
+  tell("ip-options-high", (int)syscall(SYS_setsockopt, ip4, above | IPPROTO_IP, above | IP_OPTIONS, route, sizeof route));
+  tell("routing-header", setsockopt(ip6, IPPROTO_IPV6, IPV6_RTHDR, header, sizeof header));
+  tell("old-routing-header", setsockopt(ip6, IPPROTO_IPV6, 5 /* IPV6_2292RTHDR */, header, sizeof header));
+  tell("control-route", control_route(socket(AF_INET, SOCK_DGRAM, 0), route, sizeof route));
+  tell("sticky-options", setsockopt(ip6, IPPROTO_IPV6, 6 /* IPV6_2292PKTOPTIONS */, header, 0));
 }
 
 static union address shared, good, bad;
@@ -283,13 +298,18 @@ int main(int argc, char **argv) {
     to(argv[0], argv[2], argv[3]);
   } else if (argc == 4 && strcmp(argv[1], "exec") == 0) {
     union address a = parse(argv[2], argv[3]);
-    tell("execve", by_connect(&a, SOCK_STREAM));
+    tell("exec", connects(&a));
+  } else if (argc == 3 && strcmp(argv[1], "exec-bind") == 0) {
+    union address a = parse("0.0.0.0", argv[2]);
+    tell("exec", binds(&a));
   } else if (argc == 3 && strcmp(argv[1], "ping") == 0) {
     ping(argv[2]);
   } else if (argc == 3 && strcmp(argv[1], "bind") == 0) {
-    bind_to(argv[2]);
+    bind_to(argv[0], argv[2]);
   } else if (argc == 2 && strcmp(argv[1], "sockets") == 0) {
     sockets();
+  } else if (argc == 2 && strcmp(argv[1], "routes") == 0) {
+    routes();
   } else if (argc == 6 && strcmp(argv[1], "race") == 0) {
     race(argv[2], argv[3], argv[4], atol(argv[5]));
   } else {

@@ -8,7 +8,7 @@ import { berth, type Finished } from '../../harness/run.ts'
 
 export const id = 'c1'
 export const CGROUPS = '/sys/fs/cgroup'
-export const dir = `${CGROUPS}/berth/${id}`
+export const dir = `${CGROUPS}/berth-${id}`
 export const read = (path: string): string => readFileSync(path, 'utf8').trim()
 /** A file of the container's cgroup. */
 export const file = (name: string): string => read(`${dir}/${name}`)

@@ -7,7 +7,7 @@ import { berth } from '../../harness/run.ts'
 import { CGROUPS, cleanly, id, start } from './container.ts'
 
 const MiB = 1 << 20
-const at = (controller: string) => `${CGROUPS}/${controller}/berth/${id}`
+const at = (controller: string) => `${CGROUPS}/${controller}/berth-${id}`
 const file = (controller: string, name: string) => readFileSync(`${at(controller)}/${name}`, 'utf8').trim()
 
 describe('limits on cgroup v1', () => {

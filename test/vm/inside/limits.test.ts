@@ -62,7 +62,7 @@ describe('limits on cgroup v2', () => {
       'io.max': `${disk.major}:${disk.minor} rbps=1048576 wbps=max riops=max wiops=100`,
       'cgroup.max.depth': '3',
     })
-    assert.match(readFileSync(`/proc/${await initPid()}/cgroup`, 'utf8'), /^0::\/berth\/c1$/m)
+    assert.match(readFileSync(`/proc/${await initPid()}/cgroup`, 'utf8'), /^0::\/berth-c1$/m)
   })
 
   it('idle leaves no room for shares', async () => {

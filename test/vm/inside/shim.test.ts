@@ -3,11 +3,12 @@ import assert from 'node:assert/strict'
 import { existsSync, readFileSync } from 'node:fs'
 import { afterEach, beforeEach, describe, it } from 'node:test'
 import { containerd } from '../../../shim/proto/messages.gen.js'
+import { containerd as figures } from '../../../shim/proto/metrics.gen.js'
 import { hasEnded, leftOver, snapshot, until } from '../../harness/host.ts'
 import { closeClients, eventsSocket, Image, Task } from '../../harness/life.ts'
 import { Daemon } from '../../harness/shim.ts'
 
-const { v2: metrics } = containerd.metrics
+const { v2: metrics } = figures.metrics
 const v2 = containerd.task
 const MiB = 1 << 20
 const id = 'task'
