@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 
@@ -67,7 +68,7 @@ static int stdio_source(struct executor *ex, uint32_t slot, int *fd) {
 int run_stdio(struct executor *ex, const struct op_stdio *op, struct buf *result) {
   (void)result;
   _cleanup_fd_ int in = -1, out = -1, err = -1;
-  if (stdio_source(ex, op->stdin, &in) != 0 || stdio_source(ex, op->stdout, &out) != 0 || stdio_source(ex, op->stderr, &err) != 0)
+  if (stdio_source(ex, op->in, &in) != 0 || stdio_source(ex, op->out, &out) != 0 || stdio_source(ex, op->err, &err) != 0)
     return -1;
   int sources[3] = {in, out, err};
   for (int fd = 0; fd < 3; fd++)
@@ -196,18 +197,16 @@ static int take(struct executor *ex, const char *path) {
   return check_confined(ex, path) != 0 ? -1 : found(ex, path);
 }
 
-int run_find_exec(struct executor *ex, const struct op_find_exec *op, struct buf *result) {
-  (void)result;
-  if (strchr(op->name, '/') != NULL) {
-    int error = executable(op->name);
-    return error == 0 ? take(ex, op->name) : not_executable(ex, op->name, error);
+static int find(struct executor *ex, const char *name, const char *dirs) {
+  if (strchr(name, '/') != NULL) {
+    int error = executable(name);
+    return error == 0 ? take(ex, name) : not_executable(ex, name, error);
   }
   int refused = 0; /* what execvp reports when nothing better comes: a file that is there and may not be executed */
-  for (const char *at = op->path, *end; *op->name != '\0' && *op->path != '\0'; at = end + 1) {
+  for (const char *at = dirs, *end; *name != '\0' && *dirs != '\0'; at = end + 1) {
     end = at + strcspn(at, ":");
     char path[PATH_MAX];
-    int len = end == at ? snprintf(path, sizeof path, "./%s", op->name)
-                        : snprintf(path, sizeof path, "%.*s/%s", (int)(end - at), at, op->name);
+    int len = end == at ? snprintf(path, sizeof path, "./%s", name) : snprintf(path, sizeof path, "%.*s/%s", (int)(end - at), at, name);
     if (len > 0 && (size_t)len < sizeof path) {
       int error = executable(path);
       if (error == 0) return take(ex, path);
@@ -215,8 +214,20 @@ int run_find_exec(struct executor *ex, const struct op_find_exec *op, struct buf
     }
     if (*end == '\0') break;
   }
-  if (refused != 0) return not_executable(ex, op->name, refused);
-  return fail_msg(&ex->fail, ENOENT, op->name, "executable file not found in $PATH");
+  if (refused != 0) return not_executable(ex, name, refused);
+  return fail_msg(&ex->fail, ENOENT, name, "executable file not found in $PATH");
+}
+
+int run_find_exec(struct executor *ex, const struct op_find_exec *op, struct buf *result) {
+  (void)result;
+  return find(ex, op->name, op->path);
+}
+
+static int nothing_given(struct executor *ex) { return fail_msg(&ex->fail, EINVAL, "", "no arguments were given for the process"); }
+
+int run_find_given(struct executor *ex, const struct op_find_given *op, struct buf *result) {
+  (void)result;
+  return ex->given == NULL || ex->given[0] == NULL ? nothing_given(ex) : find(ex, ex->given[0], op->path);
 }
 
 int run_park(struct executor *ex, const struct op_park *op, struct buf *result) {
@@ -230,14 +241,15 @@ int run_park(struct executor *ex, const struct op_park *op, struct buf *result) 
   return 0;
 }
 
-int run_exec(struct executor *ex, const struct op_exec *op, struct buf *result) {
-  (void)result;
-  const char **argv = vector_of(&op->argv, NULL), **env = argv == NULL ? NULL : vector_of(&op->env, ex->home);
+static _Noreturn void execute(struct executor *ex, const char *op, char *const *argv, const struct list *variables) {
+  const char **env = argv == NULL ? NULL : vector_of(variables, ex->home);
   const char *path = ex->exec_path != NULL ? ex->exec_path : argv != NULL && argv[0] != NULL ? argv[0] : "";
   if (env == NULL) {
     (void)fail_msg(&ex->fail, E2BIG, path, "more arguments than the plan can hold");
   } else {
-    (void)execve(path, (char *const *)argv, (char *const *)env);
+    /* Who is asked for this call looks at us before it lets us go: without privilege it can't, unless we are dumpable. */
+    if (ex->of_user && ex->self->listener >= 0) (void)prctl(PR_SET_DUMPABLE, 1, 0, 0, 0);
+    (void)execve(path, argv, (char *const *)env);
     int error = errno;
     (void)fail_sys(&ex->fail, "execve", path);
     if (error == ENOEXEC) fail_copy(ex->fail.detail, sizeof ex->fail.detail, "exec format error");
@@ -247,7 +259,18 @@ int run_exec(struct executor *ex, const struct op_exec *op, struct buf *result) 
   }
   ex->fail.depth = ex->depth;
   memcpy(ex->fail.index, ex->position, sizeof ex->fail.index);
-  fail_copy(ex->fail.op, sizeof ex->fail.op, "exec");
+  fail_copy(ex->fail.op, sizeof ex->fail.op, op);
   /* Reported from here: an outcome might take memory, and so a system call that the filter does not allow (trap 21). */
   init_die(ex);
+}
+
+int run_exec(struct executor *ex, const struct op_exec *op, struct buf *result) {
+  (void)result;
+  execute(ex, "exec", (char *const *)vector_of(&op->argv, NULL), &op->env);
+}
+
+int run_exec_given(struct executor *ex, const struct op_exec_given *op, struct buf *result) {
+  (void)result;
+  if (ex->given == NULL) return nothing_given(ex);
+  execute(ex, "exec-given", ex->given, &op->env);
 }

@@ -5,6 +5,7 @@
 #include <sys/stat.h>
 
 #include "../common/fd.h"
+#include "../common/mount_root.h"
 #include "../common/sys.h"
 #include "../executor/executor.h"
 #include "mount.h"
@@ -27,9 +28,9 @@ static int make_parent_private(struct executor *ex, int dir, const char *subject
   _cleanup_fd_ int at = openat(dir, ".", O_PATH | O_DIRECTORY | O_CLOEXEC);
   if (at < 0) return fail_sys(&ex->fail, "openat", subject);
   for (;;) {
-    struct statx info;
-    if (statx(at, "", AT_EMPTY_PATH, 0, &info) != 0) return fail_sys(&ex->fail, "statx", subject);
-    if ((info.stx_attributes & STATX_ATTR_MOUNT_ROOT) != 0) return mount_propagation(ex, at, MS_PRIVATE, subject);
+    int found = is_mount_root(at);
+    if (found < 0) return fail_sys(&ex->fail, "statx", subject);
+    if (found) return mount_propagation(ex, at, MS_PRIVATE, subject);
     int up = openat(at, "..", O_PATH | O_DIRECTORY | O_CLOEXEC);
     if (up < 0) return fail_sys(&ex->fail, "openat", subject);
     fd_close(&at);
