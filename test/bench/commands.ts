@@ -4,6 +4,7 @@ import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { Bundle } from '../harness/bundle.ts'
+import { addFloor } from './floor.ts'
 import { program } from './programs.ts'
 import { Samples } from './samples.ts'
 
@@ -11,9 +12,6 @@ export type Runtimes = readonly (readonly [name: string, path: string])[]
 
 /** berth with a controller for each command that needs one. */
 export const ALONE = 'berth-alone'
-
-/** What floor.c measures. */
-export const FLOORS = ['create', 'start', 'life', 'delete', 'exec', 'spawn'] as const
 
 export const VERBS = ['create', 'state', 'start', 'exec', 'kill', 'delete'] as const
 /** Of one container, the three of them together. */
@@ -23,8 +21,10 @@ const LIFE_VERBS = ['create', 'start', 'delete']
 export interface CommandTimes {
   /** Milliseconds, by runtime and verb. */
   readonly times: Samples
-  /** Milliseconds: the median of each batch, by FLOORS, of `kernel`. */
+  /** Milliseconds, by FLOORS, of `kernel`: a life each, in between the others'. */
   readonly floor: Samples
+  /** The same in a loop of its own: the median of each batch. */
+  readonly hot: Samples
 }
 
 const BATCH = 20
@@ -32,7 +32,7 @@ const BATCH = 20
 /** `lives` of each runtime. `tell`: what is going on. */
 export const measureCommands = (runtimes: Runtimes, lives: number, tell: (text: string) => void): CommandTimes => {
   const [verbs, floorProgram] = [program('verbs'), program('floor')]
-  const [times, floor] = [new Samples(), new Samples()]
+  const [times, floor, hot] = [new Samples(), new Samples(), new Samples()]
   // a version that older peers know, too
   using bundle = new Bundle(['/bin/sleep', '1000'], (config) => {
     config.ociVersion = '1.0.2'
@@ -43,10 +43,12 @@ export const measureCommands = (runtimes: Runtimes, lives: number, tell: (text: 
     for (let done = 0; done < lives; done += BATCH) {
       tell(`commands: ${done} of ${lives} lives`)
       const subjects = [...runtimes.map(([name, path]) => `${name}=${path}`), ...own]
-      times.addLines(execFileSync(verbs, [bundle.dir, dir, String(BATCH), ...subjects], { encoding: 'utf8' }))
-      const rootfs = join(bundle.dir, 'rootfs')
-      const measured = JSON.parse(execFileSync(floorProgram, [rootfs, String(BATCH)], { encoding: 'utf8' }))
-      for (const kind of FLOORS) floor.add('kernel', kind, measured[kind].p50)
+      const lines = execFileSync(verbs, [bundle.dir, dir, String(BATCH), `floor=${floorProgram}`, ...subjects], {
+        encoding: 'utf8',
+      }).split('\n')
+      times.addLines(lines.filter((line) => !line.startsWith('{')).join('\n'))
+      for (const line of lines.filter((line) => line.startsWith('{'))) addFloor(floor, line)
+      addFloor(hot, execFileSync(floorProgram, [join(bundle.dir, 'rootfs'), String(BATCH)], { encoding: 'utf8' }))
     }
   } finally {
     rmSync(dir, { recursive: true })
@@ -58,5 +60,5 @@ export const measureCommands = (runtimes: Runtimes, lives: number, tell: (text: 
         LIFE,
         LIFE_VERBS.reduce((sum, verb) => sum + (times.of(name, verb)[index] ?? Number.NaN), 0),
       )
-  return { times, floor }
+  return { times, floor, hot }
 }

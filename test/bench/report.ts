@@ -15,8 +15,9 @@ import {
   reached,
   shimAims,
 } from './aims.ts'
-import { ALONE, type CommandTimes, FLOORS, LIFE, VERBS } from './commands.ts'
+import { ALONE, type CommandTimes, LIFE, VERBS } from './commands.ts'
 import { ENGINE } from './engine.ts'
+import { FLOORS } from './floor.ts'
 import { CONTROLLER, type Density, perPod } from './memory.ts'
 import { WHOLE } from './phases.ts'
 import { bars } from './plots.ts'
@@ -120,21 +121,23 @@ export const report = (measured: Measured): string => {
   const { versions, commands, phases, boot, shims, engine, clients, memory } = measured
   const cpu = /model name\s*: (.*)/.exec(readFileSync('/proc/cpuinfo', 'utf8'))?.[1] ?? 'unknown'
   const count = (samples: Samples, what: string) => samples.of('berth', what).length
-  const kernel = FLOORS.map((kind) => `${kind} ${figure(commands.floor.median('kernel', kind))}`).join(', ')
+  const kernel = (floor: Samples) => FLOORS.map((kind) => `${kind} ${figure(floor.median('kernel', kind))}`).join(', ')
+  const hot = kernel(commands.hot)
   const wide = `${clients.width} at once`
   return `# Benchmarks
 
 Written by \`make bench\` (test/bench), everything interleaved in one run, on Linux ${release()}, ${cpus().length} CPUs (${cpu}). Ratios are what
-counts: the machine is a virtual one and shared. Times are in milliseconds, medians, and behind a slash 95th percentiles.
+counts: the machine is a virtual one and shared. Times are in milliseconds, medians, and behind a slash 95th percentiles. In which order runtimes
+have their turns is drawn for each round, and what the kernel alone takes (test/bench/floor.c) is measured in a turn like theirs, by a process that
+has just been started; in a loop of its own it takes this: ${hot}.
 
 ${versions.map((line) => `- ${line}`).join('\n')}
-
-What the kernel alone takes (test/bench/floor.c): ${kernel}.
 
 ## Command line
 
 ${count(commands.times, 'create')} lives a runtime. A call is measured around vfork, execve and waitpid in a program in C; the controller is hot. The container has
-\`berth spec\`'s configuration and runs \`sleep\`. \`${ALONE}\` is \`berth --no-controller\`: what needs a controller boots one of its own.
+\`berth spec\`'s configuration and runs \`sleep\`. \`${ALONE}\` is \`berth --no-controller\`: what needs a controller boots one of its own. The
+kernel alone: ${kernel(commands.floor)}.
 
 ![](benchmarks/commands.svg)
 

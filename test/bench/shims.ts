@@ -6,6 +6,7 @@ import { join } from 'node:path'
 import { text } from 'node:stream/consumers'
 import { controllerPids, hasEnded, shimBinary, until } from '../harness/host.ts'
 import { Image } from '../harness/life.ts'
+import { shuffled } from './order.ts'
 import { program } from './programs.ts'
 import { Samples } from './samples.ts'
 import { type Script, Site, type Subject } from './script.ts'
@@ -80,7 +81,7 @@ export const measureShims = async (
 
   for (let i = -2; i < lives; i++) {
     tell(`lives over ttrpc: ${i + 1} of ${lives}`)
-    for (const site of sites) {
+    for (const site of shuffled(sites)) {
       const lines = await play(calls, site, [life(site, next(site))])
       if (i >= 0) times.addLines(lines)
     }
@@ -88,7 +89,7 @@ export const measureShims = async (
   const BATCH = 25
   for (let i = 0; i < execs; i += BATCH) {
     tell(`execs over ttrpc: ${i} of ${execs}`)
-    for (const site of sites) {
+    for (const site of shuffled(sites)) {
       const script = site.script(next(site), ['/bin/sleep', '1000']).up().exec('warm')
       const lines = await play(calls, site, [
         Array.from({ length: BATCH }, (_, n) => `e${n}`)
@@ -108,7 +109,7 @@ export const measureShims = async (
   const [WIDTH, EACH] = [10, 5]
   for (let i = 0; i < 4; i++) {
     tell(`lives, ${WIDTH} at a time: ${i * WIDTH * EACH}`)
-    for (const site of sites) {
+    for (const site of shuffled(sites)) {
       const rows = Array.from({ length: WIDTH }, () => Array.from({ length: EACH }, () => life(site, next(site))))
       const begin = performance.now()
       await Promise.all(rows.map((scripts) => play(calls, site, scripts)))
@@ -117,7 +118,7 @@ export const measureShims = async (
   }
   for (let i = 0; i < first; i++) {
     tell(`first lives of a host: ${i + 1} of ${first}`)
-    for (const site of sites) {
+    for (const site of shuffled(sites)) {
       // Its configuration is written with berth.
       const script = life(site, next(site))
       await endControllers()
@@ -133,7 +134,7 @@ export const measureShims = async (
   }
   for (let i = 0; i < 3; i++) {
     tell(`output: ${i + 1} of 3`)
-    for (const site of sites) {
+    for (const site of shuffled(sites)) {
       const id = next(site)
       const fifo = join(site.daemon.bundle(id), 'stdout')
       execFileSync('mkfifo', [fifo])

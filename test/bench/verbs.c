@@ -2,9 +2,11 @@
  *
  *   gcc -O2 -static -o verbs verbs.c && ./verbs BUNDLE DIR N NAME=PATH[,FLAG]...   (root; DIR for pid files; the bundle's process has to live on)
  *
- * N rounds; in each of them every runtime has a container's life, one verb after the other. A line `NAME VERB MILLISECONDS` for each call: from
- * before the runtime is started to after it was reaped, by vfork and execve, as an engine's shim in C does it. Like such a shim this
- * program is the subreaper that gets the container's init, so that its end is an event and no question. */
+ * N rounds; in each of them every runtime has a container's life, one verb after the other. Their order is drawn for each round: nobody always
+ * comes after the one that leaves most in the caches, or whose end still goes on. A line `NAME VERB MILLISECONDS` for each call: from before the
+ * runtime is started to after it was reaped, by vfork and execve, as an engine's shim in C does it. Like such a shim this program is the subreaper
+ * that gets the container's init, so that its end is an event and no question. The name `floor` is no runtime but floor.c, which has a life of
+ * its own in the bundle's root and prints a line of JSON. */
 #define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>
@@ -31,14 +33,14 @@ static void die(const char *what) {
   exit(1);
 }
 
-static double timed(int null, char *const words[]) {
+static double timed(int null, int out, char *const words[]) {
   char *argv[16] = {words[0], flag};
   int status;
   for (int i = 1, at = flag ? 2 : 1; words[i]; i++) argv[at++] = words[i];
   double begin = now_ms();
   pid_t pid = vfork();
   if (pid == 0) {
-    if (dup2(null, 0) < 0 || dup2(null, 1) < 0) _exit(126);
+    if (dup2(null, 0) < 0 || dup2(out, 1) < 0) _exit(126);
     execve(argv[0], argv, environ);
     _exit(127);
   }
@@ -69,7 +71,7 @@ static void life(const char *name, char *path, char *bundle, const char *dir, in
   double took[VERBS];
   pid_t init = 0;
   for (int verb = 0; verb < VERBS; verb++) {
-    took[verb] = timed(null, argv[verb]);
+    took[verb] = timed(null, null, argv[verb]);
     if (verb == CREATE) init = pid_in(pid_file);
     if (verb == KILL && waitpid(init, NULL, 0) != init) die("waitpid of init");
   }
@@ -77,24 +79,47 @@ static void life(const char *name, char *path, char *bundle, const char *dir, in
   for (int verb = 0; print && verb < VERBS; verb++) printf("%s %s %.4f\n", name, argv[verb][1], took[verb]);
 }
 
+static void floor_life(char *path, const char *bundle, int null, int print) {
+  char rootfs[512];
+  snprintf(rootfs, sizeof rootfs, "%s/rootfs", bundle);
+  char *argv[] = {path, rootfs, "1", NULL};
+  if (fflush(stdout) != 0) die("stdout");
+  (void)timed(null, print ? STDOUT_FILENO : null, argv);
+}
+
+static void subject_life(const char *subject, char *bundle, const char *dir, int null, int print) {
+  char *name = strdup(subject), *path = name ? strchr(name, '=') : NULL;
+  if (!path) die(subject);
+  *path++ = 0;
+  flag = strchr(path, ',');
+  if (flag) *flag++ = 0;
+  runtime = name;
+  if (strcmp(name, "floor") == 0) floor_life(path, bundle, null, print);
+  else life(name, path, bundle, dir, null, print);
+  free(name);
+}
+
+static void shuffle(char **subjects, int count) {
+  for (int last = count - 1; last > 0; last--) {
+    int other = (int)(random() % (last + 1));
+    char *kept = subjects[last];
+    subjects[last] = subjects[other];
+    subjects[other] = kept;
+  }
+}
+
 int main(int argc, char **argv) {
-  enum { WARM = 3 };
-  int n = argc > 4 ? atoi(argv[3]) : 0, null = open("/dev/null", O_RDWR | O_CLOEXEC);
+  enum { WARM = 3, SUBJECTS = 4 };
+  int n = argc > SUBJECTS ? atoi(argv[3]) : 0, null = open("/dev/null", O_RDWR | O_CLOEXEC);
   if (n < 1) {
     fprintf(stderr, "usage: verbs BUNDLE DIR N NAME=PATH...\n");
     return 2;
   }
   if (null < 0 || prctl(PR_SET_CHILD_SUBREAPER, 1) < 0) die("prctl");
-  for (int round = -WARM; round < n; round++)
-    for (int i = 4; i < argc; i++) {
-      char *name = strdup(argv[i]), *path = name ? strchr(name, '=') : NULL;
-      if (!path) die(argv[i]);
-      *path++ = 0;
-      flag = strchr(path, ',');
-      if (flag) *flag++ = 0;
-      runtime = name;
-      life(name, path, argv[1], argv[2], null, round >= 0);
-      free(name);
-    }
+  srandom((unsigned)getpid());
+  for (int round = -WARM; round < n; round++) {
+    shuffle(argv + SUBJECTS, argc - SUBJECTS);
+    for (int i = SUBJECTS; i < argc; i++) subject_life(argv[i], argv[1], argv[2], null, round >= 0);
+  }
   return 0;
 }
