@@ -2,7 +2,7 @@
 
 import type { Change, Monitor, MonitorRequest, RunStep, Shim } from '../src/controller/types.ts'
 import { Events } from './events.ts'
-import type { Commit, Effect, Env } from './task/call.ts'
+import type { Commit, Effect, Env, Step } from './task/call.ts'
 import type { Compiler } from './task/compile.ts'
 import { disconnected, exited } from './task/exit.ts'
 import { ranOut } from './task/oom.ts'
@@ -32,12 +32,13 @@ export const shimWith = (monitor: Monitor, compiler: Compiler, known: Env['known
 
   const ttrpc = async (
     { id, connection, time, message }: Ttrpc,
-    step: RunStep,
+    step: RunStep<Uint8Array>,
     commit: CommitChange,
   ): Promise<void> => {
     const answer = (compute: Commit) => commit(() => answered(id, compute, record(), encode))
+    const own: Step = (name, plan, whenDone) => step(name, plan, whenDone && encodeResponse({ payload: whenDone }))
     const run = async (call: Call): Promise<void> =>
-      answer(await settled(() => call.run(env, step, { id: String(id), connection: String(connection), time })))
+      answer(await settled(() => call.run(env, own, { id: String(id), connection: String(connection), time })))
 
     const { call, error } = read(message)
     if (call === undefined) return answer(() => ({ error }))

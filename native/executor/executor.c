@@ -64,6 +64,18 @@ bool executor_only_looks(const uint8_t *plan, size_t len) {
   return !r.bad;
 }
 
+const char *executor_only_releases(const uint8_t *plan, size_t len) {
+  struct reader r = reader_of(plan, len);
+  uint32_t left = read_header(&r);
+  struct op_frame first = read_frame(&r);
+  struct reader fields = reader_of(first.payload.data, first.payload.len);
+  const char *key = reader_str(&fields);
+  if (left == 0 || first.code != OP_RESUME || first.flags != 0 || reader_u32(&fields) != REPORT_EXEC || fields.bad) return NULL;
+  while (--left > 0 && !r.bad)
+    if (read_frame(&r).code != OP_CLOCK) return NULL;
+  return r.bad ? NULL : key;
+}
+
 /* Completes ex->fail with where it happened, unless a nested plan's failure says that already. */
 static void place(struct executor *ex, const char *op) {
   if (ex->placed) return;

@@ -126,6 +126,8 @@ int executor_check(const uint8_t *plan, size_t len);
 
 /* Whether a plan reads files and the clock and does nothing else; its operations are not decoded for that. */
 bool executor_only_looks(const uint8_t *plan, size_t len);
+/* The key of the process, which lies in the plan, where that does nothing but let one go until it is executed, and read the clock; else NULL. */
+const char *executor_only_releases(const uint8_t *plan, size_t len);
 
 void executor_init(struct executor *ex, const struct effects *effects);
 void executor_close(struct executor *ex); /* closes every slot */

@@ -25,13 +25,14 @@ static void step_free(struct step *s) {
   free(s);
 }
 
-struct step *journal_add(struct request *r, const char *name, uint64_t hash, struct span plan, struct span when_done) {
+struct step *journal_add(struct request *r, const char *name, uint64_t hash, struct span plan, const struct span *answer) {
   struct step *s = calloc(1, sizeof *s);
   if (!s) return NULL;
   s->plan.secret = s->outcome.secret = s->when_done.secret = true;
   s->hash = hash;
   s->name = strdup(name);
-  if (!s->name || buf_append(&s->plan, plan.data, plan.len) < 0 || buf_append(&s->when_done, when_done.data, when_done.len) < 0) {
+  s->has_answer = answer != NULL;
+  if (!s->name || buf_append(&s->plan, plan.data, plan.len) < 0 || (answer && buf_append(&s->when_done, answer->data, answer->len) < 0)) {
     step_free(s);
     return NULL;
   }

@@ -16,7 +16,8 @@ struct step {
   bool done;
   bool asked; /* the connection of today waits for the outcome */
   struct buf plan, outcome;
-  struct buf when_done; /* the answer to its request once it is done; empty: the controller gives it */
+  bool has_answer;      /* the controller has said beforehand what its request is to be answered once it is done: */
+  struct buf when_done;
 };
 
 struct link; /* a connection to a controller */
@@ -30,13 +31,15 @@ struct request {
   struct link *link; /* which controller runs it, NULL: none */
   uint32_t strikes;  /* controllers that ended while it ran */
   bool forgotten;    /* nobody takes its answer */
+  bool answered;     /* before its commit: younger ones are held back until that has come */
   bool parked;       /* committed without an answer: waits for another request's commit */
 };
 
 /* FNV-1a: a hash to tell plans of one name apart, not against malice (the controller is trusted with plans). */
 uint64_t journal_hash(const void *data, size_t len);
 struct step *journal_find(struct request *, const char *name, uint64_t hash);
-struct step *journal_add(struct request *, const char *name, uint64_t hash, struct span plan, struct span when_done);
+/* `answer`: NULL where the controller gives it. */
+struct step *journal_add(struct request *, const char *name, uint64_t hash, struct span plan, const struct span *answer);
 /* Forgets all steps that are done (those that run still belong to someone: they stay until their outcome comes). */
 void journal_clear(struct request *);
 void request_free(struct request *);

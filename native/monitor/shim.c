@@ -32,6 +32,7 @@
 #include "loop.h"
 #include "oom_watch.h"
 #include "pumps.h"
+#include "release.h"
 #include "unread.h"
 
 #define FLUSH_MS 5000 /* how long the last events may take, as the reference */
@@ -100,7 +101,7 @@ static void run_step(void *owner, uint64_t request, const char *name, const uint
   if (s) {
     *s = (struct running_step){.request = request, .name = strdup(name), .plan = {.secret = true}};
     if (s->name && buf_append(&s->plan, plan, len) == 0) {
-      if (job_start(s->plan.data, s->plan.len, step_done, s) == 0) return;
+      if (release_start(s->plan.data, s->plan.len, step_done, s) || job_start(s->plan.data, s->plan.len, step_done, s) == 0) return;
       error = errno;
     }
     buf_free(&s->plan);

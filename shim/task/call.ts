@@ -49,15 +49,19 @@ export interface Caller {
   readonly time: bigint
 }
 
+/** Runs a plan. `whenDone`: the answer once that is done without a failure, where it is known beforehand: the client has it then, and the method goes on. */
+export type Step = RunStep<Uint8Array>
+
 /** A method: runs steps, then says what to commit. An error that it throws is the answer. */
-export type Method<R> = (env: Env, request: R, step: RunStep, caller: Caller) => Promise<Commit> | Commit
+export type Method<R> = (env: Env, request: R, step: Step, caller: Caller) => Promise<Commit> | Commit
 
 /** Runs a plan with the clock read at its end. */
-export const timedStep = async (
-  step: RunStep,
+export const timedStep = async <T = never>(
+  step: RunStep<T>,
   name: string,
   plan: Plan,
+  whenDone?: T,
 ): Promise<{ readonly results: Results; readonly time: bigint }> => {
-  const results = await step(name, [...plan, { op: 'clock' }])
+  const results = await step(name, [...plan, { op: 'clock' }], whenDone)
   return { results, time: results.u64(plan.length) }
 }

@@ -7,7 +7,7 @@ import { endLogger, readOut } from '../logger.ts'
 import { containerd } from '../proto/messages.gen.js'
 import { kept, loggedPipes } from '../stdio.ts'
 import { exitedAt } from '../time.ts'
-import { type Commit, type Env, type Method, timedStep } from './call.ts'
+import { type Commit, type Env, type Method, type Step, timedStep } from './call.ts'
 import { dropOp, taskDir, undoOp } from './create.ts'
 import {
   type Ended,
@@ -75,11 +75,13 @@ const removal = (env: Env, id: string, task: Task): Plan =>
     ? [...letGo(id, task, DRAIN_MS.init), endLogger(taskDir(env, id), ''), undoOp(env, id)]
     : [undoOp(env, id), ...letGo(id, task, DRAIN_MS.init)]
 
-const deleteTask = async (env: Env, id: string, step: RunStep): Promise<Commit> => {
+const deleteTask = async (env: Env, id: string, step: Step): Promise<Commit> => {
   const task = getTask(env.record(), id)
   if (task.status === 'running' || task.status === 'paused') throw wrongState.delete(task.status)
   const { pid } = task.process
-  const { time } = await timedStep(step, 'delete', removal(env, id, task))
+  // Where the end is known, so is the answer.
+  const known = task.exit && answerOf(pid, task.exit)
+  const { time } = await timedStep(step, 'delete', removal(env, id, task), known)
   return (record) => {
     const now = findTask(record, id)
     if (now === undefined) throw wrongState.finished()

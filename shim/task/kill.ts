@@ -26,14 +26,14 @@ export const kill: Method<containerd.task.KillRequest> = async (env, { id, execI
   const thaw = task.status === 'paused' && signal === SIGKILL && execId === '' ? thawPlan(task.cgroups.all) : []
   if (all && execId === '') {
     // After init's end too: in a shared pid namespace the others may live on.
-    await step('kill', [...killAllOp(task.cgroups, signal), ...thaw])
+    await step('kill', [...killAllOp(task.cgroups, signal), ...thaw], answer)
     return () => ({ answer })
   }
   if (target.exit !== undefined) throw wrongState.finished()
   if (target.process === undefined) throw wrongState.notCreated()
   const { pid, start } = target.process
   try {
-    await step('kill', [{ op: 'kill', pid, start: BigInt(start), signal, flags: 0 }, ...thaw])
+    await step('kill', [{ op: 'kill', pid, start: BigInt(start), signal, flags: 0 }, ...thaw], answer)
   } catch (error) {
     if (error instanceof BerthError && error.errno === ESRCH) throw wrongState.finished()
     throw error

@@ -1,9 +1,8 @@
 /** The task service: which method answers a call, with which messages, and in whose turn. */
 
-import type { RunStep } from '../../src/controller/types.ts'
 import { containerd } from '../proto/messages.gen.js'
 import { Code, RpcError } from '../ttrpc/status.ts'
-import type { Caller, Env, Method } from './call.ts'
+import type { Caller, Env, Method, Step } from './call.ts'
 import { closeIO } from './closeio.ts'
 import { connect } from './connect.ts'
 import { create } from './create.ts'
@@ -28,7 +27,7 @@ export interface Call {
   readonly key: string | undefined
   /** It makes a process that init's exit has to wait for. */
   readonly startsExec: boolean
-  readonly run: (env: Env, step: RunStep, caller: Caller) => ReturnType<Method<unknown>>
+  readonly run: (env: Env, step: Step, caller: Caller) => ReturnType<Method<unknown>>
 }
 
 type Route = (payload: Uint8Array) => Call

@@ -8,7 +8,7 @@ import { TERMINAL_SLOT } from '../../src/plan/terminal.ts'
 import { undoLoggers } from '../logger.ts'
 import { containerd } from '../proto/messages.gen.js'
 import { pipeOwner, stdinPlan, stdioPlan } from '../stdio.ts'
-import { type Commit, type Env, type Method, timedStep } from './call.ts'
+import { type Commit, type Env, type Method, type Step, timedStep } from './call.ts'
 import { dropOp, loggedOf, readConfig, taskDir } from './create.ts'
 import { knownConfig } from './known.ts'
 import {
@@ -33,7 +33,7 @@ const answer = (pid: number): Uint8Array => containerd.task.StartResponse.encode
 export const start: Method<Request> = (env, request, step) =>
   request.execId === '' ? startInit(env, request.id, step) : startExec(env, request.id, request.execId, step)
 
-const startInit = async (env: Env, id: string, step: RunStep): Promise<Commit> => {
+const startInit = async (env: Env, id: string, step: Step): Promise<Commit> => {
   const task = getTask(env.record(), id)
   if (task.status !== 'created') throw wrongState.start(task.status)
   const { checkpoint } = task
@@ -41,10 +41,8 @@ const startInit = async (env: Env, id: string, step: RunStep): Promise<Commit> =
     return (await import('./restore.ts')).startRestored(env, id, { ...task, checkpoint }, step)
   const { pid } = task.process
   try {
-    const { time } = await timedStep(step, 'start', [
-      ...stdinPlan(keyOf(id, ''), task.stdio, task.stdinClosed),
-      ...(await startPlan(env, id, task, step)),
-    ])
+    const plan = [...stdinPlan(keyOf(id, ''), task.stdio, task.stdinClosed), ...(await startPlan(env, id, task, step))]
+    const { time } = await timedStep(step, 'start', plan, answer(pid))
     return (record) => {
       const { stdinClosed: _, ...now } = getTask(record, id)
       return {

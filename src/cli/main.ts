@@ -76,7 +76,11 @@ export const runCommand: RunCommand = async (request, step) => {
   }
 }
 
-const dispatch = async (request: CommandRequest, step: RunStep, reporter: Reporter): Promise<CommandAnswer> => {
+const dispatch = async (
+  request: CommandRequest,
+  step: RunStep<CommandAnswer>,
+  reporter: Reporter,
+): Promise<CommandAnswer> => {
   const global = await parseArgs(request.argv, {
     usage: 'berth [flags] COMMAND [flags] [arguments]',
     flags: GLOBAL_FLAGS,

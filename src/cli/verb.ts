@@ -41,7 +41,7 @@ export interface Globals {
 /** One invocation of a verb. */
 export class Context {
   readonly request: CommandRequest
-  readonly step: RunStep
+  readonly step: RunStep<CommandAnswer>
   readonly globals: Globals
   readonly args: readonly string[]
   /** What follows `--`. */
@@ -54,7 +54,7 @@ export class Context {
 
   constructor(
     request: CommandRequest,
-    step: RunStep,
+    step: RunStep<CommandAnswer>,
     globals: Globals,
     args: readonly string[],
     values: ReadonlyMap<string, readonly (string | boolean)[]>,

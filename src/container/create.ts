@@ -87,7 +87,7 @@ export interface Created {
 
 export const createContainer = async (
   request: CommandRequest,
-  step: RunStep,
+  step: RunStep<CommandAnswer>,
   options: CreateOptions,
 ): Promise<Created> => {
   const { root, bundle, flags, timed = false } = options
@@ -382,7 +382,7 @@ const noRootfs = (rootfs: string, error: BerthError): BerthError => {
 
 /** Builds the sandbox up to the parked init, or restores what it was, in a process that stays as its monitor. */
 const park = async (
-  step: RunStep,
+  step: RunStep<CommandAnswer>,
   before: Plan,
   create: Plan,
   {

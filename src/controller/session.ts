@@ -11,6 +11,7 @@ import type {
   CreateShim,
   MonitorRequest,
   RunCommand,
+  RunStep,
   ServeFront,
   Shim,
 } from './types.ts'
@@ -232,7 +233,9 @@ export class Session {
     const runCommand = await this.#services.commands()
     const { status, stop } = this.#host
     const controller = { status, stop, hold: () => this.#hold(request.id) }
-    const answer = await runCommand({ ...command, build: this.#services.build, controller }, steps.run)
+    const step: RunStep<CommandAnswer> = (name, plan, whenDone) =>
+      steps.run(name, plan, whenDone && encodeCommandAnswer(whenDone))
+    const answer = await runCommand({ ...command, build: this.#services.build, controller }, step)
     this.#commit(request.id, { answers: [{ id: request.id, payload: encodeCommandAnswer(answer) }] })
   }
 
@@ -262,11 +265,10 @@ export class Session {
     return create({ context: pairs(this.#hello?.context ?? []), record: () => this.#record })
   }
 
-  #sendStep(id: bigint, name: string, plan: Uint8Array, whenDone?: CommandAnswer): void {
+  #sendStep(id: bigint, name: string, plan: Uint8Array, whenDone?: Uint8Array): void {
     if (this.#closed) return
     this.#sent.set(`${id}/${name}`, this.#stepsSent++)
-    const answer = whenDone && encodeCommandAnswer(whenDone)
-    this.#stream.write(encodeControllerMessage({ type: 'step', id, name, plan, whenDone: answer }))
+    this.#stream.write(encodeControllerMessage({ type: 'step', id, name, plan, whenDone }))
   }
 
   #settle(id: bigint, name: string, outcome: Uint8Array): void {

@@ -5,7 +5,7 @@ import { decodeOutcome, encodePlan } from '../plan/encode.ts'
 import type { Plan } from '../plan/ops.ts'
 import { stepError } from './failure.ts'
 import { resultsOf } from './results.ts'
-import type { CommandAnswer, Results, RunStep } from './types.ts'
+import type { Results, RunStep } from './types.ts'
 
 /** What a plan failed of that was run before anybody asked a controller. */
 export const attemptError = (plan: Plan, data: Uint8Array): BerthError => {
@@ -15,7 +15,7 @@ export const attemptError = (plan: Plan, data: Uint8Array): BerthError => {
     : stepError(plan, error)
 }
 
-type SendStep = (name: string, plan: Uint8Array, whenDone?: CommandAnswer) => void
+type SendStep = (name: string, plan: Uint8Array, whenDone?: Uint8Array) => void
 
 interface Pending {
   readonly plan: Plan
@@ -35,7 +35,7 @@ export class Steps {
     this.#send = send
   }
 
-  readonly run: RunStep = (name, plan, whenDone) =>
+  readonly run: RunStep<Uint8Array> = (name, plan, whenDone) =>
     new Promise((resolve, reject) => {
       // Outcomes carry a step's name only, so two of one name at a time could not be told apart.
       if (this.#pending.has(name)) throw new BerthError('internal', `step "${name}" is still running`)

@@ -14,10 +14,11 @@ export interface Results {
 
 /**
  * Runs a plan in the agent, once per request and name: a repeated step with the same plan gets the first outcome. Throws a BerthError that
- * carries the failed operation's `pointer`. `whenDone`: what a command comes to once this has been done without a failure; its launcher does
- * not ask again then, and whoever waits for the results is abandoned.
+ * carries the failed operation's `pointer`. `whenDone`: the answer once this has been done without a failure, said beforehand, so that nobody who
+ * waits for it waits for the controller again. A launcher leaves then, and whoever waits for the results is abandoned; a handler of a monitor's goes on
+ * to its commit, whose answer is dropped, and until that has come the monitor sends no further request of a client's.
  */
-export type RunStep = (name: string, plan: Plan, whenDone?: CommandAnswer) => Promise<Results>
+export type RunStep<WhenDone = never> = (name: string, plan: Plan, whenDone?: WhenDone) => Promise<Results>
 
 /** A command of the command line, as the launcher sent it. */
 export interface CommandRequest {
@@ -81,7 +82,7 @@ export interface CommandAnswer {
 }
 
 /** Entry of the command line: src/cli/main.ts exports `runCommand` of this type. Never throws: errors become the answer. */
-export type RunCommand = (request: CommandRequest, step: RunStep) => Promise<CommandAnswer>
+export type RunCommand = (request: CommandRequest, step: RunStep<CommandAnswer>) => Promise<CommandAnswer>
 
 /** A request of a monitor, decoded from its frame. */
 export type MonitorRequest =
@@ -135,7 +136,7 @@ export interface Monitor {
  */
 export type CreateShim = (monitor: Monitor) => Shim
 export interface Shim {
-  handle(request: MonitorRequest, step: RunStep, commit: (compute: () => Change) => void): Promise<void>
+  handle(request: MonitorRequest, step: RunStep<Uint8Array>, commit: (compute: () => Change) => void): Promise<void>
 }
 
 /** The two streams of a front: its client's connection, and one on which ttrpc is spoken with the monitor, as containerd does. */

@@ -60,7 +60,7 @@ export interface Step {
   readonly id: bigint
   readonly name: string
   readonly plan: Uint8Array
-  /** The answer to a command once its plan is done. */
+  /** The answer to the request once its plan is done without a failure. */
   readonly whenDone?: Uint8Array | undefined
 }
 
@@ -189,11 +189,8 @@ export const encodeControllerMessage = (message: ControllerMessage): Uint8Array 
         out.u32(message.protocol).str(message.build)
         break
       case 'step':
-        out
-          .u64(message.id)
-          .str(message.name)
-          .bytes(message.plan)
-          .bytes(message.whenDone ?? new Uint8Array())
+        out.u64(message.id).str(message.name).bytes(message.plan)
+        if (message.whenDone !== undefined) out.bytes(message.whenDone)
         break
       case 'commit':
         writeCommit(out, message)
@@ -225,8 +222,7 @@ export const decodeControllerMessage = ({ type, payload }: Frame): ControllerMes
 
 const readStep = (reader: ByteReader): Step => {
   const step = { type: 'step', id: reader.u64(), name: reader.str(), plan: reader.bytes() } as const
-  const whenDone = reader.bytes()
-  return whenDone.length === 0 ? step : { ...step, whenDone }
+  return reader.left === 0 ? step : { ...step, whenDone: reader.bytes() }
 }
 
 const readControllerMessage = (type: number, reader: ByteReader): ControllerMessage => {

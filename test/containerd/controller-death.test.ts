@@ -67,6 +67,8 @@ describe('controllers that end', { skip: notHere }, () => {
     const task = await Task.start(daemon, id, image.config(['/bin/sleep', '1000']))
     await task.create(image)
     await task.call('Start', named(id))
+    // Its answer goes before what is committed of it, this one after that.
+    await task.call('State', named(id))
     return task
   }
   const remove = async (task: Task) => {

@@ -123,6 +123,8 @@ describe('one socket', { skip: notHere }, () => {
     assert.equal(v2.WaitResponse.decode(await wait).exitStatus, 5)
     const ended = v2.DeleteResponse.decode(await call('Delete', v2.DeleteRequest.encode({ id: 'both' }).finish()))
     assert.deepEqual([ended.pid, ended.exitStatus], [pid, 5])
+    // An answer goes before its event.
+    await until('the last event', () => events.topics.length === 4)
     assert.deepEqual(events.topics, ['/tasks/create', '/tasks/start', '/tasks/exit', '/tasks/delete'])
     await mine.call('Shutdown', v2.ShutdownRequest.encode({ id: 'both' }).finish())
     grpc.close()

@@ -4,7 +4,7 @@ import { afterEach, beforeEach, describe, it } from 'node:test'
 import { containerd } from '../../shim/proto/messages.gen.js'
 import type { RpcError } from '../../shim/ttrpc/status.ts'
 import { notHere } from '../harness/bundle.ts'
-import { controllerPids, nothingLeft, snapshot } from '../harness/host.ts'
+import { controllerPids, nothingLeft, snapshot, until } from '../harness/host.ts'
 import { closeClients, eventsSocket, Image, Task } from '../harness/life.ts'
 import { Daemon } from '../harness/shim.ts'
 
@@ -32,6 +32,8 @@ describe('shim', { skip: notHere }, () => {
   it('publishes the events of a life in order', async () => {
     const task = await Task.start(daemon, 'order', image.config(['/bin/sh', '-c', 'exit 9']))
     assert.equal(await task.live(daemon, image), 9)
+    // An answer goes before its event.
+    await until('the last event', () => events.topics.length === 4)
     assert.deepEqual(events.topics, ['/tasks/create', '/tasks/start', '/tasks/exit', '/tasks/delete'])
   })
 

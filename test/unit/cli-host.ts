@@ -2,7 +2,7 @@
 
 import { stepError } from '../../src/controller/failure.ts'
 import { resultsOf } from '../../src/controller/results.ts'
-import type { CommandRequest, RunStep } from '../../src/controller/types.ts'
+import type { CommandAnswer, CommandRequest, RunStep } from '../../src/controller/types.ts'
 import { ByteWriter } from '../../src/plan/bytes.ts'
 import { type ErrorRecord, encodeOutcome, encodePlan, type Outcome } from '../../src/plan/encode.ts'
 import {
@@ -75,7 +75,7 @@ export class Host {
   }
 
   /** Steps are journalled as by an agent, until the next command. */
-  readonly step: RunStep = async (name, plan) => {
+  readonly step: RunStep<CommandAnswer> = async (name, plan) => {
     // What can't be encoded would never get here.
     const key = `${name} ${Buffer.from(encodePlan(plan)).toString('base64')}`
     let outcome = this.#journal.get(key)

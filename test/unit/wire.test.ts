@@ -34,6 +34,7 @@ const fromController: ControllerMessage[] = [
   { type: 'welcome', protocol: 1, build: 'b' },
   { type: 'step', id: 3n, name: 'é', plan: bytes(1) },
   { type: 'step', id: 3n, name: 'last', plan: bytes(1), whenDone: bytes(2, 3) },
+  { type: 'step', id: 3n, name: 'last', plan: bytes(1), whenDone: bytes() },
   {
     type: 'commit',
     id: 3n,
