@@ -208,22 +208,39 @@ const controller = (
       : `a kernel with it, and its hierarchy mounted: mount -t cgroup -o ${name} ${name} /sys/fs/cgroup/${name}`,
 })
 
+/** What a supervisor enforces: canSupervise. */
+const SUPERVISED = 'policies: module, and network where there is no BPF'
+
 const security = (findings: Findings): Draft[] => {
   const { facts, probes, uid } = findings
   const holds = (name: string) => ((facts.permitted >> BigInt(capabilityBit(name) ?? 0)) & 1n) === 1n
   return [
     tried(findings, 'seccomp', 'seccomp filters', ['linux.seccomp'], { fix: 'a kernel with CONFIG_SECCOMP_FILTER' }),
-    tried(findings, 'seccompNotify', 'seccomp notification', ['linux.seccomp.listenerPath'], { fix: 'Linux 5.0' }),
-    tried(findings, 'seccompWaitKillable', 'SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV', ['linux.seccomp.flags'], {
-      fix: 'Linux 5.19',
+    tried(findings, 'seccompNotify', 'seccomp notification', ['linux.seccomp.listenerPath', 'policies: module'], {
+      fix: 'Linux 5.0',
     }),
+    tried(
+      findings,
+      'seccompWaitKillable',
+      'SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV',
+      ['linux.seccomp.flags', SUPERVISED],
+      {
+        fix: 'Linux 5.19',
+      },
+    ),
     tried(findings, 'landlock', 'Landlock', ['policies: files, tcp, scopes'], {
       ...(probes.landlock.errno === 0 ? { found: `ABI ${probes.landlock.value}` } : {}),
       fix: 'Linux 5.13 with CONFIG_SECURITY_LANDLOCK, and landlock in the boot option lsm=',
     }),
-    tried(findings, 'networkFilter', 'network rules (BPF)', ['policies: network'], {
-      fix: 'a kernel with CONFIG_CGROUP_BPF, a cgroup2 mount, and CAP_BPF and CAP_NET_ADMIN',
-    }),
+    tried(
+      findings,
+      'networkFilter',
+      'network rules (BPF)',
+      ['policies: http, hosts by name (a supervisor keeps other network rules)'],
+      {
+        fix: 'a kernel with CONFIG_CGROUP_BPF, a cgroup2 mount, and CAP_BPF and CAP_NET_ADMIN',
+      },
+    ),
     {
       name: 'AppArmor',
       ok: facts.apparmor,
