@@ -10,7 +10,7 @@ import type { Confinement } from './types.ts'
 export const PREFIX = 'io.berth.'
 /** What of a policy is enforced, in the container's state. */
 export const ENFORCED = `${PREFIX}enforced`
-/** What ended a container, in its state: exit, signal, oom, timeout or policy. */
+/** What ended a container, in its state: exit, signal, oom, timeout, output or policy. */
 export const REASON = `${PREFIX}reason`
 /** The node's own file, where no other is named. */
 export const NODE_CONFIG = '/etc/berth/config.json'
