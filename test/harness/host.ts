@@ -132,11 +132,12 @@ export function controllerPids(of: string = dist): number[] {
   return pidsWith((args) => args.includes(join(of, 'controller.js')))
 }
 
-const parentOf = (pid: number): number => {
+/** NaN once it has ended. */
+export const parentOf = (pid: number): number => {
   try {
     return Number(/^PPid:\t(\d+)$/m.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))?.[1])
   } catch {
-    return Number.NaN // it has ended
+    return Number.NaN
   }
 }
 

@@ -5,7 +5,7 @@ import { join } from 'node:path'
 import { after, before, describe, it } from 'node:test'
 import { noCompiler } from '../harness/attack.ts'
 import { notHere } from '../harness/bundle.ts'
-import { pidsWith, until } from '../harness/host.ts'
+import { parentOf, pidsWith, until } from '../harness/host.ts'
 import { JudgingNode, judgedBundle } from '../harness/judged.ts'
 import { berth } from '../harness/run.ts'
 import { deletesAfterEach } from '../harness/suite.ts'
@@ -125,9 +125,8 @@ describe('policies whose module fails', { skip: notHere || noCompiler }, () => {
 /** The supervisor of the only container there is, and its guard. */
 const supervisorOf = (): { readonly supervisor: number; readonly guard: number } => {
   for (const pid of pidsOf('berth-judge')) {
-    const [, parent = ''] = /^PPid:\s*(\d+)$/m.exec(readFileSync(`/proc/${pid}/status`, 'utf8')) ?? []
-    if (parent !== '1' && pidsOf('berth-judge').includes(Number(parent)))
-      return { supervisor: pid, guard: Number(parent) }
+    const parent = parentOf(pid)
+    if (parent !== 1 && pidsOf('berth-judge').includes(parent)) return { supervisor: pid, guard: parent }
   }
   throw new Error('there is no supervisor')
 }
