@@ -85,6 +85,16 @@ static void accept_again(void) {
   (void)loop_watch(&listener, EPOLLIN);
 }
 
+/* Waits of this connection may be parked, and nobody will take their answers. Told once none of its calls is worked on, as one of them may be a Wait
+ * that is about to be parked. */
+static void tell_gone(uint64_t client) {
+  for (const struct call *k = calls; k; k = k->next)
+    if (k->client == client) return;
+  struct buf body = {0};
+  if (buf_u64(&body, client) == 0) (void)agent_request(agent, REQUEST_DISCONNECTED, body.data, body.len);
+  buf_free(&body);
+}
+
 /* Out of the list, with its bytes; its descriptor stays open. */
 static void client_remove(struct client *c) {
   for (struct client **p = &clients; *p; p = &(*p)->next) {
@@ -122,11 +132,7 @@ static void client_close(struct client *c) {
     free(k);
   }
   total -= c->receiving;
-  if (had_calls) { /* waits of this connection are parked: nobody will take their answers */
-    struct buf body = {0};
-    if (buf_u64(&body, c->id) == 0) (void)agent_request(agent, REQUEST_DISCONNECTED, body.data, body.len);
-    buf_free(&body);
-  }
+  if (had_calls) tell_gone(c->id);
   int fd = c->source.fd;
   client_remove(c);
   close(fd);
@@ -156,6 +162,7 @@ static struct call *take_call(uint64_t request) {
     if (k->orphan) {
       orphans--;
       accept_again();
+      tell_gone(k->client);
     }
     return k;
   }

@@ -5,7 +5,7 @@
 import assert from 'node:assert/strict'
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { chmodSync, readdirSync, readFileSync, statSync } from 'node:fs'
+import { chmodSync, globSync, readdirSync, readFileSync, statSync } from 'node:fs'
 import { dirname } from 'node:path'
 import { after, afterEach, before, beforeEach, describe, it } from 'node:test'
 import { containerd } from '../../shim/proto/messages.gen.js'
@@ -272,6 +272,17 @@ describe('bad input', { skip: notHere }, () => {
         if (at % 2 === 0) client.socket.write(requestFrame(1, 'State', stateOf('victim')))
       await Promise.all(batch.map((client) => client.close()))
     }
+  })
+
+  it('hundreds that ask to wait, and go: nobody is remembered', async () => {
+    const wait = requestFrame(1, 'Wait', v2.WaitRequest.encode({ id: 'victim' }).finish())
+    for (let i = 0; i < 20; i++) {
+      const clients = await Promise.all(Array.from({ length: 50 }, () => Raw.open(path)))
+      for (const { socket } of clients) socket.write(wait, () => socket.destroy())
+    }
+    await undisturbed()
+    const [record = ''] = globSync(`/run/berth/.shim/*/${daemon.namespace}/victim/record`)
+    await until('no Wait is in the record', () => !/"waiters":\[\{/.test(readFileSync(record, 'utf8')))
   })
 
   it('more connections at once than are served: the others wait, and what is connected works on', async () => {
