@@ -67,8 +67,6 @@ static int home_held(void *home, const char *key, bool *released) {
 }
 static int home_released(void *home, const char *key) {
   (void)home;
-  struct held_process *h = held_find(key);
-  if (h) held_release(h);
   ending_started(key);
   return 0;
 }

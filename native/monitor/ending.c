@@ -149,6 +149,8 @@ void ending_now(const char *key, const char *reason) {
 }
 
 void ending_started(const char *key) {
+  struct held_process *h = held_find(key);
+  if (h) held_release(h);
   struct ending *e = find(key);
   if (e && e->over.len && !e->deadline.due) timer_set(&e->deadline, e->ms);
 }

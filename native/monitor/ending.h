@@ -14,7 +14,7 @@ bool ending_forced(const char *key);
 
 /* Runs the plan `ms` after the init has been let go: it is to kill the container. Replaces another for the same key. 0, or -1 with errno. */
 int ending_deadline(const char *key, uint64_t ms, const uint8_t *plan, size_t len);
-/* The time begins. */
+/* The process of that key has been executed: nothing of it is to be let go any more, and its time begins. */
 void ending_started(const char *key);
 /* The container has a guard, which says a byte in `told` before it kills it, and whose end is EOF: then, and where ending_now wants it, the plan
  * is run. Takes the descriptor over. 0, or -1 with errno. */

@@ -124,12 +124,7 @@ static bool apply(struct job *j, const uint8_t *data, size_t len, int *fds, size
       int pidfd = fd_steal(&fds[0]), control = fd_steal(&fds[1]);
       return held_add(name, (pid_t)number, pidfd, control) != NULL;
     }
-    case REPORT_RELEASED: {
-      struct held_process *h = held_find(name);
-      if (h) held_release(h);
-      ending_started(name);
-      return true;
-    }
+    case REPORT_RELEASED: ending_started(name); return true;
     case REPORT_OOM: {
       if (n_fds != 1 && n_fds != 2) return false;
       struct oom_files files = {.event = n_fds == 2 ? fd_steal(&fds[0]) : -1, .counter = fd_steal(&fds[n_fds - 1])};

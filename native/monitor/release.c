@@ -34,15 +34,8 @@ static int waits(void *home, const char *key, bool *released) {
 
 static int released(void *home, const char *key) {
   (void)home;
-  struct held_process *h = held_find(key);
-  if (h) held_release(h);
   ending_started(key);
   return 0;
-}
-
-static int to_process(void *home, const char *key, int signal) {
-  (void)home;
-  return held_signal(key, signal);
 }
 
 static void release_free(struct release *r) {
@@ -67,7 +60,7 @@ static void control_ready(struct source *s, uint32_t events) {
     timer_set(&r->told, END_MS);
     return;
   }
-  struct effects effects = {.held = waits, .released = released, .signal = to_process, .home = r};
+  struct effects effects = {.held = waits, .released = released, .home = r};
   struct executor ex;
   _cleanup_buf_ struct buf outcome = {.secret = true};
   loop_unwatch(s);
