@@ -131,8 +131,14 @@ type FieldType = 'u32' | 'u64' | 'i64' | 'str' | 'bytes' | 'strs' | 'u32s' | 'sl
 type OpSpec = { readonly code: number; readonly fields: Readonly<Record<string, FieldType>> }
 const op = <const F extends Readonly<Record<string, FieldType>>>(code: number, fields: F) => ({ code, fields })
 
-/** What a worker is held to (src/plan/worker-rules.ts): a Landlock domain, and a filter. */
-const WORKER_RULES = {
+/** A worker, and what it is held to (src/plan/worker-rules.ts): a Landlock domain, and a filter. */
+const WORKER = {
+  dist: 'str',
+  entry: 'str',
+  config: 'bytes',
+  fds: 'u32s',
+  scratch: 'str',
+  timeoutMs: 'u32',
   fs: 'u64',
   net: 'u64',
   scoped: 'u64',
@@ -539,27 +545,9 @@ export const OPS = {
    * on; its output goes to the file `log`. It is in a Landlock domain of `fs`, `net` and `scoped` (all 0: in none), with `rights` to its own files and
    * `portRights` to `ports`, and under the filter (struct sock_filter[]), which asks about execve: Node's own is allowed, once.
    */
-  worker: op(254, {
-    dist: 'str',
-    entry: 'str',
-    config: 'bytes',
-    fds: 'u32s',
-    scratch: 'str',
-    log: 'str',
-    timeoutMs: 'u32',
-    ...WORKER_RULES,
-  }),
+  worker: op(254, { ...WORKER, log: 'str' }),
   /** The same with a worker that is to answer and to end. Result: its answer, of at most `max` bytes. */
-  'ask-worker': op(255, {
-    dist: 'str',
-    entry: 'str',
-    config: 'bytes',
-    fds: 'u32s',
-    scratch: 'str',
-    timeoutMs: 'u32',
-    max: 'u32',
-    ...WORKER_RULES,
-  }),
+  'ask-worker': op(255, { ...WORKER, max: 'u32' }),
   // ---- System calls that a policy's module judges (src/plan/supervisor.ts) -------------------------------------------
   /**
    * Leaves a process that is asked, by the listener of seccomp_unotify(2) in `listener` and by those of execs that are sent to it over `socket`, for
@@ -580,14 +568,8 @@ export const OPS = {
     guard: 'slot',
     answerMs: 'u32',
     restarts: 'u32',
-    dist: 'str',
-    entry: 'str',
-    config: 'bytes',
-    fds: 'u32s',
-    scratch: 'str',
+    ...WORKER,
     log: 'str',
-    timeoutMs: 'u32',
-    ...WORKER_RULES,
     domain: 'plan',
   }),
   /** A pair of stream sockets. */
