@@ -95,7 +95,7 @@ describe('S4: a /proc that becomes a symlink', { skip: notHere || noCompiler }, 
       else
         assert.match(
           done.stderr,
-          /mount "\/proc"|(mask|readonly) "\/proc\/.*\(E[A-Z]+ in (openat2|move_mount)\)|cat: can't open/,
+          /mount "\/proc"|(mask|readonly) "\/proc\/.*\(E[A-Z]+ in (openat2|open_tree|move_mount)\)|cat: can't open/,
         )
     })
   })
