@@ -335,7 +335,8 @@ describe('checkpoint, by podman', { skip: noPodman }, () => {
     } finally {
       await run(podman, [...storage, ...runtime, 'rm', '-af', '-t', '0'], { env })
       execFileSync('sh', ['-c', `umount -R ${dir}/root/overlay 2>/dev/null; true`])
-      rmSync(dir, { recursive: true, force: true })
+      // conmon's own `podman container cleanup` may still be at work in there.
+      rmSync(dir, { recursive: true, force: true, maxRetries: 20 })
     }
   })
 })

@@ -36,7 +36,8 @@ describe('podman', { skip }, () => {
     if (!dir) return
     await engine('berth').cli(['rm', '-af'])
     execFileSync('sh', ['-c', `umount -R ${dir}/root/overlay 2>/dev/null; true`])
-    rmSync(dir, { recursive: true, force: true })
+    // conmon's own `podman container cleanup` may still be at work in there.
+    rmSync(dir, { recursive: true, force: true, maxRetries: 20 })
   })
 
   engineTests(engine)
