@@ -4,9 +4,14 @@
 #include <string.h>
 
 uint64_t journal_hash(const void *data, size_t len) {
-  uint64_t h = 0xcbf29ce484222325u;
+  uint64_t h = len;
   const uint8_t *p = data;
-  for (size_t i = 0; i < len; i++) h = (h ^ p[i]) * 0x100000001b3u;
+  for (size_t i = 0; i < len; i += sizeof h) {
+    uint64_t word = 0;
+    memcpy(&word, p + i, len - i < sizeof word ? len - i : sizeof word);
+    h = (h ^ word) * 0x9e3779b97f4a7c15u;
+    h ^= h >> 32;
+  }
   return h;
 }
 

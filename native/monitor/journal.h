@@ -35,7 +35,7 @@ struct request {
   bool parked;       /* committed without an answer: waits for another request's commit */
 };
 
-/* FNV-1a: a hash to tell plans of one name apart, not against malice (the controller is trusted with plans). */
+/* A hash to tell plans of one name apart, not against malice (the controller is trusted with plans). */
 uint64_t journal_hash(const void *data, size_t len);
 struct step *journal_find(struct request *, const char *name, uint64_t hash);
 /* `answer`: NULL where the controller gives it. */
