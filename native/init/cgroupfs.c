@@ -1,4 +1,4 @@
-/* /sys/fs/cgroup of a host with version 1 hierarchies: one tmpfs with the container's own groups bound into it. */
+/* What the process does about its cgroups of version 1: it enters them; and /sys/fs/cgroup, one tmpfs with the container's own groups bound into it. */
 #define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>
@@ -8,12 +8,30 @@
 
 #include "../common/fd.h"
 #include "../common/sys.h"
+#include "../common/whole.h"
 #include "../executor/executor.h"
 #include "mount.h"
 #include "ops.gen.h"
 #include "resolve.h"
 
 #define CONFINED (MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC)
+
+/* What it may do itself is done at once: see native/executor/join.c. */
+static int enter(const char *path) {
+  _cleanup_fd_ int dir = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
+  _cleanup_fd_ int tasks = dir < 0 ? -1 : openat(dir, "tasks", O_WRONLY | O_CLOEXEC);
+  return tasks < 0 ? -1 : write_whole(tasks, "0", 1);
+}
+
+int run_enter_cgroups(struct executor *ex, const struct op_enter_cgroups *op, struct buf *result) {
+  (void)result;
+  struct reader paths = op->cgroups.items;
+  for (uint32_t i = 0; i < op->cgroups.count; i++) {
+    const char *path = reader_str(&paths);
+    if (enter(path) != 0) return fail_sys(&ex->fail, "write", path);
+  }
+  return 0;
+}
 
 static int bind_hierarchy(struct executor *ex, int tmpfs, const char *name, const char *dir, bool readonly) {
   if (strchr(name, '/') != NULL) return fail_msg(&ex->fail, EINVAL, name, "a hierarchy's name has no slash");

@@ -76,11 +76,11 @@ const build = async (env: Env, request: Request, step: RunStep) => {
   // What a checkpoint holds comes at Start, as with runc.
   const made =
     checkpoint === ''
-      ? { open: io.open, compiled: { ...compiled, create: meanwhile(compiled.create, watchOomOp(id, cgroups)) } }
-      : { open: [], compiled: { ...compiled, create: [] } }
+      ? { open: io.open, create: meanwhile(compiled.create, [...watchOomOp(id, cgroups), ...processFiles(env, id)]) }
+      : { open: [], create: processFiles(env, id) }
   const rootfs = await planRootfs(env, request, step)
   const keep = keepPolicies(env, id, confinement)
-  const { process, time, oomKills } = await run(env, request, { ...made, keep, rootfs }, step)
+  const { process, time, oomKills } = await run(env, request, { ...made, compiled, keep, rootfs }, step)
 
   const task: Task = {
     bundle,
@@ -221,6 +221,7 @@ interface Parts {
   readonly compiled: Compiled
   /** Standard input and output. */
   readonly open: Plan
+  readonly create: Plan
   readonly keep: Plan
   readonly rootfs: RootfsPlan
 }
@@ -264,7 +265,7 @@ const isStale = (error: unknown, env: Env, id: string): boolean =>
   (error.op === 'vacant' || (error.op === 'write' && error.errno === EEXIST && error.subject === undoFile(env, id)))
 
 /** The undo plan is on disk before the first thing that the host can see (trap 10). */
-const createPlan = (env: Env, id: string, { compiled, open, keep, rootfs }: Parts): Plan => {
+const createPlan = (env: Env, id: string, { compiled, open, create, keep, rootfs }: Parts): Plan => {
   const dir = taskDir(env, id)
   const undo: Op[] = [
     ...keepGoing(compiled.undo),
@@ -289,8 +290,7 @@ const createPlan = (env: Env, id: string, { compiled, open, keep, rootfs }: Part
     ...keep,
     ...rootfs.make,
     ...open,
-    ...compiled.create,
-    ...processFiles(env, id),
+    ...create,
   ]
 }
 

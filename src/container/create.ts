@@ -175,13 +175,18 @@ export const createContainer = async (
       step,
       [
         ...claim,
-        ...keep(paths, { config, undo, delete: preparedDelete(paths, compiled) }),
+        // On disk before the first thing that the host can see (trap 10).
+        keepOp(paths.undo, [undo]),
         ...notifyDir(request, paths),
       ],
       [
         ...(hostRoot?.make ?? []),
         ...(watched?.make ?? []),
-        ...meanwhile(create, [...prepared, ...watchOom(compiled)]),
+        ...meanwhile(create, [
+          ...keep(paths, config, preparedDelete(paths, compiled)),
+          ...prepared,
+          ...watchOom(compiled),
+        ]),
         // Nothing of it is known before the process is.
         keepOp(paths.state, stateTemplate(described)),
         { op: 'stay', socket: paths.socket, exitFile: paths.exit, key: INIT_KEY },
@@ -222,14 +227,10 @@ const keepOp = (path: string, data: Template): Op => ({
   mode: 0o600,
 })
 
-/** The configuration as used, and how to undo what will have been done with it. */
-const keep = (
-  paths: ContainerPaths,
-  plans: { readonly config: Uint8Array; readonly undo: Uint8Array; readonly delete: Plan | undefined },
-): Plan => [
-  { op: 'write', path: paths.config, data: [plans.config], flags: WRITE_FLAGS.create | WRITE_FLAGS.excl, mode: 0o600 },
-  keepOp(paths.undo, [plans.undo]),
-  ...(plans.delete === undefined ? [] : [keepOp(paths.delete, [encodePlan(plans.delete)])]),
+/** The configuration as used, and what deletes the container once it has ended. */
+const keep = (paths: ContainerPaths, config: Uint8Array, remove: Plan | undefined): Plan => [
+  { op: 'write', path: paths.config, data: [config], flags: WRITE_FLAGS.create | WRITE_FLAGS.excl, mode: 0o600 },
+  ...(remove === undefined ? [] : [keepOp(paths.delete, [encodePlan(remove)])]),
 ]
 
 const enforced = async (confinement: Confinement | undefined): Promise<Readonly<Record<string, string>>> => {

@@ -33,16 +33,18 @@ export const planV2 = (spec: Spec, facts: HostFacts, dir: CgroupDir) => {
   const wanted = [...new Set(needed.map(({ controller }) => controller))]
   const extra = ACCOUNTING.filter((name) => facts.cgroup.v2Controllers.includes(name) && !wanted.includes(name))
   const filter = planDeviceFilter(resources.devices, facts, dir.dir)
-  const create: Op[] = [
+  const make: Op[] = [
     makeCgroup(dir.dir),
     ...ancestors(dir).map(
       (path): Op => ({ op: 'subtree-control', path, controllers: wanted, extra, pointer: '/linux/resources' }),
     ),
+  ]
+  const limit: Op[] = [
     ...settings.map((setting) => settingOp(dir.dir, setting)),
     ...filter.ops,
     ...delegate(spec, facts, dir),
   ]
-  return { create, warnings: [...warnings, ...filter.warnings] }
+  return { make, limit, warnings: [...warnings, ...filter.warnings] }
 }
 
 /** Device rules of either version of cgroups are up to the host's root. */

@@ -24,16 +24,37 @@ const WAIT_MS = 10_000
 export interface CgroupPlan {
   /** Changes nothing: that there is room for the container. To be run before `remove` is kept for use. */
   readonly check: Plan
-  /** Before the process is cloned. */
-  readonly create: Plan
-  /** Where it is cloned into. */
+  /** Before the process is cloned: where it is born. */
+  readonly make: Plan
   readonly born: readonly string[]
-  /** After the clone, while the process waits. */
+  /** Before it runs anything: the other directories, and what all of them limit. */
+  readonly limit: Plan
+  /** Those that it may enter by itself then. */
+  readonly entered: readonly string[]
+  /** Before it runs anything that is not ours: what of the network it may reach. */
+  readonly network: Plan
+  /** The same where systemd makes them, after the clone. */
   readonly join: Plan
   readonly remove: Plan
   readonly dirs: readonly CgroupDir[]
   readonly warnings: readonly string[]
 }
+
+const NONE: CgroupPlan = {
+  check: [],
+  make: [],
+  born: [],
+  limit: [],
+  entered: [],
+  network: [],
+  join: [],
+  remove: [],
+  dirs: [],
+  warnings: [],
+}
+
+/** The one hierarchy that has neither a name nor controllers of v1. */
+export const isV2 = ({ name, controllers }: Hierarchy): boolean => name === '' && controllers.length === 0
 
 /** v1, and the v2 hierarchy without controllers of a hybrid host. */
 const planV1 = (spec: Spec, facts: HostFacts, dirs: readonly CgroupDir[]) => {
@@ -43,11 +64,13 @@ const planV1 = (spec: Spec, facts: HostFacts, dirs: readonly CgroupDir[]) => {
     throw new BerthError('unsupported', 'linux.resources.unified: this host has cgroup v1', {
       pointer: '/linux/resources/unified',
     })
-  const create: Op[] = []
+  const make: Op[] = []
+  const limit: Op[] = []
   for (const dir of dirs) {
-    create.push(makeCgroup(dir.dir))
+    const list = isV2(dir.hierarchy) ? make : limit
+    list.push(makeCgroup(dir.dir))
     if (dir.hierarchy.controllers.includes('cpuset'))
-      create.push(...levels(dir).map((path): Op => ({ op: 'cpuset-inherit', path, pointer: POINTER })))
+      limit.push(...levels(dir).map((path): Op => ({ op: 'cpuset-inherit', path, pointer: POINTER })))
   }
   const { settings, warnings } = v1Settings(resources, spec.ociVersion)
   // A device rule is a promise to keep a container from a device: without the controller it could not be kept.
@@ -57,9 +80,9 @@ const planV1 = (spec: Spec, facts: HostFacts, dirs: readonly CgroupDir[]) => {
   for (const setting of [...devices, ...settings]) {
     const dir = dirs.find(({ hierarchy }) => hierarchy.controllers.includes(setting.controller))
     if (!dir) throw notDelegated(layout, setting.controller, setting.source) ?? missingController(setting)
-    create.push(settingOp(dir.dir, setting))
+    limit.push(settingOp(dir.dir, setting))
   }
-  return { create, warnings: filtered ? warnings : [...warnings, ...noFilter(resources.devices)] }
+  return { make, limit, warnings: filtered ? warnings : [...warnings, ...noFilter(resources.devices)] }
 }
 
 /** For a user who has been given no cgroup, and wants none: its container stays in the caller's. */
@@ -85,7 +108,7 @@ const withoutCgroups = (spec: Spec, facts: HostFacts): CgroupPlan => {
     )
   const { warnings } =
     layout.mode === 'unified' ? { warnings: noFilter(spec.linux?.resources?.devices) } : planV1(spec, facts, [])
-  return { check: [], create: [], born: [], join: [], remove: [], dirs: [], warnings }
+  return { ...NONE, warnings }
 }
 
 export const planCgroups = (input: {
@@ -103,22 +126,28 @@ export const planCgroups = (input: {
   const network = planNetwork(confinement, dirs)
   if (!first) return withoutCgroups(spec, facts)
   if (spec.linux?.cgroupsPath && layout.refused?.length) throw notDelegated(layout, undefined, POINTER)
-  const limits = layout.mode === 'unified' ? planV2(spec, facts, first) : planV1(spec, facts, dirs)
-  const create = [...limits.create, ...network]
-  const { warnings } = limits
+  const { make, limit, warnings } = layout.mode === 'unified' ? planV2(spec, facts, first) : planV1(spec, facts, dirs)
   // Removing the container kills whatever is in its cgroups, and a frozen one would hold its init for ever.
   const check = dirs.map(
     ({ dir, hierarchy }): Op => ({ op: 'vacant', path: dir, freezes: freezes(hierarchy) ? 1 : 0, pointer: POINTER }),
   )
   const paths = dirs.map(({ dir }) => dir)
-  if (systemd === undefined) return { check, create, born: paths, join: [], remove: remove(dirs), dirs, warnings }
+  if (systemd === undefined) {
+    const entered = dirs.filter(({ hierarchy }) => !isV2(hierarchy)).map(({ dir }) => dir)
+    const born = paths.filter((path) => !entered.includes(path))
+    return { ...NONE, check, make, born, limit, entered, network, remove: remove(dirs), dirs, warnings }
+  }
   const tracked = trackedDir(layout, dirs)
   return {
+    ...NONE,
     check,
-    create: [],
-    born: [],
     // systemd moves the process. The first write proves that it did, to where the others expect it; only v1 has others.
-    join: [startUnit(systemd), enter(tracked), ...create, ...paths.filter((path) => path !== tracked).map(enter)],
+    join: [
+      startUnit(systemd),
+      enter(tracked),
+      ...[make, limit, network].flat(),
+      ...paths.filter((path) => path !== tracked).map(enter),
+    ],
     remove: remove(dirs, stopUnit(systemd, tracked)),
     dirs,
     warnings,
@@ -153,8 +182,7 @@ const enter = (dir: string): Op => ({
 })
 
 /** A v1 freezer's, and that of v2. */
-const freezes = ({ name, controllers }: Hierarchy): boolean =>
-  controllers.includes('freezer') || (name === '' && controllers.length === 0)
+const freezes = (hierarchy: Hierarchy): boolean => hierarchy.controllers.includes('freezer') || isV2(hierarchy)
 
 /** Of the container's directories the one with the freezer: a v1 freezer's, else that of v2. */
 export const freezerDir = (paths: readonly string[], layout: CgroupLayout): string => {

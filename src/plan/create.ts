@@ -1,12 +1,11 @@
 /** config.json + host facts → the plans of a container: how to create, start and remove it. */
 
 import { posix } from 'node:path'
-import type { Hierarchy } from '../cgroup/layout.ts'
 import type { CgroupDir } from '../cgroup/path.ts'
 import { BerthError } from '../errors.ts'
 import type { Confinement } from '../policy/types.ts'
 import type { Process, Spec } from '../spec/types.ts'
-import { planCgroups } from './cgroups.ts'
+import { type CgroupPlan, isV2, planCgroups } from './cgroups.ts'
 import { planDeadline } from './deadline.ts'
 import { planDevices } from './devices.ts'
 import type { HostFacts } from './facts.ts'
@@ -120,6 +119,9 @@ interface InitContext {
   readonly process: Process
   readonly namespaces: Namespaces
   readonly namespacePlan: NamespacePlan
+  /** The namespaces and cgroups that the process sees to itself. */
+  readonly apart: boolean
+  readonly cgroups: CgroupPlan
   readonly root: RootPlan
   readonly mounts: MountPlan
   readonly http: HttpPlan
@@ -169,6 +171,24 @@ const runtimeHooks = ({ spec, id, bundle }: CreateInput): Op[] => [
   ...planHooks(spec, 'createRuntime', id, bundle),
 ]
 
+/** Namespaces and cgroups that are made at the same time: those by the process, these by its maker, which then lets it enter them. */
+const planApart = ({ namespacePlan, cgroups, namespaces }: InitContext): Op[] => {
+  const pointer = '/linux/namespaces'
+  const { apart, placed } = namespacePlan
+  return [
+    { op: 'unshare', flags: apart, pointer },
+    ...planLoopback(namespaces),
+    { op: 'sync', pointer },
+    ...(cgroups.entered.length > 0
+      ? [{ op: 'enter-cgroups', cgroups: cgroups.entered, pointer: '/linux/cgroupsPath' } as const]
+      : []),
+    ...(placed === 0 ? [] : [{ op: 'unshare', flags: placed, pointer } as const]),
+  ]
+}
+
+const planLoopback = (namespaces: Namespaces): Op[] =>
+  namespaces.isNew('network') ? [{ op: 'loopback', pointer: '/linux/namespaces' }] : []
+
 /** What the init does, from its first instruction to execve. */
 const planInit = (context: InitContext): { plan: Plan; notifies: boolean; warnings: readonly string[] } => {
   const { input, process, namespaces } = context
@@ -184,8 +204,9 @@ const planInit = (context: InitContext): { plan: Plan; notifies: boolean; warnin
   })
   const plan: Op[] = [
     { op: 'session', pointer: '/process' },
+    ...(context.apart ? planApart(context) : []),
     ...context.namespacePlan.enter,
-    ...(namespaces.isNew('network') ? [{ op: 'loopback', pointer: '/linux/namespaces' } as const] : []),
+    ...(context.apart ? [] : planLoopback(namespaces)),
     ...planFileSystem(context),
     planStdio(process, input.stdio, true),
     ...makeWorkingDirectory(process),
@@ -210,9 +231,6 @@ const planInit = (context: InitContext): { plan: Plan; notifies: boolean; warnin
   return { plan, notifies: identity.notifies, warnings: identity.warnings }
 }
 
-/** The one hierarchy without a name and controllers of v1. */
-const isV2 = ({ name, controllers }: Hierarchy): boolean => name === '' && controllers.length === 0
-
 /** Compiles a container. Throws BerthError with the JSON pointer of what can't be done. */
 export const compileCreate = (input: CreateInput): Compiled => {
   const { spec, id, bundle, key, facts } = input
@@ -221,7 +239,9 @@ export const compileCreate = (input: CreateInput): Compiled => {
   const rootfs = posix.resolve(bundle, spec.root?.path ?? '')
   const namespaces = new Namespaces(spec)
   const mappers = namespaces.isNew('user') ? idMappers(spec, facts) : { uidMapper: '', gidMapper: '' }
-  const namespacePlan = planNamespaces(spec, namespaces, facts)
+  // Where a user namespace is new or joined, its root may place nobody in the host's cgroups; systemd moves what is there.
+  const apart = namespaces.isNew('network') && !namespaces.has('user') && !input.systemdCgroup
+  const namespacePlan = planNamespaces(spec, namespaces, facts, apart)
   checkIdentity(spec, namespaces, facts)
   const cgroups = planCgroups({
     id,
@@ -249,13 +269,18 @@ export const compileCreate = (input: CreateInput): Compiled => {
   })
   const lookups = planLookups(input.confinement, namespaces, input.stateDir, input.arch)
   const resctrl = planResctrl(spec, id, facts)
-  const init = planInit({ input, process, namespaces, namespacePlan, root, mounts, http, lookups })
+  const init = planInit({ input, process, namespaces, namespacePlan, apart, cgroups, root, mounts, http, lookups })
   const cgroupPaths = cgroups.dirs.map(({ dir }) => dir)
   const helpers = [...http.guard, ...supervisorGuard(input.confinement)]
   const guard = planGuard(input, cgroupPaths, helpers)
   const hooks = runtimeHooks(input)
+  // A hook in the container is the first that runs in it, and is not ours.
+  const hooked = (spec.hooks?.createContainer ?? []).length > 0
+  const early = [...cgroups.limit, ...(hooked ? cgroups.network : [])]
+  const late = hooked ? [] : cgroups.network
   const create: Op[] = [
-    ...cgroups.create,
+    ...cgroups.make,
+    ...(apart ? [] : early),
     ...resctrl.create,
     ...root.open,
     ...namespacePlan.open,
@@ -266,7 +291,7 @@ export const compileCreate = (input: CreateInput): Compiled => {
       op: 'clone',
       key,
       flags: namespacePlan.flags,
-      cgroups: cgroups.born,
+      cgroups: apart ? cgroups.born : [...cgroups.born, ...cgroups.entered],
       uidMap: namespacePlan.uidMap,
       gidMap: namespacePlan.gidMap,
       ...mappers,
@@ -276,12 +301,16 @@ export const compileCreate = (input: CreateInput): Compiled => {
       plan: init.plan,
       pointer: '/linux/namespaces',
     },
+    ...(apart
+      ? [{ op: 'go', key, pointer: '/process' } as const, ...early, resume(key, 'sync', '/linux/namespaces')]
+      : []),
     ...resctrl.join,
     ...planNetDevices(spec, facts),
     ...namespacePlan.close,
     ...mounts.close,
     ...cgroups.join,
     { op: 'go', key, pointer: '/process' },
+    ...late,
     ...(hooks.length > 0 ? [resume(key, 'sync', '/hooks'), ...hooks] : []),
     ...receiveTerminal(process, key, input.afterTerminal),
     ...planDeadline(input.confinement, key, cgroupPaths, { id, bundle }),

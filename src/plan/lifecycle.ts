@@ -39,6 +39,6 @@ export const fillHoles = (plan: Plan, values: HoleValues): Plan =>
 
 /** The plan with more that is done while the init makes its root, where there is such a time. */
 export const meanwhile = (create: Plan, more: Plan): Plan => {
-  const go = create.findIndex(({ op }) => op === 'go')
+  const go = create.findLastIndex(({ op }) => op === 'go')
   return go < 0 ? [...create, ...more] : create.toSpliced(go + 1, 0, ...more)
 }

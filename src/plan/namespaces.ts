@@ -135,6 +135,9 @@ export class Namespaces {
 
 export interface NamespacePlan extends JoinPlan {
   readonly flags: bigint
+  /** CLONE_NEW* of those that the process makes itself while its cgroups are made, and of those it makes once it is in these; 0: none. */
+  readonly apart: number
+  readonly placed: number
   readonly uidMap: string
   readonly gidMap: string
   readonly timeOffsets: string
@@ -164,7 +167,11 @@ const checkMountNamespace = (namespaces: Namespaces): void => {
   )
 }
 
-export const planNamespaces = (spec: Spec, namespaces: Namespaces, facts: HostFacts): NamespacePlan => {
+/** These are made by the process itself where that is at the same time as something else: a network takes the kernel longer than all others. */
+const APART: readonly NamespaceType[] = ['network', 'ipc', 'uts']
+
+/** `apart`: there is something to be done at the same time. */
+export const planNamespaces = (spec: Spec, namespaces: Namespaces, facts: HostFacts, apart: boolean): NamespacePlan => {
   checkMountNamespace(namespaces)
   const types = namespaces.types.filter((type) => namespaces.isNew(type))
   const newUser = namespaces.isNew('user')
@@ -179,6 +186,10 @@ export const planNamespaces = (spec: Spec, namespaces: Namespaces, facts: HostFa
   // The root of the mqueue file system belongs to whoever makes the ipc namespace: the container's root, which the process is
   // only once its ids are mapped.
   const later: readonly NamespaceType[] = newUser ? types.filter((type) => type === 'ipc') : []
+  const made = apart ? types.filter((type) => APART.includes(type)) : []
+  // Its root is the cgroup that the process is in by then.
+  const placed = apart ? types.filter((type) => type === 'cgroup') : []
+  const itself = [...later, ...made, ...placed]
   return {
     open: join.open,
     close: join.close,
@@ -187,7 +198,9 @@ export const planNamespaces = (spec: Spec, namespaces: Namespaces, facts: HostFa
       ...join.enter,
       ...(later.length > 0 ? [{ op: 'unshare', flags: mask(later), pointer: '/linux/namespaces' } as const] : []),
     ],
-    flags: BigInt(mask(types.filter((type) => !later.includes(type)))),
+    flags: BigInt(mask(types.filter((type) => !itself.includes(type)))),
+    apart: mask(made),
+    placed: mask(placed),
     uidMap: newUser ? mapText(spec.linux?.uidMappings) : '',
     gidMap: newUser ? mapText(spec.linux?.gidMappings) : '',
     timeOffsets: timeOffsets(spec),

@@ -584,6 +584,8 @@ export const OPS = {
   /** Enters a namespace (`nstype`: CLONE_NEW*); 0 = whatever the descriptor is. A pidfd enters those in `nstype`. */
   setns: op(64, { slot: 'slot', nstype: 'u32' }),
   unshare: op(65, { flags: 'u32' }),
+  /** Moves this process, which has one thread, into cgroups of version 1 (directories). */
+  'enter-cgroups': op(109, { cgroups: 'strs' }),
   /** Reports `sync` and waits for the next resume. */
   sync: op(66, {}),
   /** Changes the propagation of a host path (MS_* propagation flags, MS_REC). */

@@ -208,9 +208,10 @@ export const compileRestore = (input: RestoreInput): Compiled => {
     ...mountArguments(input, cgroups.dirs),
     ...given.flatMap(({ name }, index) => ['--inherit-fd', `fd[${3 + index}]:${name}`]),
   ]
-  const [first] = cgroups.born
+  const born = [...cgroups.born, ...cgroups.entered]
+  const [first] = born
   const create: Op[] = [
-    ...cgroups.create,
+    ...[cgroups.make, cgroups.limit, cgroups.network].flat(),
     ...openRoot(root, rootfs),
     ...mountPoints(input, root),
     ...joined.open,
@@ -223,7 +224,7 @@ export const compileRestore = (input: RestoreInput): Compiled => {
       env: CRIU_ENV,
       cwd: restore.work,
       // In the container's cgroups, so that what it has made is found and ended with these whatever becomes of it.
-      cgroups: cgroups.born,
+      cgroups: born,
       slots: given.map(({ slot }) => slot),
       timeoutMs: 0,
       // It mounts cgroups for itself, which would stay where it is killed.

@@ -38,7 +38,7 @@ describe('timing', { skip: notHere }, () => {
     const { traceEvents } = JSON.parse(readFileSync(file, 'utf8')) as { traceEvents: readonly TraceEvent[] }
     const tracks = new Map(traceEvents.filter(({ ph }) => ph === 'M').map(({ tid, args }) => [tid, args?.name]))
     const spans = traceEvents.filter(({ ph }) => ph === 'X')
-    const of = (name: string) => spans.find((span) => span.name === name)
+    const of = (name: string) => spans.findLast((span) => span.name === name)
     // The monitor waits for the init to have made its root, and all that is in the time of the launcher's plan.
     const [remote, resume, pivot] = [of('remote'), of('resume'), of('pivot')]
     assert.ok(remote && resume && pivot)

@@ -39,13 +39,16 @@ test('what `spec` writes: the whole order', () => {
   const { create, cgroupPaths, rootfs } = compile(plainSpec())
   assert.equal(rootfs, '/bundle/rootfs')
   assert.equal(cgroupPaths[0], '/sys/fs/cgroup/unified/berth-c1')
-  // Until the last device rule is written none can be made.
-  inOrder(names(create), 'mkdir', 'cpuset-inherit', 'write', 'clone', 'go', 'resume')
+  // Born in the one of v2; until the last device rule of v1 is written none can be made.
+  inOrder(names(create), 'mkdir', 'clone', 'go', 'mkdir', 'cpuset-inherit', 'write', 'resume', 'go', 'resume')
   inOrder(
     names(inside(create)),
     ...([
       'session',
+      'unshare',
       'loopback',
+      'sync',
+      'enter-cgroups',
       'propagation',
       'rootfs',
       'mount-in',
@@ -58,9 +61,30 @@ test('what `spec` writes: the whole order', () => {
     ...(['caps-bounding', 'user', 'caps', 'no-new-privs', 'find-exec', 'close-fds', 'park', 'exec'] as const),
   )
   const clone = one(create, 'clone')
-  assert.equal(clone.flags, BigInt(0x20000 + 0x4000000 + 0x8000000 + 0x20000000 + 0x40000000))
-  assert.deepEqual(clone.cgroups, cgroupPaths)
-  assert.equal(one(create, 'resume').until, REPORTS.parked)
+  assert.equal(clone.flags, BigInt(0x20000 + 0x20000000))
+  assert.equal(one(inside(create), 'unshare').flags, 0x4000000 + 0x8000000 + 0x40000000)
+  assert.deepEqual([...clone.cgroups, ...one(inside(create), 'enter-cgroups').cgroups], cgroupPaths)
+  assert.deepEqual(
+    all(create, 'resume').map(({ until }) => until),
+    [REPORTS.sync, REPORTS.parked],
+  )
+})
+
+test('what takes a cgroup namespace of its own: made once the process is in its cgroups', () => {
+  const plain = plainSpec()
+  const namespaces = [...(plain.linux?.namespaces ?? []), { type: 'cgroup' } as const]
+  const { create } = compile(withLinux({ namespaces }))
+  inOrder(names(inside(create)), 'unshare', 'sync', 'enter-cgroups', 'unshare', 'rootfs')
+  assert.equal(all(inside(create), 'unshare')[1]?.flags, 0x2000000)
+  assert.equal(one(create, 'clone').flags & 0x2000000n, 0n)
+})
+
+test('without a network of its own: all namespaces and cgroups by who makes the process', () => {
+  const namespaces = (plainSpec().linux?.namespaces ?? []).filter(({ type }) => type !== 'network')
+  const { create, cgroupPaths } = compile(withLinux({ namespaces }))
+  inOrder(names(create), 'mkdir', 'cpuset-inherit', 'write', 'clone', 'go', 'resume')
+  assert.deepEqual(one(create, 'clone').cgroups, cgroupPaths)
+  for (const name of ['unshare', 'enter-cgroups', 'sync']) assert.ok(!names(inside(create)).includes(name))
 })
 
 test('every operation says where it comes from, and the plan can be encoded and explained', () => {
@@ -110,9 +134,9 @@ test('hooks: where each runs, with the state of its moment', () => {
     poststop: [hook],
   }
   const { create, start, poststop } = compile(plainSpec({ hooks, annotations: { 'b<': 'é&', a: '1' } }))
-  const made = names(create).slice(names(create).indexOf('clone'))
-  assert.deepEqual(made, ['clone', 'go', 'resume', 'hook', 'hook', 'resume'])
-  assert.equal(all(create, 'resume')[0]?.until, REPORTS.sync)
+  const made = names(create).slice(names(create).lastIndexOf('go'))
+  assert.deepEqual(made, ['go', 'resume', 'hook', 'hook', 'resume'])
+  assert.equal(all(create, 'resume')[1]?.until, REPORTS.sync)
   const init = names(inside(create))
   inOrder(init, 'symlink', 'sync', 'hook', 'pivot', 'park', 'hook', 'exec')
   const prestart = all(create, 'hook')[0]
@@ -137,8 +161,9 @@ test('hooks: where each runs, with the state of its moment', () => {
   assert.equal('pid' in JSON.parse(stopped.input.join('')), false)
 })
 
-test('no hooks: the process is not stopped on the way', () => {
-  assert.ok(!names(inside(compile(plainSpec()).create)).includes('sync'))
+test('no hooks: the process is not stopped once it makes its root', () => {
+  const init = names(inside(compile(plainSpec()).create))
+  assert.ok(init.lastIndexOf('sync') < init.indexOf('rootfs'))
 })
 
 test('a terminal: asked for by the process, taken before it is parked', () => {
@@ -148,6 +173,7 @@ test('a terminal: asked for by the process, taken before it is parked', () => {
   assert.deepEqual(
     all(create, 'resume').map(({ until, slot }) => [until, slot]),
     [
+      [REPORTS.sync, 0xffffffff],
       [REPORTS.sync, TERMINAL_SLOT],
       [REPORTS.parked, 0xffffffff],
     ],

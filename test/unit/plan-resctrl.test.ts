@@ -90,7 +90,7 @@ test('the process is in its class before it runs, an exec too; without a resctrl
   const order = said(create)
   assert.ok(order.indexOf(`mkdir ${RESCTRL}/c1`) < names(create).indexOf('clone'))
   const joined = order.indexOf(`${RESCTRL}/c1/tasks < {pid}`)
-  assert.ok(names(create).indexOf('clone') < joined && joined < names(create).indexOf('resume'))
+  assert.ok(names(create).indexOf('clone') < joined && joined < names(create).lastIndexOf('resume'))
   const exec = compileExec({
     id: 'c1',
     bundle: '/bundle',
