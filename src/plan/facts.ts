@@ -75,6 +75,10 @@ export const factsPlan: Plan = [
   { op: 'stat', path: '/run/systemd/system', flags: READ_FLAGS.missingOk },
 ]
 
+/** Of a mountinfo what counts here: the rest grows with each container, and none of it is worth parsing again for that. */
+const hostMounts = (mountinfo: string): string =>
+  (mountinfo.match(/^.* - (?:cgroup2?|resctrl|selinuxfs) .*$/gm) ?? []).join('\n')
+
 const statusField = (status: string, name: string): bigint => {
   const match = new RegExp(`^${name}:\\s*([0-9a-f]+)$`, 'm').exec(status)
   if (!match) throw new BerthError('internal', `/proc/self/status has no ${name}`)
@@ -107,7 +111,7 @@ export const factText = (results: Results, name: (typeof FILES)[number]['name'],
 /** The facts, from the outcome of a plan that has `factsPlan` at `at`. */
 export const readFacts = (results: Results, at = 0): HostFacts => {
   const file = (name: (typeof FILES)[number]['name']) => factText(results, name, at)
-  const mountinfo = file('mountinfo')
+  const mountinfo = hostMounts(file('mountinfo'))
   const lastCap = Number.parseInt(file('lastCap'), 10)
   if (!Number.isInteger(lastCap)) throw new BerthError('internal', '/proc/sys/kernel/cap_last_cap is not a number')
   return {
