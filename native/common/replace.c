@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "fd.h"
+#include "whole.h"
 
 int file_replace(const char *path, const void *data, size_t len) {
   char temporary[PATH_MAX];
@@ -23,9 +24,8 @@ int file_replace(const char *path, const void *data, size_t len) {
     fd = open(temporary, flags, 0600);
   }
   if (fd < 0) return -1;
-  ssize_t written = write(fd, data, len);
-  if (written == (ssize_t)len && rename(temporary, path) == 0) return 0;
-  int error = written < 0 || written == (ssize_t)len ? errno : ENOSPC;
+  if (write_whole(fd, data, len) == 0 && rename(temporary, path) == 0) return 0;
+  int error = errno;
   (void)unlink(temporary);
   errno = error;
   return -1;

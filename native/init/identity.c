@@ -114,7 +114,6 @@ static int set_ambient(struct executor *ex, uint64_t ambient) {
   return 0;
 }
 
-/* All five sets exactly as asked, less what this process does not have to give (S11). */
 /* All that is permitted comes into force, and is what `has` says. */
 static int raise_all(struct executor *ex, struct sets *has) {
   if (get_sets(ex, has) != 0) return -1;
@@ -128,6 +127,7 @@ int identity_raise(struct executor *ex) {
   return raise_all(ex, &has);
 }
 
+/* All five sets exactly as asked, less what this process does not have to give (S11). */
 int run_caps(struct executor *ex, const struct op_caps *op, struct buf *result) {
   (void)result;
   struct sets has = {0};

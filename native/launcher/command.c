@@ -129,7 +129,7 @@ static int encode_request(struct buf *body, char **argv, const char *run) {
 
 static int ask(char **argv, const char *run) {
   _cleanup_buf_ struct buf body = {.secret = true};
-  return encode_request(&body, argv, run) == 0 && agent_request(agent, REQUEST_COMMAND, body.data, body.len) ? 0 : -1;
+  return encode_request(&body, argv, run) == 0 && agent_request(agent, REQUEST_COMMAND, body.data, body.len, NULL) ? 0 : -1;
 }
 
 int command_main(int argc, char **argv, bool direct) {

@@ -134,10 +134,10 @@ static _Noreturn void run_node(const struct install *in, const struct confined *
   if (what->bound && prctl(PR_SET_PDEATHSIG, SIGKILL) != 0) die("pdeathsig");
   const char *failed;
   if (what->rules && confine_enter(in, what->rules, ask, &failed) < 0) die(failed);
-  /* Freed memory goes back to the kernel, also what V8's helper threads took; not by small steps that are taken back at once. */
   /* A file that is not there: the host's is not its own, and where Landlock keeps it from that one, Node would not start. */
   char openssl[PATH_MAX + 32];
   (void)snprintf(openssl, sizeof openssl, "OPENSSL_CONF=%s/none", in->dist);
+  /* MALLOC_*: freed memory goes back to the kernel, also what V8's helper threads took; not by small steps that are taken back at once. */
   char *env[] = {openssl, "PATH=", "HOME=/", "LANG=C.UTF-8", "MALLOC_ARENA_MAX=1", "MALLOC_TRIM_THRESHOLD_=131072", "MALLOC_TOP_PAD_=524288", pid, NULL};
   execve(in->node, (char *const *)(uintptr_t)what->argv, env);
   die(in->node);

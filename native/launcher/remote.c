@@ -98,9 +98,47 @@ static ssize_t receive(int fd, struct buf *in, int *fds, size_t *n_fds) {
   return n;
 }
 
+/* The first of those that rode along, by its name: kept, or closed. 0 or -1 with errno. */
+static int take_given(const char *name, int *fds, size_t *n_fds) {
+  _cleanup_fd_ int fd = fds[0];
+  memmove(fds, fds + 1, --*n_fds * sizeof *fds);
+  char *copy = n_given < GIVEN_MAX ? strdup(name) : (errno = EMFILE, NULL);
+  if (copy == NULL) return -1;
+  given[n_given].name = copy;
+  given[n_given++].fd = fd_steal(&fd);
+  return 0;
+}
+
+/* Reads until there is an outcome. 0 or -1 with errno; what of `fds` was not taken is left in them. */
+static int hear_outcome(int fd, int *fds, size_t *n_fds, struct buf *outcome) {
+  _cleanup_buf_ struct buf in = {0};
+  for (;;) {
+    struct frame f;
+    size_t size;
+    int got = frame_next(&in, &f, &size);
+    if (got < 0) return -1;
+    if (got == 0) {
+      ssize_t n = receive(fd, &in, fds, n_fds);
+      if (n == 0) errno = ECONNRESET; /* it ended before it was done */
+      if (n <= 0) return -1;
+      continue;
+    }
+    if (f.type == PEER_OUTCOME) {
+      struct span o = reader_bytes(&f.body);
+      return f.body.bad ? (errno = EPROTO, -1) : buf_append(outcome, o.data, o.len);
+    }
+    if (f.type != PEER_DESCRIPTOR || *n_fds == 0) {
+      errno = EPROTO;
+      return -1;
+    }
+    if (take_given(reader_str(&f.body), fds, n_fds) < 0) return -1;
+    buf_drop(&in, size);
+  }
+}
+
 int remote_run(const char *path, const uint8_t *plan, size_t len, struct buf *outcome) {
   _cleanup_fd_ int other = -1;
-  _cleanup_buf_ struct buf frame = {0}, in = {0};
+  _cleanup_buf_ struct buf frame = {0};
   if (*path) {
     other = remote_connect(path, true);
     if (other < 0) return -1;
@@ -113,28 +151,9 @@ int remote_run(const char *path, const uint8_t *plan, size_t len, struct buf *ou
   if (frame_send(fd, &frame) < 0) return -1;
   int fds[GIVEN_MAX];
   size_t n_fds = 0;
-  for (;;) {
-    struct frame f;
-    size_t size;
-    int got = frame_next(&in, &f, &size);
-    if (got < 0) return -1;
-    if (got == 0) {
-      ssize_t n = receive(fd, &in, fds, &n_fds);
-      if (n == 0) errno = ECONNRESET; /* it ended before it was done */
-      if (n <= 0) return -1;
-      continue;
-    }
-    if (f.type == PEER_DESCRIPTOR && n_fds > 0 && n_given < GIVEN_MAX) {
-      given[n_given].name = strdup(reader_str(&f.body));
-      given[n_given++].fd = fds[0];
-      memmove(fds, fds + 1, --n_fds * sizeof *fds);
-    } else if (f.type == PEER_OUTCOME) {
-      struct span o = reader_bytes(&f.body);
-      return f.body.bad ? (errno = EPROTO, -1) : buf_append(outcome, o.data, o.len);
-    } else {
-      errno = EPROTO;
-      return -1;
-    }
-    buf_drop(&in, size);
-  }
+  int done = hear_outcome(fd, fds, &n_fds, outcome);
+  int error = errno;
+  for (size_t i = 0; i < n_fds; i++) close(fds[i]);
+  errno = error;
+  return done;
 }

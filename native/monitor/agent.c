@@ -75,21 +75,21 @@ int agent_fd(const struct agent *a) { return a->epoll; }
 
 const struct buf *agent_record(const struct agent *a) { return &a->record; }
 
-uint64_t agent_request(struct agent *a, enum request_kind kind, const uint8_t *body, size_t len) {
+bool agent_request(struct agent *a, enum request_kind kind, const uint8_t *body, size_t len, uint64_t *id) {
   struct request *r = calloc(1, sizeof *r);
-  if (!r) return 0;
+  if (!r) return false;
   r->body.secret = true;
   if (buf_append(&r->body, body, len) < 0) {
     free(r);
-    return 0;
+    return false;
   }
   r->id = ++a->next_id;
+  if (id) *id = r->id;
   r->kind = kind;
   *a->last = r;
   a->last = &r->next;
-  uint64_t id = r->id;
   links_dispatch(a);
-  return id;
+  return true;
 }
 
 void agent_forget(struct agent *a, uint64_t id) {

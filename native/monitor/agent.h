@@ -40,8 +40,9 @@ struct agent_owner {
 struct agent *agent_new(enum agent_role role, const struct agent_owner *owner, const char *const *context);
 void agent_free(struct agent *);
 
-/* Queues a request (body is copied) and returns its id; 0 where memory ran out. */
-uint64_t agent_request(struct agent *, enum request_kind kind, const uint8_t *body, size_t len);
+/* Queues a request (body is copied), which may be answered or given up before this returns; its id is in *id (or NULL) by then. False where memory
+ * ran out. */
+bool agent_request(struct agent *, enum request_kind kind, const uint8_t *body, size_t len, uint64_t *id);
 /* Looks for a controller before there is a request: one that has to boot does so until then. */
 void agent_reach(struct agent *);
 /* Nobody takes its answer any more: it is gone once its handler has committed, answered or not. */

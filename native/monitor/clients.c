@@ -91,7 +91,7 @@ static void tell_gone(uint64_t client) {
   for (const struct call *k = calls; k; k = k->next)
     if (k->client == client) return;
   struct buf body = {0};
-  if (buf_u64(&body, client) == 0) (void)agent_request(agent, REQUEST_DISCONNECTED, body.data, body.len);
+  if (buf_u64(&body, client) == 0) (void)agent_request(agent, REQUEST_DISCONNECTED, body.data, body.len, NULL);
   buf_free(&body);
 }
 
@@ -256,19 +256,25 @@ static bool admit(struct client *c, struct ttrpc_header h) {
 static bool on_request(struct client *c, struct ttrpc_header h, const uint8_t *message) {
   struct buf body = {.secret = true};
   struct call *k = calloc(1, sizeof *k);
+  bool taken = false;
   if (k && buf_u64(&body, c->id) == 0 && buf_u64(&body, clock_ns()) == 0 && buf_bytes(&body, message, h.length) == 0) {
     *k = (struct call){.next = calls, .client = c->id, .stream = h.stream, .cost = c->receiving};
-    k->request = agent_request(agent, REQUEST_TTRPC, body.data, body.len);
+    /* Known first: it may be given up at once. */
+    calls = k;
+    c->running++;
+    taken = agent_request(agent, REQUEST_TTRPC, body.data, body.len, &k->request);
+    if (!taken) {
+      calls = k->next;
+      c->running--;
+    }
   }
   buf_free(&body);
-  if (!k || !k->request) {
+  if (!taken) {
     free(k);
     discharge(c);
     return refuse(c, h.stream, RPC_RESOURCE_EXHAUSTED, "berth: out of memory");
   }
-  calls = k;
   c->receiving = 0;
-  c->running++;
   return true;
 }
 

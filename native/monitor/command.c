@@ -41,10 +41,7 @@ static int home_keep(void *home, const char *name, int fd) {
 }
 static int home_drop(void *home, const char *name) {
   (void)home;
-  pump_drop(name);
-  held_drop(name);
-  oom_drop(name);
-  ending_forget(name);
+  job_drop(name);
   return 0;
 }
 static int home_pump(void *home, const char *name, int from, int to) {

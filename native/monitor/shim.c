@@ -205,12 +205,12 @@ static void acknowledged(void *owner, uint64_t serial) {
 static uint64_t ran_out_of_memory(const char *key) {
   struct buf body = {0};
   uint64_t serial = ++next_serial;
-  if (buf_u64(&body, serial) < 0 || buf_str(&body, key) < 0 || !agent_request(agent, REQUEST_OOM, body.data, body.len)) serial = 0;
+  if (buf_u64(&body, serial) < 0 || buf_str(&body, key) < 0 || !agent_request(agent, REQUEST_OOM, body.data, body.len, NULL)) serial = 0;
   buf_free(&body);
   return serial;
 }
 
-static void tell_exit(const struct buf *exit) { (void)agent_request(agent, REQUEST_EXIT, exit->data, exit->len); }
+static void tell_exit(const struct buf *exit) { (void)agent_request(agent, REQUEST_EXIT, exit->data, exit->len, NULL); }
 
 static void exited(const char *key, pid_t pid, int status, uint64_t time) {
   pump_process_ended(key);
