@@ -1,8 +1,10 @@
 /** Create: builds the container and parks its init. */
 
 import { join } from 'node:path'
+import { ERRNO } from '../../src/controller/errno.ts'
 import type { Results, RunStep } from '../../src/controller/types.ts'
 import { BerthError } from '../../src/errors.ts'
+import { hostArch } from '../../src/host/arch.ts'
 import type { Arch, Compiled, CreateInput } from '../../src/plan/create.ts'
 import { encodePlan } from '../../src/plan/encode.ts'
 import type { HostFacts } from '../../src/plan/facts.ts'
@@ -31,7 +33,6 @@ import { createFailed } from './status.ts'
 type Request = containerd.task.CreateRequest
 
 const CONFIG_MAX = 16 << 20
-const EEXIST = 17
 // umount2(2)
 const MNT_DETACH = 2
 /** Init's pidfd, mounted. native/launcher/shim_delete.c reads it, and `pid`. */
@@ -197,7 +198,7 @@ export const readConfig = async (
   return {
     spec: { ...spec, ...own },
     facts: readFacts(results),
-    arch: process.arch === 'arm64' ? 'aarch64' : 'x86_64',
+    arch: hostArch(),
     node: { path: NODE_CONFIG, bytes: results.bytes(factsPlan.length + 1) },
   }
 }
@@ -262,7 +263,8 @@ export const processOf = (results: Results, index: number): Running =>
 /** What a dead shim left: its undo plan, or processes in the container's cgroup. Where these are somebody else's there is no undo plan. */
 const isStale = (error: unknown, env: Env, id: string): boolean =>
   error instanceof BerthError &&
-  (error.op === 'vacant' || (error.op === 'write' && error.errno === EEXIST && error.subject === undoFile(env, id)))
+  (error.op === 'vacant' ||
+    (error.op === 'write' && error.errno === ERRNO.EEXIST && error.subject === undoFile(env, id)))
 
 /** The undo plan is on disk before the first thing that the host can see (trap 10). */
 const createPlan = (env: Env, id: string, { compiled, open, create, keep, rootfs }: Parts): Plan => {

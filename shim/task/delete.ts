@@ -1,8 +1,8 @@
 /** Delete: forgets a process that has ended, and with init all of the container. */
 
-import { SIGKILL } from '../../src/container/signal.ts'
 import type { RunStep } from '../../src/controller/types.ts'
 import type { Plan } from '../../src/plan/ops.ts'
+import { SIGKILL } from '../../src/spec/signals.ts'
 import { endLogger, readOut } from '../logger.ts'
 import { containerd } from '../proto/messages.gen.js'
 import { kept, loggedPipes } from '../stdio.ts'

@@ -1,7 +1,7 @@
 /** What the monitor reports by itself: the end of a process, the end of a connection. */
 
-import { SIGKILL } from '../../src/container/signal.ts'
 import type { MonitorRequest, RunStep } from '../../src/controller/types.ts'
+import { SIGKILL } from '../../src/spec/signals.ts'
 import type { Commit, Env } from './call.ts'
 import { killAllOp } from './kill.ts'
 import { countOom, lookForOom } from './oom.ts'

@@ -1,9 +1,9 @@
 /** Kill: signals one process, or all of a container. */
 
-import { SIGKILL } from '../../src/container/signal.ts'
 import { BerthError } from '../../src/errors.ts'
 import { thawPlan } from '../../src/plan/ending.ts'
 import { KILL_FLAGS, type Op } from '../../src/plan/ops.ts'
+import { SIGKILL } from '../../src/spec/signals.ts'
 import type { containerd } from '../proto/messages.gen.js'
 import type { Method } from './call.ts'
 import { type CgroupDirs, getProcess, getTask } from './record.ts'

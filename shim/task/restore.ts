@@ -1,7 +1,6 @@
 /** A task whose processes come from a checkpoint: Create made what needs none of them, Start restores them. */
 
 import { join } from 'node:path'
-import { SIGKILL } from '../../src/container/signal.ts'
 import type { RunStep } from '../../src/controller/types.ts'
 import { readImage } from '../../src/criu/image.ts'
 import { explained } from '../../src/criu/log.ts'
@@ -10,6 +9,7 @@ import type { Compiled, CreateInput } from '../../src/plan/create.ts'
 import type { Plan } from '../../src/plan/ops.ts'
 import { compileRestore, RESTORE_LOG } from '../../src/plan/restore.ts'
 import type { NodeFile } from '../../src/policy/source.ts'
+import { SIGKILL } from '../../src/spec/signals.ts'
 import { containerd } from '../proto/messages.gen.js'
 import { type Commit, type Env, timedStep } from './call.ts'
 import { compileTask, dropOp, keepGoing, processFiles, processOf, taskDir } from './create.ts'

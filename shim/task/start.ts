@@ -1,10 +1,10 @@
 /** Start: lets a parked init go, or makes the process of an exec. */
 
 import { inUndivided } from '../../src/container/divided.ts'
-import { SIGKILL } from '../../src/container/signal.ts'
 import type { RunStep } from '../../src/controller/types.ts'
 import { KILL_FLAGS, NO_SLOT, type Plan, REPORTS } from '../../src/plan/ops.ts'
 import { TERMINAL_SLOT } from '../../src/plan/terminal.ts'
+import { SIGKILL } from '../../src/spec/signals.ts'
 import { undoLoggers } from '../logger.ts'
 import { containerd } from '../proto/messages.gen.js'
 import { pipeOwner, stdinPlan, stdioPlan } from '../stdio.ts'

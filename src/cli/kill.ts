@@ -2,11 +2,11 @@
 
 import { need } from '../container/inspect.ts'
 import { processesOf } from '../container/processes.ts'
-import { killAll, killPlan, SIGKILL, STOP_SIGNAL } from '../container/signal.ts'
+import { killAll, killPlan, STOP_SIGNAL } from '../container/signal.ts'
 import { ERRNO } from '../controller/errno.ts'
 import { BerthError } from '../errors.ts'
 import { checkId } from '../spec/id.ts'
-import { parseSignal } from '../spec/signals.ts'
+import { parseSignal, SIGKILL } from '../spec/signals.ts'
 import type { Verb } from './verb.ts'
 
 export const verb: Verb = {

@@ -7,10 +7,10 @@ import { removePlan } from '../plan/cgroups.ts'
 import { thawPlan } from '../plan/ending.ts'
 import { fillHoles } from '../plan/lifecycle.ts'
 import { DIR_FLAGS, KILL_FLAGS, OP_FLAGS, type Op, type Plan, READ_FLAGS } from '../plan/ops.ts'
+import { SIGKILL } from '../spec/signals.ts'
 import type { Container } from './inspect.ts'
 import type { ContainerPaths } from './layout.ts'
 import { recompile } from './recompile.ts'
-import { SIGKILL } from './signal.ts'
 import type { ContainerState } from './state.ts'
 
 const EXIT_MS = 10_000

@@ -8,11 +8,11 @@ import type { CgroupLayout } from '../cgroup/layout.ts'
 import type { Compiled } from '../plan/create.ts'
 import { freezePlan, freezerDir } from '../plan/lifecycle.ts'
 import { KILL_FLAGS, type Op, type Plan, SITUATIONS, type Template } from '../plan/ops.ts'
-import { parseSignal, signalName } from '../spec/signals.ts'
+import { parseSignal, SIGKILL, signalName } from '../spec/signals.ts'
 import type { Spec } from '../spec/types.ts'
 import { type DescribedState, stateTextTemplate } from './describe.ts'
 import { type ContainerPaths, INIT_KEY } from './layout.ts'
-import { SIGKILL, STOP_SIGNAL } from './signal.ts'
+import { STOP_SIGNAL } from './signal.ts'
 import type { Status } from './status.ts'
 
 export interface PreparedInput {

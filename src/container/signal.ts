@@ -3,11 +3,11 @@
 import type { RunStep } from '../controller/types.ts'
 import { thawPlan } from '../plan/ending.ts'
 import { KILL_FLAGS, type Op, type Plan } from '../plan/ops.ts'
+import { SIGKILL } from '../spec/signals.ts'
 import { processesOf } from './processes.ts'
 import type { ContainerState } from './state.ts'
 import type { Status } from './status.ts'
 
-export const SIGKILL = 9
 /** What the image wants to be stopped with (config.md, annotations). */
 export const STOP_SIGNAL = 'org.opencontainers.image.stopSignal'
 

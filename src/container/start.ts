@@ -6,12 +6,11 @@ import type { RunStep } from '../controller/types.ts'
 import { BerthError } from '../errors.ts'
 import { fillHoles } from '../plan/lifecycle.ts'
 import { KILL_FLAGS, OP_FLAGS, type Plan } from '../plan/ops.ts'
+import { SIGKILL } from '../spec/signals.ts'
 import type { ContainerPaths } from './layout.ts'
 import { startPlan } from './prepared.ts'
 import type { ContainerState } from './state.ts'
 import type { Status } from './status.ts'
-
-const SIGKILL = 9
 
 /** In runc's words, which people and tests look for. */
 const WHY_NOT: Readonly<Record<Exclude<Status, 'created'>, string>> = {

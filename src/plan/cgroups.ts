@@ -9,6 +9,7 @@ import { v1Settings } from '../cgroup/v1.ts'
 import { v2Settings } from '../cgroup/v2.ts'
 import { BerthError } from '../errors.ts'
 import type { Confinement } from '../policy/types.ts'
+import { SIGKILL } from '../spec/signals.ts'
 import type { Spec } from '../spec/types.ts'
 import { makeCgroup, missingController, POINTER, settingOp, write } from './cgroup-ops.ts'
 import { canFilter, noFilter, planV2 } from './cgroup-v2.ts'
@@ -17,7 +18,6 @@ import { planNetwork } from './network.ts'
 import { DIR_FLAGS, KILL_FLAGS, OP_FLAGS, type Op, type Plan } from './ops.ts'
 import { managerOf, startUnit, stopUnit } from './systemd.ts'
 
-const SIGKILL = 9
 /** How long the last processes of a killed container may take to leave. */
 const WAIT_MS = 10_000
 

@@ -1,8 +1,7 @@
 /** How a container is ended against its will. */
 
+import { SIGKILL } from '../spec/signals.ts'
 import { KILL_FLAGS, OP_FLAGS, type Op, type Plan, WRITE_FLAGS } from './ops.ts'
-
-const SIGKILL = 9
 
 /** A frozen task of a v1 freezer does not even take SIGKILL. */
 export const thawPlan = (cgroupPaths: readonly string[]): Plan =>

@@ -42,6 +42,8 @@ const NUMBERS: ReadonlyMap<string, number> = new Map([
   ['POLL', 29],
 ])
 
+export const SIGKILL = 9
+
 /** The C libraries' SIGRTMIN, not the kernel's 32: those below are theirs. Programs and images mean this one. */
 const RT_MIN = 34
 const RT_MAX = 64
