@@ -5,12 +5,12 @@ import { dump } from '../../src/criu/dump.ts'
 import { checkCgroupsMode, checkEmptyNamespaces, type DumpOptions } from '../../src/criu/options.ts'
 import { findCriu } from '../../src/criu/program.ts'
 import { planCgroups } from '../../src/plan/cgroups.ts'
+import { keptPolicies } from '../../src/policy/kept.ts'
 import type { containerd } from '../proto/messages.gen.js'
 import { Code, RpcError } from '../ttrpc/status.ts'
 import type { Method } from './call.ts'
 import { readConfig, taskDir } from './create.ts'
 import { checkpointOptions } from './options.ts'
-import { keptPolicies } from './policy.ts'
 import { cgroupDir, getTask } from './record.ts'
 import { workDir } from './restore.ts'
 import { wrongState } from './status.ts'
@@ -31,7 +31,7 @@ export const checkpoint: Method<containerd.task.CheckpointRequest> = async (env,
     spec,
     bundle: task.bundle,
     rootfs: posix.resolve(task.bundle, spec.root?.path ?? ''),
-    confinement: await keptPolicies(env, id, task, step),
+    confinement: await keptPolicies(step, taskDir(env, id), task),
     pid: task.process.pid,
     cgroups: dirs,
     unified: facts.cgroup.mode === 'unified',

@@ -12,6 +12,7 @@ import { meanwhile } from '../../src/plan/lifecycle.ts'
 import { DIR_FLAGS, OP_FLAGS, type Op, type Plan, READ_FLAGS, WRITE_FLAGS } from '../../src/plan/ops.ts'
 import { limitsOutput } from '../../src/plan/output-limit.ts'
 import { TERMINAL_SLOT } from '../../src/plan/terminal.ts'
+import { keepPolicies } from '../../src/policy/kept.ts'
 import { NODE_CONFIG, type NodeFile } from '../../src/policy/source.ts'
 import type { Confinement } from '../../src/policy/types.ts'
 import { checkId } from '../../src/spec/id.ts'
@@ -25,7 +26,6 @@ import { type Env, type Method, timedStep } from './call.ts'
 import { cgroupDirs } from './compile.ts'
 import { watchOomOp } from './oom.ts'
 import { readOptions } from './options.ts'
-import { keepPolicies } from './policy.ts'
 import { findTask, keyOf, putTask, type Running, type Stdio, type Task, type TaskOptions } from './record.ts'
 import { joinShimCgroup } from './shim-cgroup.ts'
 import { createFailed } from './status.ts'
@@ -80,7 +80,7 @@ const build = async (env: Env, request: Request, step: RunStep) => {
       ? { open: io.open, create: meanwhile(compiled.create, [...watchOomOp(id, cgroups), ...processFiles(env, id)]) }
       : { open: [], create: processFiles(env, id) }
   const rootfs = await planRootfs(env, request, step)
-  const keep = keepPolicies(env, id, confinement)
+  const keep = keepPolicies(taskDir(env, id), confinement)
   const { process, time, oomKills } = await run(env, request, { ...made, compiled, keep, rootfs }, step)
 
   const task: Task = {

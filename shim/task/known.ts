@@ -4,10 +4,10 @@
  */
 
 import type { RunStep } from '../../src/controller/types.ts'
+import { keptPolicies } from '../../src/policy/kept.ts'
 import type { Confinement } from '../../src/policy/types.ts'
 import type { Env } from './call.ts'
-import { readConfig } from './create.ts'
-import { keptPolicies } from './policy.ts'
+import { readConfig, taskDir } from './create.ts'
 import type { Task } from './record.ts'
 
 export type Known = Omit<Awaited<ReturnType<typeof readConfig>>, 'node'> & {
@@ -32,5 +32,5 @@ export const knownConfig = async (env: Env, id: string, task: Task, step: RunSte
 
 const read = async (env: Env, id: string, task: Task, step: RunStep): Promise<Known> => {
   const { spec, facts, arch } = await readConfig(env, task.bundle, task.stdio.terminal, step)
-  return { spec, facts, arch, confinement: await keptPolicies(env, id, task, step) }
+  return { spec, facts, arch, confinement: await keptPolicies(step, taskDir(env, id), task) }
 }

@@ -83,7 +83,7 @@ export interface Task extends ProcessState {
   readonly execs: Readonly<Record<string, Exec>>
   /** It has no pid namespace of its own: its other processes outlive init unless they are killed. */
   readonly sharedPid?: boolean
-  /** It has policies (policy.ts). */
+  /** It has policies (src/policy/kept.ts). */
   readonly confined?: boolean
   /** Directory of the checkpoint that Start is to restore. */
   readonly checkpoint?: string

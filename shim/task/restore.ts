@@ -8,13 +8,13 @@ import { findCriu } from '../../src/criu/program.ts'
 import type { Compiled, CreateInput } from '../../src/plan/create.ts'
 import type { Plan } from '../../src/plan/ops.ts'
 import { compileRestore, RESTORE_LOG } from '../../src/plan/restore.ts'
+import { keptPolicies } from '../../src/policy/kept.ts'
 import type { NodeFile } from '../../src/policy/source.ts'
 import { SIGKILL } from '../../src/spec/signals.ts'
 import { containerd } from '../proto/messages.gen.js'
 import { type Commit, type Env, timedStep } from './call.ts'
 import { compileTask, dropOp, keepGoing, processFiles, processOf, taskDir } from './create.ts'
 import { watchOomOp } from './oom.ts'
-import { keptPolicies } from './policy.ts'
 import { getTask, putTask, type Task, type TaskOptions } from './record.ts'
 import { startFailed } from './status.ts'
 import { settle } from './wait.ts'
@@ -46,7 +46,7 @@ export const startRestored = async (
   step: RunStep,
 ): Promise<Commit> => {
   const { bundle, stdio, options, checkpoint } = task
-  const confinement = () => keptPolicies(env, id, task, step)
+  const confinement = () => keptPolicies(step, taskDir(env, id), task)
   let undo: Plan = []
   try {
     const wish = { id, bundle, stdio, checkpoint, options: async () => options, confinement }

@@ -5,11 +5,12 @@ import { applyUpdate } from '../../src/container/apply-update.ts'
 import type { RunStep } from '../../src/controller/types.ts'
 import type { Plan } from '../../src/plan/ops.ts'
 import type { UpdateInput } from '../../src/plan/update.ts'
+import { keptPolicies } from '../../src/policy/kept.ts'
 import type { Confinement } from '../../src/policy/types.ts'
 import type { containerd } from '../proto/messages.gen.js'
 import { Code, RpcError } from '../ttrpc/status.ts'
 import type { Env, Method } from './call.ts'
-import { keptPolicies } from './policy.ts'
+import { taskDir } from './create.ts'
 import { type CgroupDirs, cgroupDir, getTask } from './record.ts'
 import { wrongState } from './status.ts'
 
@@ -23,7 +24,7 @@ export const update: Method<containerd.task.UpdateRequest> = async (env, { id, r
   if (status === 'stopped') throw wrongState.update(status)
   if (!resources?.value?.length) throw new RpcError(Code.invalidArgument, `update ${id}: no resources given`)
   const unit = options.systemdCgroup ? await unitOf(env, cgroups, step) : undefined
-  const confinement = await keptPolicies(env, id, task, step)
+  const confinement = await keptPolicies(step, taskDir(env, id), task)
   const plan = updatePlan(env, cgroups, unit, confinement, new TextDecoder().decode(resources.value))
   await applyUpdate(step, plan)
   return () => ({ answer: new Uint8Array(0) })
