@@ -2,29 +2,30 @@
 
 import { asItIs } from '../container/addresses.ts'
 import { denialsOf } from '../container/denials.ts'
-import { need } from '../container/inspect.ts'
+import { see } from '../container/seen.ts'
 import { enforcedBy } from '../policy/protections.ts'
 import { listGaps, listRules } from '../policy/rules.ts'
-import { checkId } from '../spec/id.ts'
 import { stringifyJson } from '../spec/json.ts'
 import { renderRules } from './policy.ts'
 import { table } from './table.ts'
 import type { Verb } from './verb.ts'
+import { NAMESPACE_FLAG, wanted } from './wanted.ts'
 
 export const verb: Verb = {
   usage: 'ID',
-  flags: { json: { type: 'boolean', describe: 'for programs' } },
+  flags: { json: { type: 'boolean', describe: 'for programs' }, ...NAMESPACE_FLAG },
   args: [1, 1],
   run: async (context) => {
-    const { step, globals, first } = context
-    const { id, state, status } = await need(step, globals.root, checkId(first))
-    const confinement = await asItIs(step, globals.root, state)
+    const { step } = context
+    const seen = await see(step, wanted(context))
+    const { id, namespace, status } = seen
+    const confinement = await asItIs(step, seen)
     // The programs go with the cgroup, which a container that has ended may have lost.
-    const denied = status === 'stopped' ? [] : await denialsOf(step, globals.root, state)
+    const denied = status === 'stopped' ? [] : await denialsOf(step, seen)
     if (context.flag('json')) {
       const { policies, addresses } = confinement
       return {
-        stdout: `${stringifyJson({ id, policies, ...(addresses ? { addresses } : {}), enforced: enforcedBy(confinement), denied })}\n`,
+        stdout: `${stringifyJson({ id, ...(namespace === undefined ? {} : { namespace }), policies, ...(addresses ? { addresses } : {}), enforced: enforcedBy(confinement), denied })}\n`,
       }
     }
     const rows = denied.map(({ rule, value = '', denied: count, from }) => [String(count), rule, value, from])

@@ -1,6 +1,6 @@
 /** `berth list` */
 
-import { describeState } from '../container/describe.ts'
+import { describeState, describeTask } from '../container/describe.ts'
 import { inspectAll } from '../container/inspect.ts'
 import { tasksOfContainerd } from '../container/of-containerd.ts'
 import { READ_FLAGS } from '../plan/ops.ts'
@@ -27,7 +27,8 @@ export const verb: Verb = {
     const results = await step('list', [{ op: 'list', path: globals.root, flags: READ_FLAGS.missingOk }, PASSWD])
     const ids = (results.text(0) ?? '').split('\0').filter(isId)
     const containers = await inspectAll(step, globals.root, ids, { tolerant: true, skipForeign: true })
-    const tasks = context.flag('all') ? await tasksOfContainerd(step, context.request.runDir) : []
+    const found = context.flag('all') ? await tasksOfContainerd(step, context.request.runDir) : []
+    const tasks = found.map(describeTask)
     if (context.flag('quiet')) return { stdout: [...containers, ...tasks].map(({ id }) => `${id}\n`).join('') }
     const nameOf = userNames(results.text(1))
     // Without state.json there is nothing to show yet: neither does runc show a container that is being created.

@@ -6,8 +6,7 @@ import { OP_FLAGS } from '../plan/ops.ts'
 import type { Addresses } from '../policy/network.ts'
 import type { Confinement } from '../policy/types.ts'
 import { readOp } from './inspect.ts'
-import { containerPaths } from './layout.ts'
-import type { ContainerState } from './state.ts'
+import type { Seen } from './seen.ts'
 
 const MAX = 16 << 20
 
@@ -22,11 +21,10 @@ const parse = (text: string | undefined): Addresses | undefined => {
 
 export const asItIs = async (
   step: RunStep,
-  root: string,
-  { id, confinement }: ContainerState,
+  { dir, confinement }: Pick<Seen, 'dir' | 'confinement'>,
 ): Promise<Confinement> => {
   if (confinement?.addresses === undefined) return confinement ?? { policies: [], landlock: 0 }
-  const file = readOp(`${containerPaths(root, id).dir}/${NAMES_FILE}`, MAX, OP_FLAGS.tolerate)
+  const file = readOp(`${dir}/${NAMES_FILE}`, MAX, OP_FLAGS.tolerate)
   const since = parse((await step('names', [file])).text(0))
   return { ...confinement, addresses: { ...confinement.addresses, ...since } }
 }

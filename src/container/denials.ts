@@ -12,36 +12,33 @@ import { JUDGE_COUNTERS_FILE, readJudgeDenials } from '../policy/judge-counters.
 import { judgesOf } from '../policy/judges.ts'
 import type { Confinement } from '../policy/types.ts'
 import { readOp } from './inspect.ts'
-import { containerPaths } from './layout.ts'
-import type { ContainerState } from './state.ts'
+import type { Seen } from './seen.ts'
 
 const MAX = 16 << 20
 
 /** None where it has no such rules, or they were left out. */
 export const denialsOf = async (
   step: RunStep,
-  root: string,
-  { id, confinement, cgroupPaths }: ContainerState,
+  { dir, confinement, cgroupPaths }: Pick<Seen, 'dir' | 'confinement' | 'cgroupPaths'>,
 ): Promise<Denial[]> => {
   if (confinement === undefined) return []
   return [
-    ...(await networkDenials(step, root, id, confinement, cgroupPaths)),
-    ...(await judgeDenials(step, root, id, confinement)),
+    ...(await networkDenials(step, dir, confinement, cgroupPaths)),
+    ...(await judgeDenials(step, dir, confinement)),
   ]
 }
 
-const judgeDenials = async (step: RunStep, root: string, id: string, confinement: Confinement): Promise<Denial[]> => {
+const judgeDenials = async (step: RunStep, dir: string, confinement: Confinement): Promise<Denial[]> => {
   const judges = judgesOf(confinement)
   if (judges.length === 0) return []
-  const file = `${containerPaths(root, id).dir}/${JUDGE_COUNTERS_FILE}`
+  const file = `${dir}/${JUDGE_COUNTERS_FILE}`
   const results = await step('judge denials', [readOp(file, MAX, OP_FLAGS.tolerate)])
   return readJudgeDenials(judges, results.bytes(0) ?? new Uint8Array(0))
 }
 
 const networkDenials = async (
   step: RunStep,
-  root: string,
-  id: string,
+  dir: string,
   confinement: Confinement,
   cgroupPaths: readonly string[],
 ): Promise<Denial[]> => {
@@ -50,7 +47,7 @@ const networkDenials = async (
   if (confinement.network !== '' || path === undefined) return []
   const results = await step('denials', [
     { op: 'bpf-counts', path, attach: ATTACH.socket, map: DENIALS },
-    readOp(`${containerPaths(root, id).dir}/${COUNTERS_FILE}`, MAX, OP_FLAGS.tolerate),
+    readOp(`${dir}/${COUNTERS_FILE}`, MAX, OP_FLAGS.tolerate),
     { op: 'bpf-counts', path, attach: ATTACH.connect4, map: REDIRECTS },
   ])
   const nothing = new Uint8Array(0)

@@ -2,6 +2,7 @@
 
 import type { Template } from '../plan/ops.ts'
 import { REASON } from '../policy/source.ts'
+import type { ContainerdTask } from './of-containerd.ts'
 import type { ContainerState } from './state.ts'
 import type { Status } from './status.ts'
 
@@ -20,6 +21,16 @@ export const describeState = (id: string, state: DescribedState, status: Status,
   created: state.created,
   ...annotationsOf(state.annotations, reason),
   owner,
+})
+
+/** One of containerd's, as `list --all` shows it. */
+export const describeTask = ({ id, namespace, status, init, bundle, reason }: ContainerdTask) => ({
+  id,
+  namespace,
+  pid: status === 'stopped' ? 0 : init.pid,
+  status,
+  bundle,
+  ...(reason === undefined ? {} : { reason }),
 })
 
 /** With why it has ended, once that is known. */

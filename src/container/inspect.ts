@@ -113,7 +113,12 @@ export const need = async (
 ): Promise<Container & { readonly state: ContainerState }> => {
   const container = await inspect(step, root, id, options)
   if (container === undefined) throw notFound(id, await namespacesWith(step, root, id))
-  const { state } = container
+  return stated(container)
+}
+
+/** One that is there, with its state. */
+export const stated = (container: Container): Container & { readonly state: ContainerState } => {
+  const { id, state } = container
   if (state === undefined)
     throw new BerthError('state', `container "${id}" is still being created (if that was cut off: delete --force)`)
   return { ...container, state }
@@ -127,7 +132,9 @@ const foreign = (id: string, dir: string, owner: number, self: number): BerthErr
 /** `namespaces`: of containerd, where there is one of this id. */
 export const notFound = (id: string, [namespace]: readonly string[] = []): BerthError => {
   const instead =
-    namespace === undefined ? '' : `: it is containerd's, use ctr --namespace ${namespace} task (berth list --all)`
+    namespace === undefined
+      ? ''
+      : `: it is containerd's, use ctr --namespace ${namespace} task (berth list --all, inspect and events show it)`
   return new BerthError('not-found', `container "${id}" does not exist${instead}`, { subject: id })
 }
 

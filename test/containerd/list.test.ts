@@ -68,12 +68,22 @@ describe('containers of containerd on the command line', { skip: notHere }, () =
   })
 
   it('verbs for one of them say whose it is', async () => {
-    for (const verb of ['state', 'kill', 'ps', 'events', 'start', 'pause']) {
+    for (const verb of ['state', 'kill', 'ps', 'start', 'pause']) {
       const { code, stderr } = await berth([verb, 'list-pod'])
-      const says = `berth: ${verb}: container "list-pod" does not exist: it is containerd's, use ctr --namespace test task (berth list --all)\n`
+      const says = `berth: ${verb}: container "list-pod" does not exist: it is containerd's, use ctr --namespace test task (berth list --all, inspect and events show it)\n`
       assert.deepEqual([code, stderr], [1, says])
     }
-    assert.match((await berth(['state', 'list-none'])).stderr, /container "list-none" does not exist\n$/)
+    for (const verb of ['state', 'inspect', 'events'])
+      assert.match((await berth([verb, 'list-none'])).stderr, /container "list-none" does not exist\n$/)
+  })
+
+  it('its figures and policies are told', async () => {
+    const { code, stdout, stderr } = await berth(['events', '--stats', 'list-pod'])
+    assert.equal(code, 0, stderr)
+    const { type, id, data } = JSON.parse(stdout)
+    assert.deepEqual([type, id, data.pids.current], ['stats', 'list-pod', 1])
+    const { stdout: policies } = await berth(['inspect', '--namespace', daemon.namespace, 'list-pod'])
+    assert.equal(policies, 'no policy beyond the configuration\n')
   })
 
   it('once their shim has died, list tells what the kernel knows of them', async () => {

@@ -88,4 +88,22 @@ describe('one policy', { skip: notHere || noCompiler || noCri(VERSION) }, () => 
     ]
     for (const part of [...said, 'done']) assert.ok(mine.includes(part), part)
   })
+
+  it('is told of a container of a pod, with what it has refused', async () => {
+    const pod = await host.pod('berth')
+    const container = await pod.start('nc 127.0.0.1 7000; echo done; exec sleep 1000', (config) => {
+      Object.assign(config.annotations, ANNOTATIONS)
+    })
+    await until('its refusal', () => container.log().some(({ text }) => text === 'done'))
+    const inspected = async (of: string) => JSON.parse((await berth(['inspect', '--json', of])).stdout || '{}')
+    await until('the shim has written it down', async () => (await inspected(container.id)).id === container.id)
+    const { namespace, policies, enforced, denied } = await inspected(container.id)
+    assert.equal(namespace, 'k8s.io')
+    assert.deepEqual(policies[0].network, JSON.parse(ANNOTATIONS['io.berth.policy.inline']).network)
+    assert.equal(enforced.network, 'BPF programs of the cgroup')
+    assert.deepEqual(denied, [{ from: 'annotations', rule: 'network.allow', denied: 1 }])
+    // That which holds the pod's namespaces has none, in a shim that both have.
+    assert.deepEqual((await inspected(pod.id)).policies, [])
+    await host.remove(pod)
+  })
 })

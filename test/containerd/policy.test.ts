@@ -1,12 +1,13 @@
 /** The policies of test/integration/policy.test.ts through containerd: the annotations come with the container, and hold for its execs. */
 import assert from 'node:assert/strict'
+import { spawn } from 'node:child_process'
 import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { after, before, describe, it } from 'node:test'
 import type { Config } from '../harness/bundle.ts'
 import { Containerd, image, noContainerd, runtime } from '../harness/containerd.ts'
-import { nothingLeft, pidsWith, snapshot, until } from '../harness/host.ts'
+import { binary, nothingLeft, pidsWith, snapshot, until } from '../harness/host.ts'
 import { berth, terminal } from '../harness/run.ts'
 
 describe('policies with containerd', { skip: noContainerd }, () => {
@@ -19,6 +20,19 @@ describe('policies with containerd', { skip: noContainerd }, () => {
     runtime,
     ...annotations.flatMap((annotation) => ['--annotation', annotation]),
   ]
+
+  /** What the command line tells of it, once its shim has written it down. */
+  const inspected = async (...flags: string[]): Promise<string> => {
+    let told = ''
+    await until('the shim has written it down', async () => {
+      const { code, stdout } = await berth(['inspect', ...flags, id])
+      told = stdout
+      return code === 0
+    })
+    return told
+  }
+  const denied = async (): Promise<unknown[]> =>
+    JSON.parse(await inspected('--json')).denied.map((one: Config) => [one.rule, one.value, one.denied])
 
   // The node's own file, where containerd and its shims see it, and nobody else.
   const etc = mkdtempSync(join(tmpdir(), 'berth-etc-'))
@@ -60,14 +74,59 @@ describe('policies with containerd', { skip: noContainerd }, () => {
     assert.equal(made.code, 0, made.stderr)
     const exec = (...args: string[]) => ctr('task', 'exec', '--exec-id', 'x', id, ...args)
     assert.equal((await exec('/bin/cat', '/etc/passwd')).code, 0)
-    const denied = await exec('/bin/touch', '/new')
-    assert.equal(denied.code, 1)
-    assert.match(denied.stderr, /Permission denied/)
+    const touch = await exec('/bin/touch', '/new')
+    assert.equal(touch.code, 1)
+    assert.match(touch.stderr, /Permission denied/)
     assert.match((await exec('/bin/nc', '127.0.0.1', '80')).stderr, /Operation not permitted/)
     assert.match((await exec('/bin/nc', '127.0.0.1', '81')).stderr, /Connection refused/)
     assert.equal((await ctr('task', 'kill', '-s', 'KILL', id)).code, 0)
     await ctr('task', 'rm', '-f', id)
     await ctr('container', 'rm', id)
+    await nothingLeft(pristine)
+  })
+
+  it('are told by the command line, with what they have refused', async () => {
+    const pristine = snapshot()
+    const rule = 'tcp://127.0.0.1:80'
+    const policy = JSON.stringify({ files: { read: ['/etc'], execute: ['/bin'] }, network: { deny: [rule] } })
+    const made = await ctr(
+      ...annotated(`io.berth.policy.inline=${policy}`),
+      '--detach',
+      image,
+      id,
+      '/bin/sleep',
+      '1000',
+    )
+    assert.equal(made.code, 0, made.stderr)
+    assert.deepEqual(await denied(), [])
+    const events = spawn(binary, ['events', '--policy', '--interval', '100ms', '--namespace', 'default', id])
+    let told = ''
+    events.stdout.setEncoding('utf8').on('data', (text: string) => {
+      told += text
+    })
+    const ended = new Promise((done) => events.on('close', done))
+    await until('the first line', () => told.includes('\n'))
+    assert.deepEqual(JSON.parse(told.split('\n')[0] ?? ''), { type: 'policy', id, data: { denied: [] } })
+    const nc = await ctr('task', 'exec', '--exec-id', 'x', id, '/bin/nc', '127.0.0.1', '80')
+    assert.match(nc.stderr, /Operation not permitted/)
+    const expected = { from: 'annotations', rule: 'network.deny', value: rule, denied: 1 }
+    const line = `${JSON.stringify({ type: 'policy', id, data: { denied: [expected] } })}\n`
+    await until('the line with the refusal', () => told.endsWith(line))
+    const { namespace, policies, enforced, denied: counted } = JSON.parse(await inspected('--json'))
+    assert.deepEqual([namespace, policies], ['default', [{ from: 'annotations', ...JSON.parse(policy) }]])
+    assert.equal(enforced.network, 'BPF programs of the cgroup')
+    assert.match(enforced.files, /^Landlock ABI \d+$/)
+    assert.deepEqual(counted, [expected])
+    const shown = await inspected('--namespace', 'default')
+    assert.match(shown, /^network\.deny +tcp:\/\/127\.0\.0\.1:80 +BPF programs of the cgroup +annotations$/m)
+    assert.match(shown, /^1 +network\.deny +tcp:\/\/127\.0\.0\.1:80 +annotations$/m)
+    const elsewhere = await berth(['inspect', '--namespace', 'moby', id])
+    assert.match(elsewhere.stderr, /does not exist in containerd's namespace "moby"/)
+    assert.equal((await ctr('task', 'kill', '-s', 'KILL', id)).code, 0)
+    assert.equal(await ended, 0)
+    await ctr('task', 'rm', '-f', id)
+    await ctr('container', 'rm', id)
+    await until('it is gone', async () => (await berth(['inspect', id])).stderr.includes('does not exist'))
     await nothingLeft(pristine)
   })
 
@@ -89,6 +148,7 @@ describe('policies with containerd', { skip: noContainerd }, () => {
     }
     assert.match(await get('/v2/x'), /403 Forbidden[\s\S]*refused by http\.allow of annotations/)
     assert.match(await get('/v1/x'), /502 Bad Gateway[\s\S]*nowhere\.invalid has no address/)
+    assert.deepEqual(await denied(), [['http.allow', undefined, 1]])
     assert.match(
       (await ctr('task', 'exec', '--exec-id', 'x', id, '/bin/cat', '/etc/hosts')).stdout,
       /^198\.18\.0\.1 nowhere/,
@@ -115,6 +175,7 @@ describe('policies with containerd', { skip: noContainerd }, () => {
     assert.match((await exec('/bin/nc', '127.0.0.1', '80')).stderr, /Operation not permitted/)
     assert.match((await exec('/bin/nc', '127.0.0.1', '81')).stderr, /Connection refused/)
     assert.match((await exec('/bin/cat', '/etc/hosts')).stdout, /^127\.0\.0\.1 localhost\n/)
+    assert.match(await inspected(), /^network\.allow +localhost:81 \(127\.0\.0\.1.*\) +BPF programs/m)
     assert.equal((await ctr('task', 'kill', '-s', 'KILL', id)).code, 0)
     await ctr('task', 'rm', '-f', id)
     await ctr('container', 'rm', id)
@@ -134,6 +195,7 @@ describe('policies with containerd', { skip: noContainerd }, () => {
     const exec = (...args: string[]) => ctr('task', 'exec', '--exec-id', 'x', id, ...args)
     assert.equal((await exec('/bin/cat', '/etc/passwd')).code, 0)
     assert.match((await exec('/bin/cat', '/etc/group')).stderr, /Operation not permitted/)
+    assert.deepEqual(await denied(), [['module', 'open', 1]])
     assert.equal((await ctr('task', 'kill', '-s', 'KILL', id)).code, 0)
     await ctr('task', 'rm', '-f', id)
     await ctr('container', 'rm', id)

@@ -299,6 +299,31 @@ test('exec', async () => {
   assert.match((await run(host, ['exec', 'x', 'true'])).stderr, /^berth: exec: /)
 })
 
+/** A shim's: one that runs, one whose pid is another's by now, and records that can't be read. */
+const withShims = (host: ReturnType<typeof bundled>) => {
+  const shims = `${ROOT}/.shim/0123456789abcdef`
+  const task = (pid: number, status: string, start: string) => ({
+    bundle: `/b${pid}`,
+    status,
+    process: { pid, start },
+    cgroups: { version: 2, all: [`/sys/fs/cgroup/b${pid}`] },
+  })
+  const tasks = { a: task(1234, 'paused', String(host.init.start)), b: task(1234, 'running', '1') }
+  for (const dir of [
+    `${ROOT}/.shim`,
+    shims,
+    `${shims}/ns`,
+    `${shims}/ns/a`,
+    `${shims}/ns/b`,
+    `${shims}/other`,
+    `${shims}/other/c`,
+  ])
+    host.dirs.add(dir)
+  host.put(`${shims}/ns/a/record`, JSON.stringify({ version: 1, tasks }))
+  host.put(`${shims}/other/c/record`, '{')
+  return { shims, tasks }
+}
+
 test('list and ps', async () => {
   const host = bundled()
   assert.equal(await ok(host, 'list'), 'ID          PID         STATUS      BUNDLE      CREATED     OWNER\n')
@@ -316,22 +341,7 @@ test('list and ps', async () => {
   assert.deepEqual(Object.keys(entry), ['ociVersion', 'id', 'pid', 'status', 'bundle', 'rootfs', 'created', 'owner'])
   await fails(host, ['list', '-f', 'xml'], 2, /expected table or json/)
 
-  // A shim's: one that runs, one whose pid is another's by now, and records that can't be read.
-  const shims = `${ROOT}/.shim/0123456789abcdef`
-  const task = (pid: number, status: string, start: string) => ({ bundle: `/b${pid}`, status, process: { pid, start } })
-  const tasks = { a: task(1234, 'paused', String(host.init.start)), b: task(1234, 'running', '1') }
-  for (const dir of [
-    `${ROOT}/.shim`,
-    shims,
-    `${shims}/ns`,
-    `${shims}/ns/a`,
-    `${shims}/ns/b`,
-    `${shims}/other`,
-    `${shims}/other/c`,
-  ])
-    host.dirs.add(dir)
-  host.put(`${shims}/ns/a/record`, JSON.stringify({ version: 1, tasks }))
-  host.put(`${shims}/other/c/record`, '{')
+  withShims(host)
   assert.equal(await ok(host, 'list', '--all', '--quiet'), 'half\nx\na\nb\n')
   assert.deepEqual(JSON.parse(await ok(host, 'list', '--all', '--format', 'json')).slice(1), [
     { id: 'a', namespace: 'ns', pid: 1234, status: 'paused', bundle: '/b1234' },
@@ -350,6 +360,54 @@ test('list and ps', async () => {
   assert.match(table[0] ?? '', /^UID +PID +PPID +C +STIME +TTY +TIME +CMD$/)
   assert.match(table[1] ?? '', /^root +1234 +1 +\d+ \d\d:\d\d \? +00:00:00 \[a \(b\) c\]$/)
   assert.equal(table.length, 3)
+})
+
+test('inspect and events of containers of containerd', async () => {
+  const host = bundled()
+  await ok(host, 'create', 'x')
+  const { shims, tasks } = withShims(host)
+  const confinement = { landlock: 1, policies: [{ from: 'annotations', files: { read: ['/etc'] } }] }
+  host.put(`${shims}/ns/a/policy.json`, JSON.stringify(confinement))
+  host.put(
+    `${shims}/ns/a/record`,
+    JSON.stringify({ version: 1, tasks: { ...tasks, a: { ...tasks.a, confined: true } } }),
+  )
+  assert.match(await ok(host, 'inspect', 'a'), /^files\.read +\/etc +Landlock ABI 1 +annotations$/m)
+  assert.deepEqual(JSON.parse(await ok(host, 'inspect', '--json', '--namespace', 'ns', 'a')), {
+    id: 'a',
+    namespace: 'ns',
+    policies: confinement.policies,
+    enforced: {
+      files: 'Landlock ABI 1',
+      'files.truncate': 'not enforced: needs Landlock ABI 3 (Linux 6.2), this host has ABI 1',
+      'files.ioctl': 'not enforced: needs Landlock ABI 5 (Linux 6.10), this host has ABI 1',
+    },
+    denied: [],
+  })
+  assert.equal(await ok(host, 'inspect', 'b'), 'no policy beyond the configuration\n')
+  await fails(host, ['events', '--policy', 'b'], 1, /container with id b is not running/)
+  await fails(host, ['inspect', 'c'], 1, /container "c": its shim has not written it down yet/)
+  await fails(host, ['inspect', 'd'], 1, /container "d" does not exist\n$/)
+  await fails(
+    host,
+    ['inspect', '-n', 'other', 'a'],
+    1,
+    /container "a" does not exist in containerd's namespace "other"/,
+  )
+  host.put(`${shims}/other/c/record`, JSON.stringify({ version: 1, tasks: { b: tasks.b } }))
+  host.dirs.add(`${shims}/other/b`)
+  const both = /container "b" exists in containerd's namespaces "ns" and "other": choose with --namespace/
+  await fails(host, ['inspect', 'b'], 1, both)
+  assert.equal(JSON.parse(await ok(host, 'inspect', '--json', '-n', 'other', 'b')).namespace, 'other')
+  const twin = `${ROOT}/.shim/fedcba9876543210`
+  for (const dir of [twin, `${twin}/ns`, `${twin}/ns/b`]) host.dirs.add(dir)
+  host.put(`${twin}/ns/b/record`, JSON.stringify({ version: 1, tasks: { b: tasks.b } }))
+  await fails(host, ['inspect', '-n', 'ns', 'b'], 1, /"b" exists in the namespace "ns" of more than one containerd/)
+  // The command line's own comes first.
+  host.dirs.add(`${shims}/ns/x`)
+  host.put(`${shims}/ns/x/record`, JSON.stringify({ version: 1, tasks: { x: tasks.a } }))
+  assert.equal(JSON.parse(await ok(host, 'inspect', '--json', 'x')).namespace, undefined)
+  assert.equal(JSON.parse(await ok(host, 'inspect', '--json', '-n', 'ns', 'x')).namespace, 'ns')
 })
 
 test('spec writes a configuration that create takes, once', async () => {
