@@ -10,7 +10,7 @@ import { ENDPOINT, NOTE, PROXY, REDIRECT_COUNTERS, REDIRECT_MAPS, redirectProgra
 import { BerthError } from '../errors.ts'
 import { parseSource } from '../policy/http.ts'
 import { COUNTERS_FILE } from '../policy/http-counters.ts'
-import { HTTPS, hostNames, httpPolicies, intercepts, portsOf, proxiedPorts } from '../policy/http-policy.ts'
+import { HTTPS, hasHttp, hostNames, httpPolicies, intercepts, portsOf, proxiedPorts } from '../policy/http-policy.ts'
 import { type Addresses, withAddresses } from '../policy/network.ts'
 import type { Confinement, Policy } from '../policy/types.ts'
 import type { CredentialConfig, HttpConfig, HttpSection, NetworkSection } from '../policy/worker/http/config.ts'
@@ -153,22 +153,31 @@ class Files {
 
 const sectionsOf = (policies: readonly Policy[]): HttpSection[] =>
   httpPolicies(policies).map((policy) => {
-    const { allow, deny } = policy.http
-    const section = { from: policy.from ?? '', ports: portsOf(policy, policies) }
+    const { http, from = '', narrows } = policy
+    const { allow, deny } = http
+    const section = { from, ports: portsOf(policy, policies), ...(narrows ? { narrows } : {}) }
     return { ...section, ...(allow ? { allow } : {}), ...(deny ? { deny } : {}) }
   })
 
 const networkOf = (policies: readonly Policy[], addresses: Addresses): NetworkSection[] =>
-  policies.flatMap(({ network, http, from = '' }) => {
+  policies.flatMap((policy) => {
+    const { network, from = '' } = policy
     if (network === undefined) return []
-    const allow =
-      http?.allow === undefined ? network.allow?.flatMap((rule) => withAddresses(rule, addresses)) : undefined
-    return [{ from, ...(allow ? { allow } : {}), ...(network.deny ? { deny: network.deny } : {}) }]
+    const allow = network.allow?.flatMap((rule) => withAddresses(rule, addresses))
+    const requests = hasHttp(policy) && policy.http.allow ? portsOf(policy, policies) : undefined
+    return [
+      {
+        from,
+        ...(allow ? { allow } : {}),
+        ...(network.deny ? { deny: network.deny } : {}),
+        ...(requests ? { requests } : {}),
+      },
+    ]
   })
 
 const credentialsOf = (policies: readonly Policy[], files: Files, secrets: HttpInput['secrets']): CredentialConfig[] =>
-  httpPolicies(policies).flatMap(({ http }) =>
-    (http.credentials ?? []).map(({ request, attach: how, from, mode = 'replace' }) => {
+  httpPolicies(policies).flatMap((policy) =>
+    (policy.http.credentials ?? []).map(({ request, attach: how, from, mode = 'replace' }) => {
       const source = parseSource(from)
       if (source.kind === 'env' && secrets === undefined)
         throw new BerthError(
@@ -176,7 +185,7 @@ const credentialsOf = (policies: readonly Policy[], files: Files, secrets: HttpI
           `policy: http.credentials: env:${source.name} is for the command line, where there is an environment of the caller's: use file:/PATH`,
         )
       const own = source.kind === 'file' ? { fd: files.add(source.path) } : { value: secrets?.[source.name] ?? '' }
-      return { request, attach: how, mode, ...own }
+      return { request, ports: portsOf(policy, policies), attach: how, mode, ...own }
     }),
   )
 

@@ -2,8 +2,11 @@
 
 import { BerthError } from '../errors.ts'
 import { isWithinRule, parseHttpRule } from './http.ts'
+import { proxiedPorts } from './http-policy.ts'
 import { LIMITS } from './limits.ts'
+import { isOfLink } from './near.ts'
 import { isWithin, parseDestination, parseRange } from './network.ts'
+import { parsePrefix } from './prefix.ts'
 import { FILE_KINDS, type FileRules, hasFileLists, type Policy } from './types.ts'
 
 const below = (path: string, directory: string): boolean =>
@@ -45,14 +48,39 @@ function* widenings(ceiling: Policy, wish: Policy): Iterable<string> {
   }
 }
 
+const refusal = (widening: string, whose: string, pointer: string): BerthError =>
+  new BerthError(
+    'invalid',
+    pointer === ''
+      ? `${widening} is more than ${whose} allows: a policy that is given can only narrow it`
+      : `annotations: ${widening} is more than ${whose} allows: an annotation can only narrow it`,
+    pointer === '' ? {} : { pointer },
+  )
+
 /** Throws where the wish would widen the ceiling; `whose` is what that is called, `pointer` who asks ('': the caller, with a file). */
 export const checkNarrower = (ceiling: Policy, wish: Policy, whose: string, pointer: string): void => {
-  for (const widening of widenings(ceiling, wish))
-    throw new BerthError(
-      'invalid',
-      pointer === ''
-        ? `${widening} is more than ${whose} allows: a policy that is given can only narrow it`
-        : `annotations: ${widening} is more than ${whose} allows: an annotation can only narrow it`,
-      pointer === '' ? {} : { pointer },
-    )
+  for (const widening of widenings(ceiling, wish)) throw refusal(widening, whose, pointer)
+}
+
+/** The address of the node's link that a rule names: no `*` stands for those. */
+const nearOf = (text: string): string | undefined => {
+  const { host } = parseHttpRule(text)
+  const address = parsePrefix(host)
+  return address !== undefined && isOfLink(address) ? host : undefined
+}
+
+/** Throws where the wish has requests leave the node to ports, or to addresses of its link, that none of its own policies lets them leave to. */
+export const checkGranted = (ceilings: readonly Policy[], { http }: Policy, pointer: string): void => {
+  if (http === undefined) return
+  const ports = proxiedPorts(ceilings)
+  for (const port of http.ports ?? [])
+    if (!ports.includes(port)) throw refusal(`http.ports: ${port}`, 'the node', pointer)
+  const named = new Set(ceilings.flatMap((ceiling) => ceiling.http?.allow?.map(nearOf) ?? []))
+  for (const text of http.allow ?? [])
+    if (!named.has(nearOf(text)) && nearOf(text) !== undefined)
+      throw refusal(
+        `http.allow: "${text}", an address of the node's link that no rule of its own names,`,
+        'the node',
+        pointer,
+      )
 }

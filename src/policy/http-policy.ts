@@ -13,20 +13,32 @@ interface Http extends Policy {
   readonly http: HttpRules
 }
 
-export const httpPolicies = (policies: readonly Policy[] = []): readonly Http[] =>
-  policies.filter((policy): policy is Http => policy.http !== undefined)
+export const hasHttp = (policy: Policy): policy is Http => policy.http !== undefined
+
+export const httpPolicies = (policies: readonly Policy[] = []): readonly Http[] => policies.filter(hasHttp)
 
 /** Whether TLS is looked into. */
 export const intercepts = (policies: readonly Policy[]): boolean =>
   policies.some(({ http }) => http?.intercept === true || http?.ca !== undefined)
 
-/** Ports of the policy whose requests are judged by it. */
-export const portsOf = ({ http }: Http, policies: readonly Policy[]): readonly number[] =>
-  http.ports ?? (intercepts(policies) ? [HTTP, HTTPS] : [HTTP])
+/**
+ * Those that say which requests leave by the node's network. All others only narrow: which ports the proxy answers, and which addresses of the
+ * node's link it reaches, is decided without them, and of what is left each of them can but refuse some (S22).
+ */
+const granting = (policies: readonly Policy[]): readonly Http[] =>
+  httpPolicies(policies).filter(({ narrows }) => narrows !== true)
+
+const usualPorts = (grants: readonly Policy[]): readonly number[] => (intercepts(grants) ? [HTTP, HTTPS] : [HTTP])
 
 /** Those that the proxy answers. */
-export const proxiedPorts = (policies: readonly Policy[]): readonly number[] =>
-  [...new Set(httpPolicies(policies).flatMap((policy) => portsOf(policy, policies)))].sort((a, b) => a - b)
+export const proxiedPorts = (policies: readonly Policy[]): readonly number[] => {
+  const grants = granting(policies)
+  return [...new Set(grants.flatMap(({ http }) => http.ports ?? usualPorts(grants)))].sort((a, b) => a - b)
+}
+
+/** Ports of the policy whose requests are judged by it: of one that only narrows all that there are, where it names none. */
+export const portsOf = ({ http, narrows }: Http, policies: readonly Policy[]): readonly number[] =>
+  http.ports ?? (narrows ? proxiedPorts(policies) : usualPorts(granting(policies)))
 
 /** RFC 2544: for benchmarks, so it is nobody's address. */
 const FIRST = 0xc6120001

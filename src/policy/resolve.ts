@@ -7,7 +7,7 @@ import { type Plan, READ_FLAGS } from '../plan/ops.ts'
 import { point } from '../spec/finding.ts'
 import { readWish } from './annotations.ts'
 import { askHost, HOST, knownHost } from './asked.ts'
-import { checkNarrower } from './ceiling.ts'
+import { checkGranted, checkNarrower } from './ceiling.ts'
 import { loadNode, loadPolicy } from './document.ts'
 import { checkHttpPolicies } from './http-policy.ts'
 import { lookUpHosts } from './lookup.ts'
@@ -18,14 +18,12 @@ import type { Confinement, NodeConfig, Policy } from './types.ts'
 const PROFILES = 'policies'
 
 /** Requests leave by the node's network, whatever that of the container reaches: what comes with a container can't ask for that by itself. */
-const checkGranted = (http: Policy['http'], path: string, pointer: string): void => {
-  if (http !== undefined) return
-  throw new BerthError(
+const notGranted = (path: string, pointer: string): BerthError =>
+  new BerthError(
     'invalid',
     `annotations: http: requests leave by the node's network, so that its administrator has to allow some: in "${path}" or in a policy that io.berth.policy names; an annotation can only narrow it`,
     { pointer },
   )
-}
 
 /** A module is run, and told what the container does: that is the administrator's to decide, not everyone's who may run one. */
 const callersOwn = ({ bytes, path }: GivenPolicy): Policy => {
@@ -58,16 +56,17 @@ export const resolvePolicies = async (
   const results = plan.length === 0 ? undefined : await step('policy', plan)
   const profile = name === undefined ? undefined : readProfile(name, file, results?.bytes(0))
   const host = known ?? askHost(results as Results, plan.length - HOST.length, facts)
+  const ceilings = [...named(node.policy, source.path), ...named(profile, `policy "${name}"`)]
+  const narrows = ceilings.some(({ http }) => http !== undefined)
   for (const { policy, pointer } of wishes) {
-    if (pointer !== '' && policy.http !== undefined)
-      checkGranted(node.policy?.http ?? profile?.http, source.path, pointer)
+    if (narrows) checkGranted(ceilings, policy, pointer)
+    else if (pointer !== '' && policy.http !== undefined) throw notGranted(source.path, pointer)
     if (node.policy) checkNarrower(node.policy, policy, source.path, pointer)
     if (profile) checkNarrower(profile, policy, `the policy "${name}"`, pointer)
   }
   const policies = [
-    ...named(node.policy, source.path),
-    ...named(profile, `policy "${name}"`),
-    ...wishes.flatMap(({ policy, from }) => named(policy, from)),
+    ...ceilings,
+    ...wishes.flatMap(({ policy, from }) => named(narrows ? { ...policy, narrows } : policy, from)),
   ]
   const { landlock, network: lacking, supervises } = host
   const network = policies.some((policy) => policy.network ?? policy.http) ? { network: lacking, supervises } : {}

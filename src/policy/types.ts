@@ -91,6 +91,8 @@ export interface ModuleRules {
 export interface Policy {
   /** Where it comes from, once that is known; no part of the document. */
   readonly from?: string
+  /** Others say what requests there may be at all, and this only which of these; no part of the document. */
+  readonly narrows?: boolean
   readonly description?: string
   readonly bestEffort?: readonly Protection[]
   readonly files?: FileRules

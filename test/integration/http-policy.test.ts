@@ -208,6 +208,22 @@ describe('HTTP policies', { skip: notHere || (existsSync('/usr/bin/python3') ? f
     assert.deepEqual(urls(), [])
   })
 
+  it('on a port that its HTTP rules are not for a policy is judged by its network rules', async () => {
+    using bundle = prepare({ http: { deny: [], ports: [8080] } })
+    const ask8080 = async (...allow: string[]) => {
+      const policy = { network: { allow }, http: { allow: ['GET api.test/v1/*'] } }
+      writeFileSync(join(bundle.dir, 'node.json'), JSON.stringify({ policies: join(bundle.dir, 'policies'), policy }))
+      await start(bundle)
+      const wish: Wish = { to: '192.0.2.2', port: 8080, host: 'api.test:8080', requests: [['GET', '/v1/x']] }
+      const [answer] = (await ask([wish])) as unknown[][]
+      await network.berth('delete', '--force', id)
+      return answer?.[0]
+    }
+    refused('network\\.allow of .*node\\.json: no rule allows tcp://192\\.0\\.2\\.2:8080')(await ask8080())
+    // Nobody is there, which the proxy has been let see.
+    assert.equal([await ask8080('tcp://192.0.2.2:8080')].flat()[0], 502)
+  })
+
   it('TLS: by the name of its server', async () => {
     using bundle = prepare({ http: { allow: ['* api.test'], ports: [443], hosts: true } })
     await start(bundle)

@@ -7,8 +7,11 @@ import { test } from 'node:test'
 import { describeFeatures } from '../../src/cli/features.ts'
 import { ANNOTATIONS } from '../../src/policy/annotations.ts'
 import { PREFIX } from '../../src/policy/source.ts'
+import { bring, noCompiler } from '../harness/attack.ts'
 import { Bundle, notHere } from '../harness/bundle.ts'
+import { lines, SEND_DOORS } from '../harness/doors.ts'
 import { nothingLeft, root, snapshot } from '../harness/host.ts'
+import { OwnNetwork } from '../harness/network.ts'
 import { berth } from '../harness/run.ts'
 
 const sources = ['src', 'shim'].flatMap((dir) => globSync(`${dir}/**/*.ts`, { cwd: root }))
@@ -56,6 +59,7 @@ const WIDER: Readonly<Record<string, string>> = {
   'network.allow': 'tcp://10.0.0.1:443; tcp://11.0.0.1:443',
   'network.allowBind': '8000; 8079-8081',
   'http.allow': 'GET example.com/v1/*; GET example.com/v2/*',
+  'http.ports': '80; 8080',
   'scopes.abstractSockets': 'false',
   'scopes.signals': 'false',
   'limits.memory': '2G',
@@ -68,7 +72,7 @@ const WIDER: Readonly<Record<string, string>> = {
 /** Adds to what is denied, or says how rules of its own are carried out. */
 const NARROWS_ONLY = [
   ...['files.deny', 'network.deny', 'network.denyBind', 'http.deny', 'syscalls.deny'],
-  ...['network.hosts', 'http.hosts', 'http.intercept', 'http.ports', 'http.trust'],
+  ...['network.hosts', 'http.hosts', 'http.intercept', 'http.trust'],
 ]
 
 test('S22: an annotation that would widen what the node allows is refused', { skip: notHere }, async () => {
@@ -114,4 +118,57 @@ test('S22: who makes a container can not have requests sent by the node where it
     assert.match(stderr, /requests leave by the node's network/, name)
   }
   await nothingLeft(before)
+})
+
+test('S22: who makes a container can not have requests leave to ports and addresses that its administrator names none of', {
+  skip: notHere,
+}, async () => {
+  const only = { network: { allow: [] }, http: { allow: ['GET api.test/v1/*'] } }
+  const cases: readonly [ceiling: object, wish: Readonly<Record<string, string>>, why: RegExp][] = [
+    [only, { 'policy.inline': '{"http":{"deny":[],"ports":[443,8080]}}' }, /http\.ports: 443 is more than/],
+    [only, { 'http.deny': '* x.test', 'http.ports': '8080' }, /http\.ports: 8080 is more than/],
+    [only, { 'http.deny': '* x.test', 'http.ports': '443', 'http.intercept': 'true' }, /http\.ports: 443 is more than/],
+    [{ http: { allow: ['* *'] } }, { 'http.allow': 'GET 169.254.169.254' }, /an address of the node's link/],
+    [
+      { http: { deny: [] } },
+      { 'policy.inline': '{"http":{"allow":["* [fe80::1]"]}}' },
+      /an address of the node's link/,
+    ],
+  ]
+  const before = snapshot()
+  for (const [policy, wish, why] of cases) {
+    using bundle = new Bundle(['/bin/true'], (config) => {
+      config.annotations = Object.fromEntries(Object.entries(wish).map(([name, value]) => [PREFIX + name, value]))
+    })
+    const file = join(bundle.dir, 'node.json')
+    writeFileSync(file, JSON.stringify({ policy }))
+    const { code, stderr } = await berth(['--config', file, 'create', '--bundle', bundle.dir, 's22'])
+    assert.equal(code, 1, JSON.stringify(wish))
+    assert.match(stderr, why)
+    assert.match(stderr, /an annotation can only narrow it/)
+  }
+  await nothingLeft(before)
+})
+
+test('S22: an annotation that has TLS looked into leads no other port to the proxy', {
+  skip: notHere || noCompiler,
+}, async () => {
+  await using network = await OwnNetwork.start()
+  const before = snapshot()
+  using bundle = new Bundle(['/bin/sleep', '1000'], (config) => {
+    config.annotations = { [`${PREFIX}http.deny`]: '* x.test', [`${PREFIX}http.intercept`]: 'true' }
+  })
+  bring(bundle, 'senders')
+  const file = join(bundle.dir, 'node.json')
+  writeFileSync(file, JSON.stringify({ policy: { network: { allow: [] }, http: { allow: ['GET api.test/v1/*'] } } }))
+  try {
+    const { code, stderr } = await network.berth('--config', file, 'run', '--detach', '--bundle', bundle.dir, 's22')
+    assert.equal(code, 0, stderr)
+    const to = async (port: string) => (await network.berth('exec', 's22', '/senders', 'to', '192.0.2.2', port)).stdout
+    assert.equal(await to('443'), lines(SEND_DOORS, 'EPERM'))
+    assert.match(await to('80'), /^connect open$/m)
+  } finally {
+    await network.berth('delete', '--force', 's22')
+    await nothingLeft(before)
+  }
 })

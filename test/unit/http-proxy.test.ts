@@ -13,6 +13,7 @@ import { Authority } from '../../src/policy/worker/http/authority.ts'
 import { readHello } from '../../src/policy/worker/http/client-hello.ts'
 import type { CredentialConfig, HttpConfig } from '../../src/policy/worker/http/config.ts'
 import { Credentials } from '../../src/policy/worker/http/credentials.ts'
+import { Decider } from '../../src/policy/worker/http/decide.ts'
 import { Destinations } from '../../src/policy/worker/http/destinations.ts'
 import { nameService } from '../../src/policy/worker/http/names.ts'
 import { HttpProxy } from '../../src/policy/worker/http/proxy.ts'
@@ -287,6 +288,24 @@ describe('the HTTP proxy', () => {
     assert.notEqual(own.refusal('127.0.0.1', 80, true), undefined)
   })
 
+  it('a policy whose HTTP rules are not for a port has its network rules say what may be reached there', () => {
+    const node = new Destinations([{ from: 'the node', allow: ['10.0.0.0/8'], requests: [80] }], false)
+    assert.equal(node.refusal('192.0.2.1', 80, false), undefined)
+    assert.match(node.refusal('192.0.2.1', 8080, false) ?? '', /network\.allow of the node: no rule allows/)
+    assert.equal(node.refusal('10.0.0.1', 8080, false), undefined)
+  })
+
+  it('an address of the link is named by who may grant it, for the ports of its rules', () => {
+    const near = '169.254.169.254'
+    const decider = new Decider([
+      { from: 'the node', allow: ['* *', `GET ${near}/x`], ports: [80] },
+      { from: 'annotations', allow: [`GET ${near}`, 'GET 169.254.0.1'], ports: [80, 8080], narrows: true },
+    ])
+    assert.equal(decider.names(near, 80), true)
+    assert.equal(decider.names(near, 8080), false)
+    assert.equal(decider.names('169.254.0.1', 80), false)
+  })
+
   describe('credentials', () => {
     const dir = mkdtempSync(join(tmpdir(), 'berth-credentials-'))
     after(() => rmSync(dir, { recursive: true }))
@@ -295,12 +314,20 @@ describe('the HTTP proxy', () => {
       writeFileSync(path, text)
       return openSync(path, 'r')
     }
-    const attached = async (attach: string, mode: CredentialConfig['mode'], path: string, ...headers: string[]) => {
-      const credentials = [{ request: 'GET api.test/v1/*', attach, mode, fd: secret('s3cret\r\n') }]
+    const attachedOn = async (
+      ports: readonly number[],
+      attach: string,
+      mode: CredentialConfig['mode'],
+      path: string,
+      ...headers: string[]
+    ) => {
+      const credentials = [{ request: 'GET api.test/v1/*', ports, attach, mode, fd: secret('s3cret\r\n') }]
       const { port: at } = await proxied({ allow: ['* *'] }, { credentials })
       assert.equal(status(await talk(at, get(path, CLOSE, ...headers))), 200)
       return seen.pop()
     }
+    const attached = (attach: string, mode: CredentialConfig['mode'], path: string, ...headers: string[]) =>
+      attachedOn([port], attach, mode, path, ...headers)
     it('in each of their forms', async () => {
       assert.equal((await attached('bearer', 'replace', '/v1/x'))?.headers.authorization, 'Bearer s3cret')
       const basic = (await attached('basic:me', 'replace', '/v1/x'))?.headers.authorization
@@ -319,8 +346,15 @@ describe('the HTTP proxy', () => {
       assert.equal((await attached('bearer', 'replace', '/v2/x'))?.headers.authorization, undefined)
       assert.equal((await attached('bearer', 'replace', '/v1/../v2/x'))?.headers.authorization, undefined)
     })
+    it('on no port but those of their policy', async () => {
+      assert.equal((await attachedOn([443], 'bearer', 'replace', '/v1/x'))?.headers.authorization, undefined)
+      assert.equal(
+        (await attachedOn([443, port], 'bearer', 'replace', '/v1/x'))?.headers.authorization,
+        'Bearer s3cret',
+      )
+    })
     it('that no header can hold are a 502', async () => {
-      const credentials = [{ request: '* *', attach: 'bearer', mode: 'replace' as const, value: 'a\nb' }]
+      const credentials = [{ request: '* *', ports: [port], attach: 'bearer', mode: 'replace' as const, value: 'a\nb' }]
       const { port: at } = await proxied({ allow: ['* *'] }, { credentials })
       assert.equal(status(await talk(at, get('/', CLOSE))), 502)
     })
@@ -345,7 +379,9 @@ describe('the HTTP proxy', () => {
 
     it('looked into', async () => {
       const authority = await Authority.open(undefined)
-      const credentials = [{ request: '* api.test', attach: 'bearer', mode: 'replace' as const, value: 's3cret' }]
+      const credentials = [
+        { request: '* api.test', ports: [tlsPort], attach: 'bearer', mode: 'replace' as const, value: 's3cret' },
+      ]
       const { port: at } = await proxied({ allow: ['GET api.test/v1/*'] }, { to: tlsPort, authority, credentials })
       assert.match(await ask(at, 'api.test', authority.certificate, tlsGet('/v1/x')), /served GET \/v1\/x/)
       assert.equal(seen[0]?.headers.authorization, 'Bearer s3cret')

@@ -3,7 +3,7 @@ import { test } from 'node:test'
 import { redirectPrograms } from '../../src/bpf/redirect.ts'
 import { compileCreate } from '../../src/plan/create.ts'
 import { readWish } from '../../src/policy/annotations.ts'
-import { checkNarrower } from '../../src/policy/ceiling.ts'
+import { checkGranted, checkNarrower } from '../../src/policy/ceiling.ts'
 import { loadPolicy } from '../../src/policy/document.ts'
 import { canonicalHost } from '../../src/policy/host.ts'
 import {
@@ -17,7 +17,7 @@ import {
   readingsOf,
 } from '../../src/policy/http.ts'
 import { readHttpDenials } from '../../src/policy/http-counters.ts'
-import { checkHttpPolicies, hostNames, proxiedPorts } from '../../src/policy/http-policy.ts'
+import { checkHttpPolicies, hasHttp, hostNames, portsOf, proxiedPorts } from '../../src/policy/http-policy.ts'
 import { RuleError } from '../../src/policy/network.ts'
 import { unenforceable } from '../../src/policy/protections.ts'
 import type { Policy } from '../../src/policy/types.ts'
@@ -189,6 +189,62 @@ test('what policies come to', () => {
     '198.18.0.2': 'b',
   })
   assert.deepEqual(hostNames([load({ allow: ['* b'] })]), {})
+})
+
+test('which ports the proxy answers is decided without policies that only narrow', () => {
+  const ceilings = [load({ allow: ['* a'] })]
+  const narrowing = (http: object): Policy => ({ ...load(http), narrows: true })
+  const both = (http: object) => [...ceilings, narrowing(http)]
+  for (const http of [{ deny: [] }, { deny: [], ports: [443, 8080] }, { deny: [], intercept: true }])
+    assert.deepEqual(proxiedPorts(both(http)), [80], JSON.stringify(http))
+  const ports = (policies: readonly Policy[]) => policies.filter(hasHttp).map((policy) => portsOf(policy, policies))
+  assert.deepEqual(ports(both({ deny: [], intercept: true })), [[80], [80]])
+  assert.deepEqual(ports([load({ deny: [], ports: [8080] }), load({ deny: [], intercept: true })]), [[8080], [80, 443]])
+  assert.deepEqual(
+    ports([load({ deny: [], ports: [8080, 443] }), narrowing({ deny: [] })]),
+    [
+      [8080, 443],
+      [443, 8080],
+    ],
+    'where it names none it is for all',
+  )
+})
+
+test('an annotation has no request leave that the node would not let leave', () => {
+  const grant = (ceilings: readonly object[], wish: object) =>
+    checkGranted(ceilings.map(load), load(wish), '/annotations')
+  grant([{ allow: ['* a'] }], { deny: [], ports: [80] })
+  grant([{ allow: ['* a'] }, { deny: [], ports: [8080] }], { allow: ['* a'], ports: [80, 8080] })
+  grant([{ allow: ['GET 169.254.169.254/x'] }], { allow: ['GET 169.254.169.254/x'] })
+  for (const [ceiling, wish, why] of [
+    [{ allow: ['* a'] }, { deny: [], ports: [443, 8080] }, /http\.ports: 443 is more than the node allows/],
+    [{ allow: ['* a'] }, { deny: [], ports: [80, 8080] }, /http\.ports: 8080 .*an annotation can only narrow it/],
+    [{ allow: ['* a'] }, { deny: [], ports: [443], intercept: true }, /http\.ports: 443/],
+    [{ allow: ['* *'] }, { allow: ['GET 169.254.169.254'] }, /"GET 169\.254\.169\.254", an address of the node's link/],
+    [{ deny: [] }, { allow: ['GET a', 'GET [::ffff:169.254.169.254]'] }, /an address of the node's link/],
+    [{ deny: ['* 169.254.169.254'] }, { allow: ['* 169.254.169.254'] }, /an address of the node's link/],
+    [{ allow: ['* *'] }, { allow: ['* [fe80::1]/x'] }, /an address of the node's link/],
+  ] as const)
+    assert.throws(() => grant([ceiling], wish), why, JSON.stringify(wish))
+})
+
+test('what the proxy is told of policies with rules for other ports', () => {
+  const policies = [
+    {
+      ...loadPolicy(JSON.stringify({ network: { allow: [] }, http: { allow: ['* a'] } }), 'policy.json'),
+      from: 'node',
+    },
+    { ...load({ deny: [], ports: [8080] }), from: 'profile' },
+    { ...load({ deny: ['* b'] }), from: 'annotations', narrows: true },
+  ]
+  const { create } = compileCreate({ ...input(plainSpec()), confinement: { landlock: 7, network: '', policies } })
+  const config = JSON.parse(Buffer.from(all(create, 'worker')[0]?.config ?? []).toString())
+  assert.deepEqual(config.network, [{ from: 'node', allow: [], requests: [80] }])
+  assert.deepEqual(config.policies, [
+    { from: 'node', ports: [80], allow: ['* a'] },
+    { from: 'profile', ports: [8080], deny: [] },
+    { from: 'annotations', ports: [80, 8080], narrows: true, deny: ['* b'] },
+  ])
 })
 
 test('annotations say nothing of the node', () => {

@@ -7,19 +7,24 @@ export interface HttpSection {
   readonly allow?: readonly string[]
   readonly deny?: readonly string[]
   readonly ports: readonly number[]
+  /** Others say where requests may go at all. */
+  readonly narrows?: boolean
 }
 
 /** The network rules of one policy, which hold for the proxy's own connections too. */
 export interface NetworkSection {
   readonly from: string
-  /** Not those of a policy with HTTP rules: what these allow is named by them. */
   readonly allow?: readonly string[]
   readonly deny?: readonly string[]
+  /** Ports that `allow` is not for: what the policy's HTTP rules allow there is named by them. */
+  readonly requests?: readonly number[]
 }
 
 export interface CredentialConfig {
   /** METHOD HOST[/PATH] */
   readonly request: string
+  /** Those of its policy. */
+  readonly ports: readonly number[]
   readonly attach: string
   readonly mode: 'replace' | 'add-only'
   /** A file that it is in, or itself. */

@@ -8,6 +8,7 @@ const MAX = 64 * 1024
 
 interface Credential {
   readonly rule: HttpRule
+  readonly ports: ReadonlySet<number>
   readonly attachment: Attachment
   readonly replace: boolean
   readonly secret: string
@@ -58,6 +59,7 @@ export class Credentials {
   constructor(configs: readonly CredentialConfig[]) {
     this.#all = configs.map((config) => ({
       rule: parseHttpRule(config.request),
+      ports: new Set(config.ports),
       attachment: parseAttachment(config.attach),
       replace: config.mode === 'replace',
       secret: read(config),
@@ -65,8 +67,8 @@ export class Credentials {
   }
 
   /** Throws Unrenderable. The first that is for the request counts. */
-  attach(target: HttpTarget, headers: string[], path: string): Dressed {
-    const credential = this.#all.find(({ rule }) => allows(rule, target))
+  attach(target: HttpTarget, port: number, headers: string[], path: string): Dressed {
+    const credential = this.#all.find(({ rule, ports }) => ports.has(port) && allows(rule, target))
     if (credential === undefined) return { headers, path }
     const { attachment, replace, secret } = credential
     if (attachment.kind === 'query') {

@@ -17,6 +17,7 @@ interface Judged {
   readonly deny: readonly HttpRule[]
   readonly texts: readonly string[]
   readonly ports: ReadonlySet<number>
+  readonly narrows: boolean
   /** Of its first counter. */
   readonly base: number
 }
@@ -28,13 +29,14 @@ export class Decider {
 
   constructor(sections: readonly HttpSection[]) {
     let base = 0
-    this.#policies = sections.map(({ from, allow, deny = [], ports }) => {
+    this.#policies = sections.map(({ from, allow, deny = [], ports, narrows = false }) => {
       const judged: Judged = {
         from,
         allow: allow?.map(parseHttpRule),
         deny: deny.map(parseHttpRule),
         texts: deny,
         ports: new Set(ports),
+        narrows,
         base,
       }
       base += COUNTERS.rules + deny.length
@@ -56,6 +58,13 @@ export class Decider {
       denies: (rule) => touchesHost(rule, host),
       allows: (rule) => allowsHost(rule, host),
     })
+  }
+
+  /** Whether an address is allowed as such by who may reach the node's link. */
+  names(address: string, port: number): boolean {
+    return this.#policies.some(
+      ({ allow = [], ports, narrows }) => !narrows && ports.has(port) && allow.some(({ host }) => host === address),
+    )
   }
 
   /** A refusal for another reason than a rule, counted for each policy that the port is of. */

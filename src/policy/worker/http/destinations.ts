@@ -1,9 +1,9 @@
 /** Where the proxy's own connections may go: what network rules say of the container's holds for them too, as nothing in the kernel would. */
 
 import { isIP } from 'node:net'
+import { isOfLink, isOwn } from '../../near.ts'
 import { type Destination, isWithin, parseDestination } from '../../network.ts'
 import { covers, parsePrefix } from '../../prefix.ts'
-import { isOfLink, isOwn } from '../near.ts'
 import type { NetworkSection } from './config.ts'
 
 /** As the kernel compares addresses: a mapped one is the IPv4 address that it stands for. */
@@ -16,6 +16,7 @@ interface Rules {
   readonly from: string
   readonly allow: readonly Destination[] | undefined
   readonly deny: readonly Destination[]
+  readonly requests: ReadonlySet<number>
 }
 
 export class Destinations {
@@ -23,10 +24,11 @@ export class Destinations {
   readonly #hostNetwork: boolean
 
   constructor(sections: readonly NetworkSection[], hostNetwork: boolean) {
-    this.#rules = sections.map(({ from, allow, deny = [] }) => ({
+    this.#rules = sections.map(({ from, allow, deny = [], requests }) => ({
       from,
       allow: allow?.map(parseDestination),
       deny: deny.map(parseDestination),
+      requests: new Set(requests),
     }))
     this.#hostNetwork = hostNetwork
   }
@@ -39,9 +41,10 @@ export class Destinations {
     if (!this.#hostNetwork && !named && isOfLink(target))
       return `${address} is of the node's link only: a rule has to name it`
     const wanted: Destination = { protocols: ['tcp'], prefixes: [target], ports: [port] }
-    for (const { from, allow, deny } of this.#rules) {
+    for (const { from, allow, deny, requests } of this.#rules) {
       if (deny.some((rule) => isWithin(wanted, [rule]))) return `network.deny of ${from}: tcp://${address}:${port}`
-      if (allow && !isWithin(wanted, allow)) return `network.allow of ${from}: no rule allows tcp://${address}:${port}`
+      if (allow && !requests.has(port) && !isWithin(wanted, allow))
+        return `network.allow of ${from}: no rule allows tcp://${address}:${port}`
     }
     return undefined
   }

@@ -4,7 +4,6 @@ import { createServer, type IncomingMessage, type ServerResponse } from 'node:ht
 import { connect, isIP, type Socket } from 'node:net'
 import { TLSSocket } from 'node:tls'
 import { canonicalHost } from '../../host.ts'
-import { parseHttpRule } from '../../http.ts'
 import { RuleError } from '../../network.ts'
 import type { Authority } from './authority.ts'
 import { isTls, MAX_HELLO, readHello } from './client-hello.ts'
@@ -53,8 +52,6 @@ export class HttpProxy {
   readonly #forwarder: Forwarder
   readonly #connections = new WeakMap<Socket, Connection>()
   readonly #open = new Set<Socket>()
-  /** Addresses that rules name as such. */
-  readonly #named: ReadonlySet<string>
   readonly #server = createServer({
     insecureHTTPParser: false,
     requireHostHeader: true,
@@ -71,7 +68,6 @@ export class HttpProxy {
     this.#decider = new Decider(policies)
     this.#destinations = new Destinations(network, hostNetwork)
     this.#forwarder = new Forwarder(parts.roots)
-    this.#named = new Set(policies.flatMap(({ allow = [] }) => allow.map((text) => parseHttpRule(text).host)))
     this.#server.on('request', (request, response) => void this.#serve(request, response))
     this.#server.on('connect', (request, socket: Socket) => {
       const { port = 0 } = this.#connections.get(request.socket) ?? {}
@@ -205,7 +201,7 @@ export class HttpProxy {
     const right = meant === undefined ? found.filter((one) => sameAddress(one, address)) : found
     if (found.length === 0) return { failure: `${host} has no address` }
     if (right.length === 0) return elsewhere(`${host} is not at ${address}`)
-    const refusals = right.map((one) => this.#destinations.refusal(one, port, this.#named.has(one)))
+    const refusals = right.map((one) => this.#destinations.refusal(one, port, this.#decider.names(one, port)))
     const open = right.find((_, index) => refusals[index] === undefined)
     return open === undefined ? elsewhere(refusals[0] ?? '') : { address: open }
   }
@@ -229,7 +225,7 @@ export class HttpProxy {
       const place = await this.#placeOf(asked.host, address, port)
       if ('refusal' in place) return refuse(403, place.refusal)
       if ('failure' in place) return this.#tell(request, response, 502, place.failure)
-      const { headers, path } = this.#parts.credentials.attach(target, endToEnd(request.rawHeaders), asked.path)
+      const { headers, path } = this.#parts.credentials.attach(target, port, endToEnd(request.rawHeaders), asked.path)
       const upstream = {
         address: place.address,
         port,

@@ -1,7 +1,7 @@
 /** Looks all names up at once, and judges what name servers say. */
 
+import { isOfLink, isOwn } from '../../near.ts'
 import { parsePrefix } from '../../prefix.ts'
-import { isOfLink, isOwn } from '../near.ts'
 import type { Found, LookUp } from '../resolver.ts'
 
 /** Of one name. */

@@ -1,6 +1,6 @@
 /** Addresses that mean something else on each host. */
 
-import { covers, type Prefix, parsePrefix } from '../prefix.ts'
+import { covers, type Prefix, parsePrefix } from './prefix.ts'
 
 const prefix = (text: string): Prefix => {
   const found = parsePrefix(text)
