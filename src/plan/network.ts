@@ -185,12 +185,14 @@ const FAMILIES: Seccomp = {
       ],
     },
     { names: ['io_uring_setup', 'bpf'], action: 'SCMP_ACT_ERRNO', errnoRet: 1 },
-    // A source route leads packets to another address than the one that was judged: IP_OPTIONS; IPV6_RTHDR, of old and new, and what has it in it.
+    // A source route leads packets to another address than the one that was judged: IP_OPTIONS; IPV6_RTHDR, of old and new, and what has it in it,
+    // a flow label too (IPV6_FLOWLABEL_MGR; net/ipv6/ip6_flowlabel.c, fl_create()).
     ...(
       [
         [0, 4],
         [41, 5],
         [41, 6],
+        [41, 32],
         [41, 57],
       ] as const
     ).map(([level, option]) => ({

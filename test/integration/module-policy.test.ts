@@ -193,7 +193,16 @@ describe('policies with a module', { skip: notHere || noCompiler }, () => {
         .map((line) => line.split(' ') as [string, string]),
     )
     for (const kind of ['tcp', 'udp', 'unix', 'netlink']) assert.equal(made.get(kind), 'open', kind)
-    for (const kind of ['ip-options', 'routing-header', 'old-routing-header', 'sticky-options', 'raw', 'raw6', 'mptcp'])
+    for (const kind of [
+      'ip-options',
+      'routing-header',
+      'old-routing-header',
+      'sticky-options',
+      'flow-label',
+      'raw',
+      'raw6',
+      'mptcp',
+    ])
       assert.equal(made.get(kind), 'EPERM', kind)
     for (const kind of [
       'packet',

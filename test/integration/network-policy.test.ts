@@ -141,7 +141,7 @@ describe('network policies', { skip: notHere || noCompiler }, () => {
 
   it('no source route, which would lead packets elsewhere', async () => {
     const routes = (await said({ allow: ['127.0.0.2'] }, '/senders routes')).trim().split('\n')
-    assert.equal(routes.length, 6)
+    assert.equal(routes.length, 7)
     for (const line of routes) assert.match(line, /EPERM$/)
   })
 
@@ -266,6 +266,7 @@ describe('network policies where there are no BPF programs', { skip: notHere || 
       'ip-options',
       'control-route',
       'routing-header',
+      'flow-label',
     ])
       assert.match(made.get(kind) ?? '', /^(EPERM|EAFNOSUPPORT)$/, kind)
   })

@@ -11,6 +11,7 @@
 #define _GNU_SOURCE
 #include <arpa/inet.h>
 #include <linux/if_packet.h>
+#include <linux/in6.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <poll.h>
@@ -245,6 +246,22 @@ static int control_route(int fd, const uint8_t *route, size_t len) {
   return (int)sendmsg(fd, &message, 0);
 }
 
+/* A label whose packets have the route, whatever address they are sent to with it. */
+static int label_with_route(int fd, const uint8_t *header, size_t len) {
+  struct {
+    struct in6_flowlabel_req request;
+    union {
+      struct cmsghdr header;
+      char room[CMSG_SPACE(24)];
+    } control;
+  } label = {
+      .request = {.flr_dst = IN6ADDR_LOOPBACK_INIT, .flr_label = htonl(0x12345), .flr_action = IPV6_FL_A_GET, .flr_share = IPV6_FL_S_USER, .flr_flags = IPV6_FL_F_CREATE},
+      .control = {.header = {.cmsg_level = IPPROTO_IPV6, .cmsg_type = IPV6_RTHDR, .cmsg_len = CMSG_LEN(24)}},
+  };
+  memcpy(CMSG_DATA(&label.control.header), header, len);
+  return setsockopt(fd, IPPROTO_IPV6, IPV6_FLOWLABEL_MGR, &label, sizeof label);
+}
+
 static void routes(void) {
   static const uint8_t route[] = {131 /* loose source route */, 7, 4, 127, 0, 0, 1, 0};
   const uint8_t header[24] = {0, 2, 2 /* of mobile IPv6 */, 1, [23] = 1};
@@ -256,6 +273,7 @@ static void routes(void) {
   tell("old-routing-header", setsockopt(ip6, IPPROTO_IPV6, 5 /* IPV6_2292RTHDR */, header, sizeof header));
   tell("control-route", control_route(socket(AF_INET, SOCK_DGRAM, 0), route, sizeof route));
   tell("sticky-options", setsockopt(ip6, IPPROTO_IPV6, 6 /* IPV6_2292PKTOPTIONS */, header, 0));
+  tell("flow-label", label_with_route(ip6, header, sizeof header));
 }
 
 static union address shared, good, bad;
