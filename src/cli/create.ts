@@ -62,8 +62,9 @@ export const verb: Verb = {
     const timed = context.flag('timing') || context.given('trace')
     const silent = (warnings: readonly string[]) =>
       !timed && [...warnings, ...context.notes, ...context.warnings].length === 0
-    const { warnings, traces } = await create(context, true, { timed, silent })
+    const { warnings, gaps, traces } = await create(context, true, { timed, silent })
     context.notes.push(...warnings)
+    context.warnings.push(...gaps)
     return traces === undefined ? {} : (await import('./timing.ts')).timingReport(context, traces)
   },
 }

@@ -54,6 +54,7 @@ export const verb: Verb = {
       watch: (spec, paths, facts) => watched(spec, paths, facts, machine, timeoutMs),
     })
     context.notes.push(...created.warnings)
+    context.warnings.push(...created.gaps)
     const exitCode = await startAndWait(step, request, created, false)
     const { observations, peaks, host } = await gather(context, created)
     context.warnings.push(...(await created.remove()))

@@ -1,10 +1,10 @@
 /** `berth policy check`: what a policy comes to on this host. */
 
-import { posix } from 'node:path'
-import { readBundle } from '../container/create.ts'
 import { readOp } from '../container/inspect.ts'
 import { BerthError } from '../errors.ts'
+import { hostArch } from '../host/arch.ts'
 import { READ_FLAGS } from '../plan/ops.ts'
+import { planSyscallPolicy } from '../plan/syscall-policy.ts'
 import { askHost, HOST } from '../policy/asked.ts'
 import { loadPolicy } from '../policy/document.ts'
 import { checkHttpPolicies } from '../policy/http-policy.ts'
@@ -16,7 +16,7 @@ import { MAX_POLICY } from '../policy/source.ts'
 import type { Confinement } from '../policy/types.ts'
 import { NODE_PROPERTIES } from '../policy/validate.gen.js'
 import { parseJson } from '../spec/json.ts'
-import { loadSpec } from '../spec/load.ts'
+import { compileExample, EXAMPLE_ID, readExample } from './example.ts'
 import { table } from './table.ts'
 import type { Context, Verb } from './verb.ts'
 
@@ -36,25 +36,55 @@ export const verb: Verb = {
     const found = await step('look', [{ op: 'stat', path, flags: READ_FLAGS.missingOk }])
     if (found.bytes(0) === undefined) throw new BerthError('not-found', `"${path}" does not exist`, { subject: path })
     const isBundle = (found.u32(0) & S_IFMT) === S_IFDIR
-    const confinement = isBundle ? await ofBundle(context, path) : await ofFile(context, path)
+    const { confinement, refused, gaps } = isBundle ? await ofBundle(context, path) : await ofFile(context, path)
     const { landlock } = confinement
-    const [rules, missing, problems] = [listRules(confinement), listGaps(confinement), unenforceable(confinement)]
+    const [rules, missing] = [listRules(confinement), listGaps(confinement)]
+    const problems = [...unenforceable(confinement), ...refused]
     const stdout = context.flag('json')
-      ? `${JSON.stringify({ landlock, rules, missing, problems }, null, 2)}\n`
-      : renderRules(rules, [...missing, ...problems])
+      ? `${JSON.stringify({ landlock, rules, missing, problems, gaps }, null, 2)}\n`
+      : renderRules(rules, [...missing, ...problems, ...gaps])
     return { stdout, exitCode: problems.length === 0 ? 0 : 1 }
   },
 }
 
-/** What `create` would make of it: with the node's own file and its profiles. */
-const ofBundle = async (context: Context, bundle: string): Promise<Confinement> => {
-  const { step, globals } = context
-  const { config, node } = await readBundle(step, { bundle, nodeConfig: globals.nodeConfig }, globals.systemdCgroup)
-  const { spec } = loadSpec(config, posix.join(bundle, 'config.json'))
-  return (await resolvePolicies(step, spec.annotations ?? {}, node)) ?? NOTHING
+interface Outcome {
+  readonly confinement: Confinement
+  /** Why `create` would refuse it. */
+  readonly refused: readonly string[]
+  /** What gets round it. */
+  readonly gaps: readonly string[]
 }
 
-const ofFile = async ({ step }: Context, path: string): Promise<Confinement> => {
+/** What `create` would make of it: with the node's own file and its profiles. */
+const ofBundle = async (context: Context, bundle: string): Promise<Outcome> => {
+  const example = await readExample(context, bundle)
+  const { confinement } = example
+  if (confinement === undefined) return { confinement: NOTHING, refused: [], gaps: [] }
+  let gaps: readonly string[] = []
+  const refused = refusals(() => {
+    gaps = compileExample(context, example, EXAMPLE_ID).gaps
+  })
+  return { confinement, refused, gaps }
+}
+
+const refusals = (work: () => void): readonly string[] => {
+  try {
+    work()
+    return []
+  } catch (error) {
+    if (!(error instanceof BerthError)) throw error
+    return [error.message]
+  }
+}
+
+/** Of a policy by itself what no container could be started under is known. */
+const ofFile = async (context: Context, path: string): Promise<Outcome> => {
+  const confinement = await policiesOf(context, path)
+  const laxest = { noNewPrivileges: true, later: false }
+  return { confinement, refused: refusals(() => planSyscallPolicy(confinement, hostArch(), laxest)), gaps: [] }
+}
+
+const policiesOf = async ({ step }: Context, path: string): Promise<Confinement> => {
   const results = await step('policy', [...HOST, readOp(path, MAX_POLICY)])
   const bytes = results.bytes(HOST.length) ?? new Uint8Array()
   if (isNodeFile(bytes, path)) return (await resolvePolicies(step, {}, { path, bytes })) ?? NOTHING

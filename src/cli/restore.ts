@@ -27,8 +27,9 @@ export const verb: Verb = {
   args: [1, 1],
   run: async (context) => {
     const { step } = context
-    const { paths, state, warnings } = await restore(context)
+    const { paths, state, warnings, gaps } = await restore(context)
     context.notes.push(...warnings)
+    context.warnings.push(...gaps)
     if (context.flag('detach')) return {}
     const exitCode = await awaitProcess(step, state.init, false)
     const container = { id: state.id, paths, state, status: 'running' } as const

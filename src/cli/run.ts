@@ -35,6 +35,7 @@ const runBundle = async (context: Context) => {
   const detach = context.flag('detach')
   const created = await create(context, detach, { policy: context.path('policy') })
   context.notes.push(...created.warnings)
+  context.warnings.push(...created.gaps)
   const exitCode = await startAndWait(context.step, context.request, created, detach)
   if (detach) return {}
   if (!context.flag('keep')) context.warnings.push(...(await created.remove()))
@@ -46,6 +47,7 @@ const runCommand = async (context: Context) => {
   const id = await commandId(context)
   const created = await create(context, false, { id, command, policy: context.path('policy') })
   context.notes.push(...created.warnings)
+  context.warnings.push(...created.gaps)
   const exitCode = await startAndWait(context.step, context.request, created, false)
   return { exitCode, ...(await finishLayers(context, created, exitCode)) }
 }

@@ -80,6 +80,8 @@ export interface Created {
   readonly compiled: Compiled
   readonly spec: Spec
   readonly warnings: readonly string[]
+  /** What gets round its policy. */
+  readonly gaps: readonly string[]
   readonly traces: Traces | undefined
   /** Ends it, whatever it does. */
   readonly remove: () => Promise<string[]>
@@ -157,7 +159,7 @@ export const createContainer = async (
     announcement.pidfdSocket === undefined &&
     restore === undefined &&
     !new Namespaces(spec).isJoined('user') &&
-    options.silent?.([...warnings, ...compiled.warnings]) === true
+    options.silent?.([...warnings, ...compiled.warnings, ...compiled.gaps]) === true
   const { start, create } = compiled
   const claim = claimPlan(compiled, root, paths)
   try {
@@ -204,6 +206,7 @@ export const createContainer = async (
       compiled,
       spec,
       warnings: [...warnings, ...compiled.warnings],
+      gaps: compiled.gaps,
       traces: launcher && traced ? { launcher, monitor: traced } : undefined,
       remove: () => deleteContainer(step, { id, paths, state, status: 'running' }, true),
     }
@@ -240,7 +243,10 @@ const enforced = async (confinement: Confinement | undefined): Promise<Readonly<
 }
 
 /** What credentials of the caller's environment are. */
-const secretsOf = (confinement: Confinement | undefined, { env }: CommandRequest): Readonly<Record<string, string>> =>
+export const secretsOf = (
+  confinement: Confinement | undefined,
+  { env }: CommandRequest,
+): Readonly<Record<string, string>> =>
   Object.fromEntries(
     environmentOf(confinement).map((name) => {
       const value = Object.hasOwn(env, name) ? env[name] : undefined

@@ -19,6 +19,7 @@ import { type LookupsPlan, planLookups } from './lookups.ts'
 import { type MountPlan, planMounts } from './mounts.ts'
 import { type NamespacePlan, Namespaces, planNamespaces } from './namespaces.ts'
 import { planNetDevices } from './net-devices.ts'
+import { networkGaps } from './network-gaps.ts'
 import type { Op, Plan } from './ops.ts'
 import { planOutput } from './output-limit.ts'
 import { type Arch, makeWorkingDirectory, planExec, planIdentity, planOomScore } from './process.ts'
@@ -80,6 +81,8 @@ export interface Compiled {
   readonly cgroups: readonly CgroupDir[]
   readonly rootfs: string
   readonly warnings: readonly string[]
+  /** What gets round its policy, to be said in any case. */
+  readonly gaps: readonly string[]
 }
 
 /**
@@ -345,5 +348,6 @@ export const compileCreate = (input: CreateInput): Compiled => {
     cgroups: cgroups.dirs,
     rootfs,
     warnings: [...cgroups.warnings, ...root.warnings, ...mounts.warnings, ...init.warnings],
+    gaps: networkGaps(input, namespaces),
   }
 }

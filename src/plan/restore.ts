@@ -22,6 +22,7 @@ import { hasLookups } from './lookups.ts'
 import { PROPAGATION } from './mount-options.ts'
 import { cleanDestination } from './mounts.ts'
 import { CLONE_FLAGS, Namespaces } from './namespaces.ts'
+import { networkGaps } from './network-gaps.ts'
 import { DIR_FLAGS, KILL_FLAGS, OP_FLAGS, type Op, type Plan, READ_FLAGS, RUN_FLAGS } from './ops.ts'
 import { limitsOutput } from './output-limit.ts'
 
@@ -248,5 +249,6 @@ export const compileRestore = (input: RestoreInput): Compiled => {
     cgroups: cgroups.dirs,
     rootfs,
     warnings: cgroups.warnings,
+    gaps: networkGaps(input, new Namespaces(spec)),
   }
 }

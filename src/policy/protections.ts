@@ -20,10 +20,16 @@ export const PROTECTIONS = {
   signals: { abi: 6, since: '6.12' },
 } as const satisfies Record<string, Requirement>
 
-/** Those of Landlock, and network rules, which BPF programs enforce; HTTP rules, which these lead to a proxy, are always required. */
-export type Protection = keyof typeof PROTECTIONS | 'network' | 'http'
+/** Those of Landlock, and network rules, which BPF programs enforce; HTTP rules, which these lead to a proxy, and modules are always required. */
+export type Protection = keyof typeof PROTECTIONS | 'network' | 'http' | 'module'
 
-const NAMES: readonly Protection[] = [...(Object.keys(PROTECTIONS) as (keyof typeof PROTECTIONS)[]), 'network', 'http']
+const NAMES: readonly Protection[] = [
+  ...(Object.keys(PROTECTIONS) as (keyof typeof PROTECTIONS)[]),
+  'network',
+  'http',
+  'module',
+]
+const ALWAYS_REQUIRED: readonly Protection[] = ['http', 'module']
 
 /** Whether the kernel has what a protection takes. */
 export const enforceable = (protection: keyof typeof PROTECTIONS, landlock: number): boolean =>
@@ -31,7 +37,7 @@ export const enforceable = (protection: keyof typeof PROTECTIONS, landlock: numb
 
 /** What a policy asks for. A deny is made of mounts, which only Landlock keeps in their place. */
 export const wanted = (policy: Policy): readonly Protection[] => {
-  const { files, tcp, network, http, scopes } = policy
+  const { files, tcp, network, http, scopes, module } = policy
   const asked: Readonly<Record<Protection, boolean>> = {
     files: hasFileLists(policy) || (files?.deny?.length ?? 0) > 0,
     'files.truncate': hasFileLists(policy),
@@ -41,6 +47,7 @@ export const wanted = (policy: Policy): readonly Protection[] => {
     signals: scopes?.signals === true,
     network: network !== undefined,
     http: http !== undefined,
+    module: module !== undefined,
   }
   return NAMES.filter((name) => asked[name])
 }
@@ -53,9 +60,10 @@ export const canSupervise = (release: string): boolean => {
 
 /** What the host lacks for a protection; undefined where that is nothing. */
 const lack = (protection: Protection, host: Omit<Confinement, 'policies'>): string | undefined => {
-  const { landlock, network } = host
+  const { landlock, network, supervises } = host
   if (protection === 'network' && supervisesNetwork(host)) return undefined
   if (protection === 'network' || protection === 'http') return network || undefined
+  if (protection === 'module') return supervises === false ? 'needs Linux 5.19' : undefined
   if (enforceable(protection, landlock)) return undefined
   const { abi, since } = PROTECTIONS[protection]
   const has = landlock === 0 ? 'this host has no Landlock' : `this host has ABI ${landlock}`
@@ -66,11 +74,13 @@ const lack = (protection: Protection, host: Omit<Confinement, 'policies'>): stri
 export const unenforceable = ({ policies, ...host }: Confinement): readonly string[] =>
   policies.flatMap((policy) =>
     wanted(policy)
-      .filter((protection) => protection === 'http' || !policy.bestEffort?.includes(protection))
+      .filter((protection) => ALWAYS_REQUIRED.includes(protection) || !policy.bestEffort?.includes(protection))
       .flatMap((protection) => {
         const lacking = lack(protection, host)
         if (lacking === undefined) return []
-        const spared = protection === 'http' ? '' : '; where the policy names it in bestEffort it is left out'
+        const spared = ALWAYS_REQUIRED.includes(protection)
+          ? ''
+          : '; where the policy names it in bestEffort it is left out'
         return `"${protection}" can not be enforced: it ${lacking}${spared}`
       }),
   )
@@ -81,10 +91,11 @@ export const checkEnforceable = (confinement: Confinement): void => {
 }
 
 /** What asks who judges. */
-export const SUPERVISOR = "the container's supervisor, which seccomp asks"
+const SUPERVISOR = "the container's supervisor, which seccomp asks"
 const HOW: Readonly<Partial<Record<Protection, string>>> = {
   network: 'BPF programs of the cgroup',
   http: 'a proxy, and BPF programs of the cgroup that lead to it',
+  module: SUPERVISOR,
 }
 
 /** What enforces each protection that is asked for, or why nothing does. */
@@ -109,6 +120,5 @@ export const enforcedText = (confinement: Confinement): string => {
   for (const name of ['maxDuration', 'output'] as const)
     if (limits.some(({ [name]: limit }) => limit !== undefined)) parts.push(`limits.${name}: the monitor`)
   if (confinement.policies.some(({ syscalls }) => syscalls !== undefined)) parts.push('syscalls: a seccomp filter')
-  if (confinement.policies.some(({ module }) => module !== undefined)) parts.push(`module: ${SUPERVISOR}`)
   return parts.join('; ')
 }

@@ -69,7 +69,9 @@ export const resolvePolicies = async (
     ...wishes.flatMap(({ policy, from }) => named(narrows ? { ...policy, narrows } : policy, from)),
   ]
   const { landlock, network: lacking, supervises } = host
-  const network = policies.some((policy) => policy.network ?? policy.http) ? { network: lacking, supervises } : {}
+  const network = policies.some((policy) => policy.network ?? policy.http ?? policy.module)
+    ? { network: lacking, supervises }
+    : {}
   const confinement = { policies, landlock, ...network }
   checkHttpPolicies(policies)
   checkEnforceable(confinement)

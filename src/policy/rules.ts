@@ -2,7 +2,7 @@
 
 import { callsOf } from './judges.ts'
 import { type Addresses, addressesOf, parseDestination } from './network.ts'
-import { enforcedBy, type Protection, SUPERVISOR } from './protections.ts'
+import { enforcedBy, type Protection } from './protections.ts'
 import { type Confinement, FILE_KINDS, type HttpCredential, type Policy } from './types.ts'
 
 export interface Rule {
@@ -39,7 +39,7 @@ const drafts = ({ syscalls, files, tcp, network, http, scopes, limits, module }:
   ['scopes.signals', scopes?.signals ? ['true'] : undefined, 'signals'],
   ['syscalls.deny', syscalls?.deny, 'a seccomp filter'],
   ['syscalls.rules', syscalls?.rules?.map((rule) => JSON.stringify(rule)), 'a seccomp filter'],
-  ['module', module && callsOf(module).map((call) => `${call} ${module.path}`), SUPERVISOR],
+  ['module', module && callsOf(module).map((call) => `${call} ${module.path}`), 'module'],
   ['limits.memory', limits?.memory === undefined ? undefined : [limits.memory], 'the memory cgroup'],
   ['limits.processes', limits?.processes === undefined ? undefined : [limits.processes], 'the pids cgroup'],
   ['limits.openFiles', limits?.openFiles === undefined ? undefined : [limits.openFiles], 'RLIMIT_NOFILE'],
@@ -49,7 +49,11 @@ const drafts = ({ syscalls, files, tcp, network, http, scopes, limits, module }:
     limits?.maxDuration === undefined ? undefined : [`${limits.maxDuration} s`],
     "the container's monitor",
   ],
-  ['limits.output', limits?.output === undefined ? undefined : [limits.output], "the container's monitor"],
+  [
+    'limits.output',
+    limits?.output === undefined ? undefined : [limits.output],
+    "the container's monitor, under containerd only",
+  ],
 ]
 
 const credentialText = ({ request, attach, from, mode = 'replace' }: HttpCredential): string =>

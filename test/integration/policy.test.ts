@@ -299,6 +299,62 @@ describe('policies', { skip: notHere || noCompiler }, () => {
     assert.match(JSON.parse(lax.stdout).missing[0], /^signals: not enforced: needs Landlock ABI 6/)
   })
 
+  it('policy check says what create would refuse, and what gets round the rules', async () => {
+    const check = async (annotations: Config, change: (config: Config) => void = () => {}, document: object = {}) => {
+      using bundle = prepare(annotations, ['/bin/true'], (all) => {
+        all.process.capabilities = {}
+        change(all)
+      })
+      const flags = config(document)
+      const { code, stdout, stderr } = await berth([...flags, 'policy', 'check', '--json', bundle.dir])
+      const { problems, gaps } = JSON.parse(stdout || assert.fail(stderr))
+      const created = await berth([...flags, 'create', '--bundle', bundle.dir, id])
+      await berth(['delete', '--force', id])
+      assert.equal(created.code, code, created.stderr)
+      for (const said of [...problems, ...gaps]) assert.ok(created.stderr.includes(said), `${said} ${created.stderr}`)
+      return { problems, gaps }
+    }
+    const without = (type: string) => (all: Config) => {
+      all.linux.namespaces = all.linux.namespaces.filter((one: Config) => one.type !== type)
+      if (type === 'mount') all.mounts = []
+      if (type === 'mount') for (const name of ['maskedPaths', 'readonlyPaths']) delete all.linux[name]
+    }
+    const module = { policy: { module: { path: join(node, 'module.mjs') } } }
+    writeFileSync(join(node, 'module.mjs'), "export const onSyscall = () => 'allow'")
+    for (const [annotations, change, document, why] of [
+      [{ 'io.berth.limits.output': '1M' }, () => {}, {}, /limits\.output: is for containers of containerd/],
+      [{ 'io.berth.files.deny': '/secret' }, without('mount'), {}, /files\.deny needs a mount namespace/],
+      [
+        {},
+        (all: Config) => {
+          all.linux.seccomp = { defaultAction: 'SCMP_ACT_ALLOW', listenerPath: '/run/x.sock' }
+          all.linux.seccomp.syscalls = [{ names: ['mkdir'], action: 'SCMP_ACT_NOTIFY' }]
+        },
+        module,
+        /needs to be the only listener there is/,
+      ],
+    ] as const) {
+      const { problems } = await check(annotations, change, document)
+      assert.match(problems[0], why)
+    }
+    assert.deepEqual(await check({ 'io.berth.network.deny': '192.0.2.1' }), { problems: [], gaps: [] })
+    const { problems, gaps } = await check({ 'io.berth.network.deny': '192.0.2.1' }, (all) => {
+      all.process.capabilities = { bounding: ['CAP_NET_ADMIN', 'CAP_SYS_ADMIN'] }
+      all.linux.namespaces = all.linux.namespaces.filter(({ type }: Config) => type !== 'network')
+      all.mounts.push({ destination: '/data', type: 'bind', source: '/sys/fs/cgroup', options: ['rbind'] })
+    })
+    assert.deepEqual(problems, [])
+    assert.deepEqual(
+      gaps.map((gap: string) => /CAP_\w+|mounts/.exec(gap)?.[0]),
+      ['CAP_NET_ADMIN', 'CAP_SYS_ADMIN', 'mounts'],
+    )
+    const file = join(node, 'one.json')
+    writeFileSync(file, JSON.stringify({ syscalls: { deny: ['execve'] } }))
+    const one = await berth(['policy', 'check', '--json', file])
+    assert.equal(one.code, 1)
+    assert.match(JSON.parse(one.stdout).problems[0], /refuses execve, which a container needs to be started/)
+  })
+
   it('state says what is enforced', async () => {
     using bundle = prepare({ 'io.berth.tcp.bind': '80' }, ['/bin/true'])
     assert.equal((await berth(['create', '--bundle', bundle.dir, id])).code, 0)

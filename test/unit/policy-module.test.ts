@@ -143,6 +143,11 @@ test('network rules are judged where the kernel has nothing for them, and a supe
     /"http" can not/,
   )
   assert.match(enforcedText(confinement), /network: the container's supervisor/)
+  const judged = { policies: [{ module: { path: '/m.mjs' } }], landlock: 7, network: '' }
+  assert.deepEqual(unenforceable({ ...judged, supervises: true }), [])
+  assert.deepEqual(unenforceable({ ...judged, supervises: false }), [
+    '"module" can not be enforced: it needs Linux 5.19',
+  ])
   assert.deepEqual(readJudgeDenials(judgesOf(confinement), new Uint8Array(new BigUint64Array([0n, 1n, 2n]).buffer)), [
     { from: 'node', rule: 'network.allow', denied: 1n },
     { from: 'node', rule: 'network.denyBind', denied: 2n },

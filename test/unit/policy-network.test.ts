@@ -4,6 +4,8 @@ import { entriesOf } from '../../src/bpf/destinations.ts'
 import { networkPrograms } from '../../src/bpf/network.ts'
 import type { BerthError } from '../../src/errors.ts'
 import { compileCreate } from '../../src/plan/create.ts'
+import { Namespaces } from '../../src/plan/namespaces.ts'
+import { networkGaps } from '../../src/plan/network-gaps.ts'
 import type { Op } from '../../src/plan/ops.ts'
 import { checkRestorable } from '../../src/plan/restore.ts'
 import { checkNarrower } from '../../src/policy/ceiling.ts'
@@ -21,11 +23,12 @@ import {
 } from '../../src/policy/network.ts'
 import { covers, parsePrefix } from '../../src/policy/prefix.ts'
 import { enforcedText, unenforceable } from '../../src/policy/protections.ts'
-import type { Policy } from '../../src/policy/types.ts'
+import type { Confinement, Policy } from '../../src/policy/types.ts'
 import { lookAll } from '../../src/policy/worker/names/look.ts'
 import { changes, renewed } from '../../src/policy/worker/names/refresh.ts'
 import type { Found } from '../../src/policy/worker/resolver.ts'
-import { all, input, inside, plainSpec } from './plan-fixture.ts'
+import type { Spec } from '../../src/spec/types.ts'
+import { all, facts, input, inside, layout, plainSpec } from './plan-fixture.ts'
 
 const load = (network: object): Policy => loadPolicy(JSON.stringify({ network }), 'policy.json')
 const texts = (rule: string): string[] =>
@@ -246,6 +249,75 @@ test('a container that has its hosts looked up again has a worker, and can not b
   assert.deepEqual([all(plan, 'worker'), all(plan, 'bpf-apply')], [[], []])
   assert.throws(() => checkRestorable(plainSpec(), pinned), /by name in its \/etc\/hosts/)
   assert.equal(Buffer.from(all(inside(plan), 'extend-file')[0]?.head ?? []).toString(), '192.0.2.7 a.org\n')
+})
+
+test('what gets round network rules is told', () => {
+  const spec = plainSpec()
+  const gaps = (
+    capabilities: object,
+    change: {
+      namespaces?: readonly string[]
+      network?: object | undefined
+      mounts?: Spec['mounts']
+      more?: object
+    } = {},
+    confinement: Partial<Confinement> = {},
+    of = facts(),
+  ) => {
+    const { network = { path: '/net' }, more } = change
+    const namespaces = [
+      { type: 'network', ...network },
+      ...['mount', 'pid', ...(change.namespaces ?? [])].map((type) => ({ type })),
+    ]
+    const changed = {
+      ...spec,
+      process: { ...spec.process, capabilities },
+      mounts: change.mounts ?? [],
+      ...more,
+      linux: {
+        namespaces,
+        uidMappings: [{ containerID: 0, hostID: 1, size: 9 }],
+        gidMappings: [{ containerID: 0, hostID: 1, size: 9 }],
+      },
+    } as Spec
+    const rules = { landlock: 7, network: '', policies: [load({ allow: [] })], ...confinement }
+    return networkGaps({ spec: changed, bundle: '/b', facts: of, confinement: rules }, new Namespaces(changed)).map(
+      (gap) => /CAP_\w+|mounts\[\d\]/.exec(gap)?.[0],
+    )
+  }
+  const [net, sys] = [{ bounding: ['CAP_NET_ADMIN'] }, { inheritable: ['CAP_SYS_ADMIN'], bounding: ['CAP_SYS_ADMIN'] }]
+  assert.deepEqual(gaps({ bounding: ['CAP_NET_RAW', 'CAP_NET_BIND_SERVICE'] }), [])
+  assert.deepEqual(gaps(net), ['CAP_NET_ADMIN'])
+  assert.deepEqual(gaps(net, { namespaces: ['user', 'cgroup'] }), ['CAP_NET_ADMIN'])
+  assert.deepEqual(gaps(net, { network: {} }), [], 'there is nothing but a loopback')
+  const more = { hooks: { createRuntime: [{ path: '/bin/network' }] } }
+  assert.deepEqual(gaps(net, { network: {}, more }), ['CAP_NET_ADMIN'])
+  assert.deepEqual(gaps(sys), ['CAP_SYS_ADMIN'])
+  assert.deepEqual(gaps(sys, { namespaces: ['cgroup'] }), [])
+  assert.deepEqual(gaps(sys, { namespaces: ['user'] }), [])
+  const without: Partial<Confinement> = { network: 'needs BPF', supervises: true }
+  assert.deepEqual(gaps({ bounding: ['CAP_NET_ADMIN', 'CAP_SYS_ADMIN'] }, {}, without), ['CAP_NET_ADMIN'])
+  const both = { ...load({ allow: [] }), files: { write: ['/'] } }
+  assert.deepEqual(gaps(sys, {}, { policies: [both] }), [], 'Landlock lets nothing be mounted')
+  assert.deepEqual(gaps({ bounding: ['CAP_NET_ADMIN'] }, {}, { policies: [{ tcp: { connect: [] } }] }), [])
+  const bind = (source: string, ...options: string[]) => ({ destination: '/x', type: 'bind', source, options })
+  const fresh = (type: string, ...options: string[]) => ({ destination: '/x', type, source: type, options })
+  const mounts = [
+    bind('/sys/fs/cgroup/unified/a', 'bind'),
+    bind('/sys', 'rbind', 'ro'),
+    fresh('cgroup2'),
+    bind('/sys', 'bind'),
+    bind('/sys', 'rbind', 'rro'),
+    bind('/sys/fs/cgroup/unified', 'bind', 'ro'),
+    fresh('cgroup2', 'ro'),
+    fresh('cgroup'),
+    bind('/sys/fs/cgroup/pids', 'bind'),
+    bind('/', 'rbind'),
+  ]
+  assert.deepEqual(gaps({}, { mounts }), ['mounts[0]', 'mounts[1]', 'mounts[2]', 'mounts[9]'])
+  assert.deepEqual(gaps({}, { mounts, namespaces: ['cgroup'] }), ['mounts[0]', 'mounts[1]', 'mounts[9]'])
+  const unified = facts({ cgroup: layout('unified') })
+  assert.deepEqual(gaps({}, { mounts: [fresh('cgroup')] }, {}, unified), ['mounts[0]'])
 })
 
 test('documents', () => {

@@ -67,6 +67,7 @@ const fakeCompiler = (compiled: unknown[]): Compiler => ({
       cgroups: [],
       rootfs: `${BUNDLE}/rootfs`,
       warnings: [],
+      gaps: [],
     }
   },
   compileExec: (input) => {
