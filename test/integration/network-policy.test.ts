@@ -1,8 +1,12 @@
 /** Network rules of policies on the real kernel: what is allowed works, what is not fails, through every door there is. */
 import assert from 'node:assert/strict'
+import { once } from 'node:events'
+import { mkdtempSync, rmSync } from 'node:fs'
 import { type AddressInfo, createServer } from 'node:net'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import { describe, it } from 'node:test'
-import { bring, noCompiler } from '../harness/attack.ts'
+import { Attacker, bring, noCompiler } from '../harness/attack.ts'
 import { Bundle, type Config, notHere } from '../harness/bundle.ts'
 import { BIND_DOORS, DATAGRAMS, IP4_ONLY, lines as linesOf, SEND_DOORS } from '../harness/doors.ts'
 import { berth } from '../harness/run.ts'
@@ -173,6 +177,27 @@ describe('network policies', { skip: notHere || noCompiler }, () => {
     assert.match((await berth(['state', id])).stdout, /network: BPF programs of the cgroup/)
   })
 
+  it('what no rule is about: UNIX sockets by their path, and what comes from outside by one', async () => {
+    const dir = mkdtempSync(join(tmpdir(), 'berth-hand-'))
+    const server = createServer((socket) => socket.destroy()).listen(0, '127.0.0.1')
+    try {
+      await once(server, 'listening')
+      await using _outside = await Attacker.start('senders', 'hand', join(dir, 'socket'))
+      const { port } = server.address() as AddressInfo
+      const shared = (config: Config) => {
+        config.mounts.push({ destination: '/outside', type: 'bind', source: dir, options: ['bind'] })
+        config.annotations['io.berth.files.execute'] = '/bin;/senders'
+      }
+      const command = `/senders received /outside/socket 127.0.0.1 ${port}; cat /outside/socket 2>&1`
+      using bundle = prepare({ allow: [] }, ['/bin/sh', '-c', command], shared)
+      const { stdout } = await berth(['run', '--bundle', bundle.dir, id])
+      assert.equal(stdout, "received open\nown EPERM\ncat: can't open '/outside/socket': Permission denied\n")
+    } finally {
+      server.close()
+      rmSync(dir, { recursive: true })
+    }
+  })
+
   it('what was refused is counted, rule by rule', async () => {
     const deny = ['tcp://127.0.0.1', 'udp://127.0.0.1']
     using bundle = prepare({ deny, denyBind: ['80'] }, ['/bin/sleep', '1000'])
@@ -238,6 +263,20 @@ describe('network policies where there are no BPF programs', { skip: notHere || 
         [`network.${what}`],
       )
     })
+
+  it('a socket from outside is judged like others, as the call is', async () => {
+    const dir = mkdtempSync(join(tmpdir(), 'berth-hand-'))
+    try {
+      await using _outside = await Attacker.start('senders', 'hand', join(dir, 'socket'))
+      using bundle = bundleOf({ allow: [] }, ['/senders', 'received', '/outside/socket', '127.0.0.1', String(PORT)])
+      bundle.config.mounts.push({ destination: '/outside', type: 'bind', source: dir, options: ['bind'] })
+      bundle.write()
+      const { stdout, stderr } = await lacking('run', '--bundle', bundle.dir, id)
+      assert.equal(stdout, 'received EPERM\nown EPERM\n', stderr)
+    } finally {
+      rmSync(dir, { recursive: true })
+    }
+  })
 
   it('ports to bind', async () => {
     using bundle = bundleOf({ allowBind: ['80-90'] }, ['/bin/sh', '-c', '/senders bind 80; /senders bind 95'])

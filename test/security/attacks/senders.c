@@ -5,6 +5,9 @@
  *   senders bind PORT           TCP and UDP, IPv4 and IPv6
  *   senders sockets             makes a socket of each kind that could send
  *   senders routes              has packets go by other hosts than the socket names
+ *   senders hand PATH           gives whoever connects to this UNIX socket a TCP socket of its own, once it has said "ready"
+ *   senders received PATH ADDRESS PORT
+ *                               connects one that it has been given
  *   senders race ADDRESS ADDRESS PORT ROUNDS
  *                               connects and sends while a thread rewrites the address from the first, which is allowed, to the
  *                               other; prints how often the other was reached */
@@ -16,6 +19,7 @@
 #include <netinet/tcp.h>
 #include <poll.h>
 #include <sys/socket.h>
+#include <sys/un.h>
 
 #include "ways.h"
 
@@ -276,6 +280,57 @@ static void routes(void) {
   tell("flow-label", label_with_route(ip6, header, sizeof header));
 }
 
+static int at_path(const char *path, struct sockaddr_un *un) {
+  *un = (struct sockaddr_un){.sun_family = AF_UNIX};
+  strncpy(un->sun_path, path, sizeof un->sun_path - 1);
+  return make((union address *)un, SOCK_STREAM);
+}
+
+/* A message with room for one descriptor. */
+struct handed {
+  union {
+    struct cmsghdr header;
+    char room[CMSG_SPACE(sizeof(int))];
+  } control;
+  char byte;
+  struct iovec data;
+  struct msghdr message;
+};
+
+static struct msghdr *handing(struct handed *h, int fd) {
+  *h = (struct handed){.control = {.header = {.cmsg_level = SOL_SOCKET, .cmsg_type = SCM_RIGHTS, .cmsg_len = CMSG_LEN(sizeof fd)}}, .byte = 'x'};
+  memcpy(CMSG_DATA(&h->control.header), &fd, sizeof fd);
+  h->data = (struct iovec){.iov_base = &h->byte, .iov_len = 1};
+  h->message = (struct msghdr){.msg_iov = &h->data, .msg_iovlen = 1, .msg_control = &h->control, .msg_controllen = sizeof h->control.room};
+  return &h->message;
+}
+
+static void hand(const char *path) {
+  struct sockaddr_un un;
+  int listener = at_path(path, &un);
+  if (bind(listener, (struct sockaddr *)&un, sizeof un) != 0 || listen(listener, 8) != 0) exit(3);
+  puts("ready");
+  fflush(stdout);
+  for (;;) {
+    struct handed h;
+    int own = socket(AF_INET, SOCK_STREAM, 0), to = accept(listener, NULL, NULL);
+    if (own < 0 || to < 0 || sendmsg(to, handing(&h, own), 0) != 1) exit(3);
+    close(own);
+    close(to);
+  }
+}
+
+static void received(const char *path, const char *address, const char *port) {
+  struct sockaddr_un un;
+  union address a = parse(address, port);
+  int from = at_path(path, &un), fd = -1;
+  struct handed h;
+  if (connect(from, (struct sockaddr *)&un, sizeof un) != 0 || recvmsg(from, handing(&h, fd), 0) != 1) exit(3);
+  memcpy(&fd, CMSG_DATA(&h.control.header), sizeof fd);
+  tell("received", done(fd, connect(fd, &a.any, size_of(&a))));
+  tell("own", by_connect(&a, SOCK_STREAM));
+}
+
 static union address shared, good, bad;
 static volatile int racing = 1;
 static void *rewrite(void *none) {
@@ -328,6 +383,10 @@ int main(int argc, char **argv) {
     sockets();
   } else if (argc == 2 && strcmp(argv[1], "routes") == 0) {
     routes();
+  } else if (argc == 3 && strcmp(argv[1], "hand") == 0) {
+    hand(argv[2]);
+  } else if (argc == 5 && strcmp(argv[1], "received") == 0) {
+    received(argv[2], argv[3], argv[4]);
   } else if (argc == 6 && strcmp(argv[1], "race") == 0) {
     race(argv[2], argv[3], argv[4], atol(argv[5]));
   } else {
