@@ -6,6 +6,7 @@ import { hostArch } from '../host/arch.ts'
 import { READ_FLAGS } from '../plan/ops.ts'
 import { planSyscallPolicy } from '../plan/syscall-policy.ts'
 import { askHost, HOST } from '../policy/asked.ts'
+import { bundleReader, credentialGaps, hostReader } from '../policy/credentials.ts'
 import { loadPolicy } from '../policy/document.ts'
 import { checkHttpPolicies } from '../policy/http-policy.ts'
 import { lookUpHosts } from '../policy/lookup.ts'
@@ -22,6 +23,7 @@ import type { Context, Verb } from './verb.ts'
 
 const S_IFMT = 0o170000
 const S_IFDIR = 0o040000
+
 const NOTHING: Confinement = { policies: [], landlock: 0 }
 
 export const verb: Verb = {
@@ -51,20 +53,20 @@ interface Outcome {
   readonly confinement: Confinement
   /** Why `create` would refuse it. */
   readonly refused: readonly string[]
-  /** What gets round it. */
+  /** What gets round it, or is less safe than it may seem. */
   readonly gaps: readonly string[]
 }
 
 /** What `create` would make of it: with the node's own file and its profiles. */
 const ofBundle = async (context: Context, bundle: string): Promise<Outcome> => {
   const example = await readExample(context, bundle)
-  const { confinement } = example
+  const { confinement, spec } = example
   if (confinement === undefined) return { confinement: NOTHING, refused: [], gaps: [] }
   let gaps: readonly string[] = []
   const refused = refusals(() => {
     gaps = compileExample(context, example, EXAMPLE_ID).gaps
   })
-  return { confinement, refused, gaps }
+  return { confinement, refused, gaps: [...credentialGaps(confinement, bundleReader(spec, bundle)), ...gaps] }
 }
 
 const refusals = (work: () => void): readonly string[] => {
@@ -81,7 +83,11 @@ const refusals = (work: () => void): readonly string[] => {
 const ofFile = async (context: Context, path: string): Promise<Outcome> => {
   const confinement = await policiesOf(context, path)
   const laxest = { noNewPrivileges: true, later: false }
-  return { confinement, refused: refusals(() => planSyscallPolicy(confinement, hostArch(), laxest)), gaps: [] }
+  return {
+    confinement,
+    refused: refusals(() => planSyscallPolicy(confinement, hostArch(), laxest)),
+    gaps: credentialGaps(confinement, hostReader("a command on the host's root")),
+  }
 }
 
 const policiesOf = async ({ step }: Context, path: string): Promise<Confinement> => {

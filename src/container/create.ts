@@ -80,7 +80,7 @@ export interface Created {
   readonly compiled: Compiled
   readonly spec: Spec
   readonly warnings: readonly string[]
-  /** What gets round its policy. */
+  /** What gets round its policies, and what of them is less safe than it may seem. */
   readonly gaps: readonly string[]
   readonly traces: Traces | undefined
   /** Ends it, whatever it does. */
@@ -132,6 +132,7 @@ export const createContainer = async (
     hostRoot: hostRoot?.hostRoot,
     secrets: secretsOf(confinement, request),
   })
+  const gaps = [...(await credentialGapsOf(confinement, options, written)), ...compiled.gaps]
   const described = {
     id,
     bundle,
@@ -159,7 +160,7 @@ export const createContainer = async (
     announcement.pidfdSocket === undefined &&
     restore === undefined &&
     !new Namespaces(spec).isJoined('user') &&
-    options.silent?.([...warnings, ...compiled.warnings, ...compiled.gaps]) === true
+    options.silent?.([...warnings, ...compiled.warnings, ...gaps]) === true
   const { start, create } = compiled
   const claim = claimPlan(compiled, root, paths)
   try {
@@ -206,7 +207,7 @@ export const createContainer = async (
       compiled,
       spec,
       warnings: [...warnings, ...compiled.warnings],
-      gaps: compiled.gaps,
+      gaps,
       traces: launcher && traced ? { launcher, monitor: traced } : undefined,
       remove: () => deleteContainer(step, { id, paths, state, status: 'running' }, true),
     }
@@ -240,6 +241,16 @@ const enforced = async (confinement: Confinement | undefined): Promise<Readonly<
   if (confinement === undefined) return {}
   const { enforcedText } = await import('../policy/protections.ts')
   return { [ENFORCED]: enforcedText(confinement) }
+}
+
+const credentialGapsOf = async (
+  confinement: Confinement | undefined,
+  { bundle, command }: CreateOptions,
+  spec: Spec,
+): Promise<readonly string[]> => {
+  if (!confinement?.policies.some(({ http }) => http?.credentials?.length)) return []
+  const { bundleReader, credentialGaps, hostReader } = await import('../policy/credentials.ts')
+  return credentialGaps(confinement, command === undefined ? bundleReader(spec, bundle) : hostReader('the command'))
 }
 
 /** What credentials of the caller's environment are. */

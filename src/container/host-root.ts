@@ -7,6 +7,7 @@ import { commandSpec } from '../layer/command.ts'
 import { makeLayer, type Overlay, overlayOf, overlayOptions, removeLayer, rootOf } from '../layer/layer.ts'
 import { isBelow, isWithin, type Shown, shownMounts, visibleMounts } from '../layer/mounts.ts'
 import { factText, type HostFacts, isRootless } from '../plan/facts.ts'
+import { environmentOf } from '../plan/http.ts'
 import { MOUNT_ATTR_NODEV, MOUNT_ATTR_NOSUID, MOUNT_ATTR_RDONLY } from '../plan/mount-options.ts'
 import { OP_FLAGS, type Plan, READ_FLAGS } from '../plan/ops.ts'
 import type { HostRoot } from '../plan/root.ts'
@@ -58,6 +59,7 @@ export const planHostRoot = async (
     {
       ...wish,
       ...request,
+      secrets: environmentOf(confinement),
       terminal: request.ttys[0] && request.ttys[1],
       groups: numbersIn(status, 'Groups', 10),
       umask: numbersIn(status, 'Umask', 8)[0] ?? 0o022,

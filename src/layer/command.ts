@@ -8,6 +8,8 @@ import type { Shown } from './mounts.ts'
 export interface HostCommand {
   readonly args: readonly string[]
   readonly env: Readonly<Record<string, string>>
+  /** Of these the names of what is secret: credentials that the HTTP proxy attaches. */
+  readonly secrets: readonly string[]
   readonly cwd: string
   readonly terminal: boolean
   readonly uid: number
@@ -38,7 +40,7 @@ const capabilities = (rootless: boolean): Capabilities => {
 }
 
 /** Said to somebody else than the command. */
-const NOT_PASSED = new Set(['NOTIFY_SOCKET', 'LISTEN_FDS', 'LISTEN_PID', 'LISTEN_FDNAMES'])
+const NOT_PASSED = ['NOTIFY_SOCKET', 'LISTEN_FDS', 'LISTEN_PID', 'LISTEN_FDNAMES']
 
 const hostMount = ({ mountPoint, fate, options }: Shown, overlay: Overlay | undefined, rootless: boolean): Mount => {
   const common = ['nosuid', 'nodev', ...options]
@@ -62,6 +64,7 @@ const hostMount = ({ mountPoint, fate, options }: Shown, overlay: Overlay | unde
 export const commandSpec = (command: HostCommand, { shown, overlays }: Shape): Spec => {
   const { rootless, uid, gid, hostNetwork } = command
   const standard = defaultSpec(rootless ? { rootless: { uid, gid } } : {})
+  const withheld = new Set([...NOT_PASSED, ...command.secrets])
   const mappings = (id: number) => [{ containerID: id, hostID: id, size: 1 }]
   const { hostname: _, ...rest } = standard
   return {
@@ -71,7 +74,7 @@ export const commandSpec = (command: HostCommand, { shown, overlays }: Shape): S
       terminal: command.terminal,
       user: { uid, gid, umask: command.umask, ...(rootless ? {} : { additionalGids: command.groups }) },
       args: command.args,
-      env: Object.entries(command.env).flatMap(([name, value]) => (NOT_PASSED.has(name) ? [] : [`${name}=${value}`])),
+      env: Object.entries(command.env).flatMap(([name, value]) => (withheld.has(name) ? [] : [`${name}=${value}`])),
       cwd: command.cwd,
       capabilities: capabilities(rootless),
       noNewPrivileges: true,

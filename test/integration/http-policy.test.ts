@@ -310,6 +310,71 @@ describe('HTTP policies', { skip: notHere || (existsSync('/usr/bin/python3') ? f
     }
   })
 
+  it('credentials of the environment are not for the command that it was called with', async () => {
+    const policy = (http: object) =>
+      network.file('policy.json', JSON.stringify({ http: { allow: ['GET api.test/*'], hosts: true, ...http } }))
+    const attached = { credentials: [{ request: '* *', attach: 'bearer', from: 'env:TOKEN' }], intercept: true }
+    const script = 'env; tr "\\0" "\\n" </proc/self/environ; exec python3 "$0" "$1"'
+    const client = join(import.meta.dirname, '../harness/http-client.py')
+    const wish = JSON.stringify({ to: 'api.test', requests: [['GET', '/v1/x']] })
+    const command = (file: string) =>
+      network.berth('run', '--keep', '--policy', file, '--', 'sh', '-c', script, client, wish)
+    const kept = async ({ stderr }: { readonly stderr: string }) => {
+      const [, name = ''] = /berth commit (run-\S+) /.exec(stderr) ?? assert.fail(stderr)
+      const texts = ['config.json', 'state.json', 'undo'].map((file) =>
+        readFileSync(`/run/berth/${name}/${file}`, 'latin1'),
+      )
+      await network.berth('delete', name)
+      return texts.join('\n')
+    }
+    const without = await command(policy({}))
+    assert.match(without.stdout, /^TOKEN=of-the-environment$/m, without.stderr)
+    assert.match(await kept(without), /of-the-environment/)
+    const held = await command(policy(attached))
+    assert.match(held.stdout, /^PATH=/m)
+    assert.match(held.stdout, /served GET \/v1\/x 0/, held.stderr)
+    assert.doesNotMatch(held.stdout, /TOKEN|of-the-environment/)
+    assert.doesNotMatch(await kept(held), /of-the-environment/)
+    assert.deepEqual(network.served.map(({ authorization }) => authorization).at(-1), 'Bearer of-the-environment')
+  })
+
+  it('says where credentials are less of a secret than it may seem', async () => {
+    const token = network.file('token', 's3cret\n')
+    const http = {
+      allow: ['GET api.test/*'],
+      credentials: [{ request: '* *', attach: 'bearer', from: `file:${token}` }],
+    }
+    const readable = /http\.credentials: (.*) can read file:(\S+) itself/
+    const clear = /http\.credentials: without intercept or ca/
+    const file = (policy: object) => network.file('policy.json', JSON.stringify(policy))
+    const command = async (policy: object) => {
+      const { code, stderr } = await network.berth('run', '--policy', file(policy), '--', 'true')
+      assert.equal(code, 0, stderr)
+      return stderr
+    }
+    const open = await command({ http })
+    assert.deepEqual(readable.exec(open)?.slice(1), ['the command', token])
+    assert.match(open, clear)
+    assert.equal(await command({ http: { ...http, intercept: true }, files: { deny: [token] } }), '')
+    const checked = await network.berth('policy', 'check', file({ http }))
+    assert.equal(checked.code, 0)
+    assert.match(checked.stdout, readable)
+    assert.match(checked.stdout, clear)
+
+    for (const [shown, expected] of [
+      [true, /the container can read/],
+      [false, /^$/],
+    ] as const) {
+      using bundle = prepare({ http: { ...http, intercept: true } }, (config) => {
+        if (shown) config.mounts.push({ destination: '/secrets', type: 'bind', source: network.dir, options: ['bind'] })
+      })
+      const made = await network.berth('--config', join(bundle.dir, 'node.json'), 'create', '--bundle', bundle.dir, id)
+      assert.equal(made.code, 0, made.stderr)
+      assert.match(made.stderr, expected)
+      await network.berth('delete', '--force', id)
+    }
+  })
+
   it('a pod-mate in the same network namespace is not served', async () => {
     using bundle = prepare({ http: { allow: ['* *'], hosts: true, deny: ['* nowhere.test'] } })
     await start(bundle)

@@ -76,7 +76,8 @@ test('what each mount becomes', () => {
 
 const COMMAND: HostCommand = {
   args: ['make'],
-  env: { PATH: '/bin', NOTIFY_SOCKET: '/run/notify' },
+  env: { PATH: '/bin', NOTIFY_SOCKET: '/run/notify', TOKEN: 's3cret' },
+  secrets: ['TOKEN'],
   cwd: '/src',
   terminal: false,
   uid: 0,
