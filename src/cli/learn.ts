@@ -1,10 +1,12 @@
 /** `berth learn`: a policy from a run that is watched. */
 
+import { posix } from 'node:path'
 import type { Created } from '../container/create.ts'
 import { readOp } from '../container/inspect.ts'
 import { startAndWait } from '../container/run.ts'
 import { BerthError } from '../errors.ts'
 import { hostArch } from '../host/arch.ts'
+import { homeOfContainer } from '../learn/home.ts'
 import { readObserved } from '../learn/observed.ts'
 import { learnPolicy, mergePolicies, type Peaks, policyText } from '../learn/policy.ts'
 import { endObserver, observedFile, watched } from '../learn/watch.ts'
@@ -55,6 +57,9 @@ export const verb: Verb = {
     })
     context.notes.push(...created.warnings)
     context.warnings.push(...created.gaps)
+    const home = ofBundle
+      ? await homeOfContainer(step, created.spec, created.compiled.rootfs)
+      : (request.env.HOME ?? '')
     const exitCode = await startAndWait(step, request, created, false)
     const { observations, peaks, host } = await gather(context, created)
     context.warnings.push(...(await created.remove()))
@@ -64,7 +69,7 @@ export const verb: Verb = {
       return { exitCode, stderr: `berth: learn: the run ended with ${exitCode}: no policy is written\n` }
     const { spec } = created
     const options = {
-      home: request.env.HOME ?? '',
+      home: home === '' ? '' : posix.resolve('/', home),
       collapse: context.number('collapse', 0),
       prefixes: context.list('collapse-prefix').map((path) => context.resolve(path)),
       force: context.flag('force-sensitive-collapse'),

@@ -9,7 +9,7 @@ type ListName = (typeof LISTS)[number]
 export type Lists = Readonly<Record<ListName, readonly string[]>>
 
 export interface Options {
-  /** Of the user; '' where that is not known. */
+  /** Of who runs it, absolute; '' where that is not known. */
   readonly home: string
   /** So many of a directory stand for all of it; 0: none do. */
   readonly collapse: number
@@ -30,11 +30,21 @@ export interface Learned {
 const SECRETS = ['.ssh', '.aws', '.kube', '.gnupg']
 const GUARDED = ['/etc', '/proc', '/sys', '/dev', '/boot', '/run/secrets']
 
-/** Never given as a whole by itself: `/` by nothing. */
-const isProtected = (path: string, home: string): boolean =>
-  path === '/' || path === '/root' || (home !== '' && SECRETS.some((name) => path === `${home}/${name}`))
+/** By custom these are; others' are as much a secret as one's own. */
+const ROOT_HOME = '/root'
+const HOMES = '/home'
+const isHome = (path: string, home: string): boolean =>
+  path === ROOT_HOME || path === home || posix.dirname(path) === HOMES
 
-const isGuarded = (path: string, home: string): boolean => GUARDED.includes(path) || path === home
+/** Never given as a whole by itself, `/` by nothing: directories with keys, root's home, and what home directories are in. */
+const isProtected = (path: string, home: string): boolean =>
+  ['/', ROOT_HOME, HOMES].includes(path) ||
+  (home !== '' && isBelow(home, path)) ||
+  (SECRETS.includes(posix.basename(path)) && isHome(posix.dirname(path), home))
+
+/** Given, with a warning: what there is in it, and what it is in. What is protected, too, where that was wanted. */
+const isGuarded = (path: string, home: string): boolean =>
+  GUARDED.some((directory) => isWithin(directory, path)) || isHome(path, home) || isProtected(path, home)
 
 /** Files of procfs are processes', which are others the next time. Terminals too. */
 const lasting = (path: string): string => {
@@ -105,8 +115,13 @@ export const learnFiles = (observations: readonly Observation[], options: Option
     write: collapsed(one.write, options),
   }
   const all = new Set(LISTS.flatMap((name) => [...lists[name]]))
-  const refused = [...all].filter((path) => isProtected(path, home) && (path === '/' || !force))
-  for (const name of LISTS) for (const path of refused) lists[name].delete(path)
+  const withheld = [...all].filter((path) => isProtected(path, home) && (path === '/' || !force))
+  const wanted = { execute: new Set(lists.execute), read: new Set(lists.read), write: new Set(lists.write) }
+  for (const name of LISTS) for (const path of withheld) lists[name].delete(path)
+  // A home directory that is given has its keys in it.
+  const lets = (name: ListName, path: string) =>
+    [...lists[name], ...(name === 'read' ? [...lists.execute, ...lists.write] : [])].some((one) => isBelow(path, one))
+  const refused = withheld.filter((path) => LISTS.some((name) => wanted[name].has(path) && !lets(name, path)))
   return {
     lists: pruned(lists),
     guarded: [...all].filter((path) => isGuarded(path, home) && !refused.includes(path)).sort(),

@@ -186,7 +186,7 @@ export const planIdentity = (context: ProcessContext): Identity => {
   return { ops, notifies: filter.notifies, warnings: [...warnings, ...filter.warnings] }
 }
 
-const variable = (process: Process, name: string): string | undefined =>
+export const variable = (process: Process, name: string): string | undefined =>
   process.env?.findLast((entry) => entry.startsWith(`${name}=`))?.slice(name.length + 1)
 
 const pathOf = (process: Process): string => variable(process, 'PATH') ?? DEFAULT_PATH

@@ -1,6 +1,15 @@
 /** A policy that was learned lets the same run pass, and nothing else. */
 import assert from 'node:assert/strict'
-import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
+import {
+  chmodSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, describe, it } from 'node:test'
@@ -167,6 +176,55 @@ assert os.waitpid(pid, 0)[1] == 0
     assert.ok(!files.read.includes('/'))
     assert.equal((await at(['learn', '--merge', '--', 'true'])).code, 2)
     assert.equal((await at(['learn'])).code, 2)
+  })
+
+  it('gives no homes and no keys as a whole, and says so', async () => {
+    mkdirSync(path('homes/me/.ssh'), { recursive: true })
+    mkdirSync(path('homes/you'))
+    writeFileSync(path('homes/you/key'), 'secret\n')
+    const script = `ls ${path('homes')} >/dev/null; ls /home >/dev/null; ls -a ${path('homes/me')} ${path('homes/me/.ssh')} >/dev/null`
+    const env = { ...process.env, HOME: path('homes/me') }
+    const learn = (...flags: string[]) =>
+      berth(['learn', '-o', file(), ...flags, '--', 'sh', '-c', script], { cwd: dir, env })
+    const plain = await learn()
+    assert.equal(plain.code, 0, plain.stderr)
+    for (const name of [path('homes'), '/home'])
+      assert.ok(plain.stderr.includes(`"${name}" was used as a whole, and is in no list (--force-s`), plain.stderr)
+    assert.match(plain.stderr, /homes\/me" is in the policy as a whole, with \.ssh/)
+    assert.ok(learned().files.read.every((name: string) => !['/home', path('homes')].includes(name)))
+    assert.notEqual((await held(['cat', path('homes/you/key')])).code, 0)
+    const forced = await learn('--force-sensitive-collapse')
+    assert.match(forced.stderr, /homes" is in the policy as a whole, with me, you/)
+    assert.match(forced.stderr, /"\/home" is in the policy as a whole/)
+  })
+
+  it('knows the home directory of who a bundle’s container runs as', async () => {
+    using bundle = new Bundle(['/bin/sh', '-c', 'ls /srv/users /srv/users/one /srv/users/one/.ssh >/dev/null'])
+    const { process: own } = bundle.config
+    for (const name of ['etc', 'srv/users/one/.ssh', 'srv/two'])
+      mkdirSync(join(bundle.dir, 'rootfs', name), { recursive: true })
+    chmodSync(join(bundle.dir, 'rootfs'), 0o755)
+    rmSync(join(bundle.dir, 'rootfs/etc/passwd')) // which other bundles have, too
+    writeFileSync(join(bundle.dir, 'rootfs/etc/passwd'), 'root:x:0:0::/root:\none:x:1234:1234::/srv/users/one:\n')
+    const learn = async (env: readonly string[], uid: number) => {
+      bundle.config.process = { ...own, user: { uid, gid: uid }, env: ['PATH=/bin', ...env] }
+      bundle.write()
+      const { code, stderr } = await at(['learn', '-o', file(), '--bundle', bundle.dir])
+      assert.equal(code, 0, stderr)
+      return [learned().files.read.filter((name: string) => name.startsWith('/srv')), stderr]
+    }
+    const none = ['/srv/users/one']
+    for (const [env, uid] of [
+      [[], 1234],
+      [['HOME=/srv/users/one/'], 5],
+    ] as const) {
+      const [read, stderr = ''] = await learn(env, uid)
+      assert.deepEqual(read, none, stderr)
+      assert.match(stderr, /"\/srv\/users" was used as a whole, and is in no list/)
+      for (const name of ['one', 'one/.ssh'])
+        assert.match(stderr, new RegExp(`"/srv/users/${name}" is in the policy as a whole`))
+    }
+    assert.deepEqual((await learn(['HOME=/srv/two'], 1234))[0], ['/srv/users'])
   })
 
   it('prints the policy where no file is named, and leaves the host as it was', async () => {

@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { learnFiles, type Options } from '../../src/learn/files.ts'
+import { homeIn } from '../../src/learn/home.ts'
 import { type Observation, readObserved } from '../../src/learn/observed.ts'
 import { learnPolicy, mergePolicies, policyText } from '../../src/learn/policy.ts'
 import { callTable, watchingProfile } from '../../src/learn/watch.ts'
@@ -57,7 +58,53 @@ test('files: some directories are never given as a whole, some not without a wor
   assert.deepEqual(refused, ['/', '/home/me/.ssh', '/root'])
   assert.deepEqual(guarded, ['/etc', '/home/me'])
   const forced = learn(['l/', 'l/root'], { force: true })
-  assert.deepEqual([forced.lists.read, forced.refused], [['/root'], ['/']])
+  assert.deepEqual([forced.lists.read, forced.refused, forced.guarded], [['/root'], ['/'], ['/root']])
+})
+
+test('files: what such directories are in is looked at like them, whosever they are', () => {
+  const seen = [
+    'l/home',
+    'd/var/lib',
+    'l/run',
+    'l/usr',
+    'l/home/other',
+    'l/home/other/.aws',
+    'l/root/.ssh',
+    'l/tmp/.ssh',
+  ]
+  const options = { home: '/var/lib/daemon' }
+  const { lists, refused, guarded } = learn([...seen, 'l/var/lib/daemon', 'l/var/lib/daemon/.kube'], options)
+  assert.deepEqual(refused, ['/home', '/root/.ssh', '/var/lib'])
+  // which is true of them, as they are in what is given
+  const keys = ['/home/other/.aws', '/var/lib/daemon/.kube']
+  assert.deepEqual(guarded, ['/home/other', '/run', '/var/lib/daemon', ...keys].sort())
+  assert.deepEqual(learn(['l/home/other', 'd/home/other/.aws']).refused, ['/home/other/.aws'])
+  assert.deepEqual(lists, {
+    execute: [],
+    read: ['/home/other', '/run', '/tmp/.ssh', '/usr', '/var/lib/daemon'],
+    write: [],
+  })
+  const forced = learn(seen, { ...options, force: true })
+  assert.deepEqual(forced.refused, [])
+  assert.deepEqual(forced.guarded, ['/home', '/home/other', '/home/other/.aws', '/root/.ssh', '/run', '/var/lib'])
+  assert.deepEqual(learn(['l/var/lib', 'l/.ssh'], { home: '' }).refused, [])
+  assert.deepEqual(learn(['l/var/lib', 'l/.ssh'], { home: '/' }).refused, ['/.ssh'])
+})
+
+test('files: not collapsed into what such directories are in', () => {
+  const reads = ['a', 'b', 'c', 'd'].map((name) => `r/home/${name}/x`)
+  const paths = reads.map((record) => record.slice(1))
+  assert.deepEqual(learn(reads, { prefixes: ['/home'] }).lists.read, paths)
+  assert.deepEqual(learn([...reads, 'l/home/e'], { prefixes: ['/home'] }).guarded, ['/home/e'])
+  const forced = learn(reads, { prefixes: ['/home'], force: true })
+  assert.deepEqual([forced.lists.read, forced.guarded], [['/home'], ['/home']])
+  const ofUsers = ['a', 'b', 'c', 'd'].map((name) => `r/srv/users/${name}`)
+  assert.deepEqual(learn(ofUsers, { collapse: 4, home: '/srv/users/me' }).lists.read.length, 4)
+})
+
+test('a home directory is the one that passwd has of the user', () => {
+  const passwd = 'root:x:0:0:root:/root:/bin/sh\n#\n\nnobody:x:7::\na:x:7:7:,,,:/srv/a:/bin/sh\nb:x:7:7::/srv/b:\n'
+  assert.deepEqual([homeIn(passwd, 0), homeIn(passwd, 7), homeIn(passwd, 70)], ['/root', '/srv/a', ''])
 })
 
 test('files: collapsed where that is asked for, and not into what is protected', () => {
