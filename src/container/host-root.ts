@@ -17,6 +17,8 @@ import type { Spec } from '../spec/types.ts'
 
 const S_IFMT = 0o170000
 const S_IFDIR = 0o040000
+const S_IFIFO = 0o010000
+const S_IFSOCK = 0o140000
 
 export interface CommandWish {
   readonly args: readonly string[]
@@ -111,13 +113,13 @@ const chooseMounts = async (
     'mounts',
     paths.map((path) => ({ op: 'stat', path, flags: READ_FLAGS.missingOk, opFlags: OP_FLAGS.tolerate })),
   )
-  const directories = new Set(
-    paths.filter((_, at) => looked.bytes(at) !== undefined && (looked.u32(at) & S_IFMT) === S_IFDIR),
-  )
+  const ofKind = (...kinds: readonly number[]) =>
+    new Set(paths.filter((_, at) => looked.bytes(at) !== undefined && kinds.includes(looked.u32(at) & S_IFMT)))
+  const directories = ofKind(S_IFDIR)
   if (workdir !== undefined && !directories.has(workdir))
     throw new BerthError('invalid', `--workdir: "${workdir}" is no directory that you can reach`, { subject: workdir })
   const writable = workdir ?? '/'
-  const all = shownMounts(mounts, { writable, runDir, directories })
+  const all = shownMounts(mounts, { writable, runDir, directories, doors: ofKind(S_IFSOCK, S_IFIFO) })
   if (workdir === undefined) return all
   const holder = all.findLast(({ mountPoint }) => isWithin(workdir, mountPoint))
   if (

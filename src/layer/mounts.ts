@@ -68,15 +68,24 @@ export interface Wish {
   readonly runDir: string
   /** Mount points of directories. */
   readonly directories: ReadonlySet<string>
+  /** Those of sockets and FIFOs. */
+  readonly doors: ReadonlySet<string>
 }
 
 const KEPT = ['noexec', 'nosymfollow']
 
-/** The mounts that the command is shown, `/` first. Those of other containers, and of the kernel, are left out. */
-export const shownMounts = (mounts: readonly MountInfo[], { writable, runDir, directories }: Wish): readonly Shown[] =>
+/**
+ * The mounts that the command is shown, `/` first. Those of other containers, and of the kernel, are left out; sockets and FIFOs too: a mount that
+ * is read-only keeps nobody from those at their other end, and what is below them in the layer leads to nobody.
+ */
+export const shownMounts = (
+  mounts: readonly MountInfo[],
+  { writable, runDir, directories, doors }: Wish,
+): readonly Shown[] =>
   visibleMounts(mounts).flatMap(({ mountPoint, type, options }): Shown[] => {
     const foreign = (type === 'overlay' && mountPoint !== '/') || isWithin(mountPoint, runDir)
-    if (foreign || OF_THE_KERNEL.has(type) || FRESH.some((path) => isWithin(mountPoint, path))) return []
+    if (foreign || doors.has(mountPoint) || OF_THE_KERNEL.has(type) || FRESH.some((path) => isWithin(mountPoint, path)))
+      return []
     const kept = options.filter((option) => KEPT.includes(option))
     if (!directories.has(mountPoint) || NO_LOWER.has(type) || SPECIAL.test(mountPoint))
       return [{ mountPoint, fate: 'bind', options: kept }]

@@ -4,14 +4,18 @@ import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import {
   chmodSync,
+  closeSync,
+  constants,
   existsSync,
   linkSync,
   lstatSync,
   mkdirSync,
   mkdtempSync,
+  openSync,
   readdirSync,
   readFileSync,
   readlinkSync,
+  readSync,
   rmSync,
   statSync,
   writeFileSync,
@@ -137,6 +141,38 @@ describe('commands on the host’s root', { skip: notHere }, () => {
     } finally {
       server.close()
       inet.close()
+    }
+  })
+
+  it('does not reach what listens where a socket or a FIFO is mounted by itself', { skip: !python }, async () => {
+    const server = createServer((socket) => socket.on('error', () => {}).end('host'))
+    await new Promise<void>((done) => server.listen(path('listening'), done))
+    await run('mkfifo', [path('pipe')])
+    writeFileSync(path('shown'), 'shown')
+    const fifo = openSync(path('pipe'), constants.O_RDONLY | constants.O_NONBLOCK)
+    const mounted = ['listening', 'pipe', 'shown'].map((name) => [path(name), path(`at-${name}`)] as const)
+    for (const [, at] of mounted) writeFileSync(at, '')
+    try {
+      for (const [from, at] of mounted) assert.equal((await run('mount', ['--bind', from, at])).code, 0)
+      const script = `python3 - <<'end'
+import os, socket
+try: socket.socket(socket.AF_UNIX).connect("at-listening"); print("reached")
+except OSError as e: print(e.errno)
+try: os.write(os.open("at-pipe", os.O_WRONLY | os.O_NONBLOCK), b"x"); print("written")
+except OSError as e: print(e.errno)
+try: os.write(os.open("pipe", os.O_WRONLY | os.O_NONBLOCK), b"x"); print("written")
+except OSError as e: print(e.errno)
+print(open("at-shown").read())
+end`
+      for (const flags of [[], ['--workdir', dir], ['--workdir', '/etc']]) {
+        const { stdout, stderr } = await sh(flags, script)
+        assert.match(stdout, /^111\n(written|30)\n6\nshown\n$/, stderr)
+      }
+      assert.equal(readSync(fifo, Buffer.alloc(1)), 0)
+    } finally {
+      for (const [, at] of mounted) await run('umount', ['--quiet', at])
+      closeSync(fifo)
+      server.close()
     }
   })
 

@@ -56,10 +56,13 @@ test('what each mount becomes', () => {
     '21 10 /var/lib/c/merged overlay',
     '22 10 /odd,name ext4',
     '23 10 /run/netns/x nsfs',
+    '24 10 /srv/docker.sock tmpfs',
   )
-  const directories = new Set(all.map(({ mountPoint }) => mountPoint).filter((path) => path !== '/etc/hosts'))
+  const files = ['/etc/hosts', '/srv/docker.sock']
+  const directories = new Set(all.map(({ mountPoint }) => mountPoint).filter((path) => !files.includes(path)))
+  const doors = new Set(['/srv/docker.sock'])
   const fates = (writable: string) =>
-    shownMounts(all, { writable, runDir: '/run/berth', directories }).map(
+    shownMounts(all, { writable, runDir: '/run/berth', directories, doors }).map(
       ({ mountPoint, fate, options }) => `${mountPoint} ${fate}${options.length > 0 ? ` ${options}` : ''}`,
     )
   assert.deepEqual(fates('/'), [
