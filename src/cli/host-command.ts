@@ -15,7 +15,7 @@ export const COMMAND_FLAGS: Flags = {
   ...WORKDIR_FLAG,
   network: {
     type: 'string',
-    describe: "host, or none but a loopback device (default: the host's where a policy has rules for it)",
+    describe: "host, or none but a loopback device (default: the host's where --policy allows something of it)",
   },
   'dry-run': { type: 'boolean', describe: 'tell what the command has changed, and throw it away' },
   commit: { type: 'boolean', describe: 'apply what the command has changed to the host, if it ends with 0' },

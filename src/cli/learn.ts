@@ -7,7 +7,7 @@ import { startAndWait } from '../container/run.ts'
 import { BerthError } from '../errors.ts'
 import { hostArch } from '../host/arch.ts'
 import { homeOfContainer } from '../learn/home.ts'
-import { readObserved } from '../learn/observed.ts'
+import { readObserved, usedNetwork } from '../learn/observed.ts'
 import { learnPolicy, mergePolicies, type Peaks, policyText } from '../learn/policy.ts'
 import { endObserver, observedFile, watched } from '../learn/watch.ts'
 import { Namespaces } from '../plan/namespaces.ts'
@@ -15,6 +15,7 @@ import { OP_FLAGS, READ_FLAGS, WRITE_FLAGS } from '../plan/ops.ts'
 import { askHost, HOST } from '../policy/asked.ts'
 import { loadPolicy } from '../policy/document.ts'
 import { MAX_POLICY } from '../policy/source.ts'
+import { allowsNetwork } from '../policy/types.ts'
 import { create } from './create.ts'
 import { parseDuration } from './duration.ts'
 import { commandId, commandWish, WORKDIR_FLAG } from './host-command.ts'
@@ -83,7 +84,10 @@ export const verb: Verb = {
     const { policy: learned, guarded, refused } = learnPolicy(run, host, options)
     if (timedOut) context.warnings.push('the time was over: the policy lets pass what was done by then')
     await warn(context, guarded, refused, { ...learned.files }, ofBundle)
-    const text = policyText(earlier === undefined ? learned : mergePolicies(earlier, learned))
+    const policy = earlier === undefined ? learned : mergePolicies(earlier, learned)
+    if (!ofBundle && usedNetwork(observations) && !allowsNetwork(policy))
+      context.warnings.push("what it used of the host's network is in no list: run it with --network host")
+    const text = policyText(policy)
     if (output !== undefined)
       await step('output', [
         { op: 'write', path: output, data: [text], flags: WRITE_FLAGS.create | WRITE_FLAGS.atomic, mode: 0o644 },

@@ -272,7 +272,7 @@ const givenPolicy = (path: string | undefined, bytes: Uint8Array | undefined): G
   return { path, bytes }
 }
 
-/** What is to be made, and under which policies: a bundle's, whose annotations have a say; or a command's, whose network goes by its policies. */
+/** What is to be made, and under which policies: a bundle's, whose annotations have a say; or a command's, whose network goes by the policy that is given. */
 const configuration = async (
   request: CommandRequest,
   step: RunStep,
@@ -295,7 +295,8 @@ const configuration = async (
   }
   const { planHostRoot } = await import('./host-root.ts')
   const confinement = await confinementOf(step, {}, node, { given, facts })
-  const hostRoot = await planHostRoot(step, request, command, { ...source, stateDir: paths.dir }, confinement)
+  const host = { ...source, stateDir: paths.dir }
+  const hostRoot = await planHostRoot(step, request, command, host, { confinement, given })
   const { config } = hostRoot
   const { spec, warnings } = loadSpec(config, 'the command', { runnable: true })
   return { config, spec, warnings, confinement, hostRoot }

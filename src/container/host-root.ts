@@ -11,7 +11,8 @@ import { environmentOf } from '../plan/http.ts'
 import { MOUNT_ATTR_NODEV, MOUNT_ATTR_NOSUID, MOUNT_ATTR_RDONLY } from '../plan/mount-options.ts'
 import { OP_FLAGS, type Plan, READ_FLAGS } from '../plan/ops.ts'
 import type { HostRoot } from '../plan/root.ts'
-import type { Confinement } from '../policy/types.ts'
+import type { GivenPolicy } from '../policy/source.ts'
+import { allowsNetwork, type Confinement } from '../policy/types.ts'
 import { stringifyJson } from '../spec/json.ts'
 import type { Spec } from '../spec/types.ts'
 
@@ -24,7 +25,7 @@ export interface CommandWish {
   readonly args: readonly string[]
   /** Only what lies in this directory is copy-on-write, all else read-only. Absolute. */
   readonly workdir: string | undefined
-  /** undefined: as policies have it. */
+  /** undefined: as the policy that is given has it. */
   readonly network: 'host' | 'none' | undefined
 }
 
@@ -38,16 +39,20 @@ export interface HostRootPlan {
   readonly remove: Plan
 }
 
-/** Without rules for the network a command has none, as there would be nothing that confines it. */
-const usesHostNetwork = ({ policies }: Pick<Confinement, 'policies'>): boolean =>
-  policies.some(({ network, tcp }) => network !== undefined || tcp !== undefined)
+/**
+ * A command has no network but by its caller's policy, which says what of it is to be used. The node's is for all commands, and no rule of it, which
+ * can only be meant to confine them, may give them one.
+ */
+const usesHostNetwork = (confinement: Confinement | undefined, given: GivenPolicy | undefined): boolean =>
+  given !== undefined &&
+  confinement?.policies.some((policy) => policy.from === given.path && allowsNetwork(policy)) === true
 
 export const planHostRoot = async (
   step: RunStep,
   request: CommandRequest,
   wish: CommandWish,
   host: { readonly results: Results; readonly facts: HostFacts; readonly stateDir: string },
-  confinement: Confinement | undefined,
+  { confinement, given }: { readonly confinement: Confinement | undefined; readonly given: GivenPolicy | undefined },
 ): Promise<HostRootPlan> => {
   const { facts, results, stateDir } = host
   const rootless = isRootless(facts)
@@ -66,8 +71,7 @@ export const planHostRoot = async (
       groups: numbersIn(status, 'Groups', 10),
       umask: numbersIn(status, 'Umask', 8)[0] ?? 0o022,
       rootless,
-      hostNetwork:
-        wish.network === undefined ? usesHostNetwork(confinement ?? { policies: [] }) : wish.network === 'host',
+      hostNetwork: wish.network === undefined ? usesHostNetwork(confinement, given) : wish.network === 'host',
     },
     { shown, overlays },
   )

@@ -32,3 +32,9 @@ export const readObserved = (data: Uint8Array): readonly Observation[] =>
       const seen = KINDS[record.charAt(0) as keyof typeof KINDS]
       return seen === undefined ? [] : [{ seen, what: record.slice(1) }]
     })
+
+/** Whether a network of its own, where nobody else is, may be too little. Abstract sockets are a network's, too. */
+export const usedNetwork = (observations: readonly Observation[]): boolean =>
+  observations.some(
+    ({ seen, what }) => ['connect', 'abstract'].includes(seen) || (seen === 'bind' && what !== 'udp://0'),
+  )

@@ -128,6 +128,10 @@ export interface Confinement {
   readonly addresses?: Addresses
 }
 
+/** Whether it says that something of the network is to be used. What only refuses, or allows nothing, says that it is not. */
+export const allowsNetwork = ({ network, tcp }: Policy): boolean =>
+  [network?.allow, network?.allowBind, tcp?.connect, tcp?.bind].some((list) => list !== undefined && list.length > 0)
+
 /** The lists that let something be opened. */
 export const FILE_KINDS = ['read', 'write', 'execute'] as const
 export const hasFileLists = ({ files }: Policy): boolean => FILE_KINDS.some((kind) => files?.[kind] !== undefined)

@@ -144,6 +144,35 @@ describe('commands on the host’s root', { skip: notHere }, () => {
     }
   })
 
+  it('gets the host’s network from its caller only, who has to allow something of it', async () => {
+    writeFileSync(
+      path('node.json'),
+      JSON.stringify({ policy: { network: { deny: ['192.0.2.1'] }, tcp: { bind: [80] } } }),
+    )
+    const node = ['--config', path('node.json'), 'run']
+    const own = readlinkSync('/proc/self/ns/net')
+    const isHosts = async (flags: readonly string[]) => {
+      const { code, stdout, stderr } = await berth([...flags, '--', 'readlink', '/proc/self/ns/net'], { cwd: dir })
+      assert.equal(code, 0, stderr)
+      return stdout.trim() === own
+    }
+    assert.equal(await isHosts(node), false)
+    assert.equal(await isHosts([...node, '--network', 'host']), true)
+    for (const [rules, expected] of [
+      [{ network: { allow: ['192.0.2.2'] } }, true],
+      [{ network: { allow: [], allowBind: ['80'] } }, true],
+      [{ tcp: { bind: [80] } }, true],
+      [{ network: { allow: [] } }, false],
+      [{ network: { deny: ['192.0.2.1'], denyBind: ['80'] } }, false],
+      [{ tcp: { connect: [], bind: [] } }, false],
+      [{ limits: { processes: 10 } }, false],
+    ] as const) {
+      assert.equal(await isHosts([...node, ...policy(rules)]), expected, JSON.stringify(rules))
+      assert.equal(await isHosts(['run', ...policy(rules)]), expected, JSON.stringify(rules))
+    }
+    assert.equal(await isHosts([...node, '--network', 'none', ...policy({ network: { allow: ['192.0.2.2'] } })]), false)
+  })
+
   it('does not reach what listens where a socket or a FIFO is mounted by itself', { skip: !python }, async () => {
     const server = createServer((socket) => socket.on('error', () => {}).end('host'))
     await new Promise<void>((done) => server.listen(path('listening'), done))

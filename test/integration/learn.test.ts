@@ -119,6 +119,16 @@ if sys.argv[1:]: tcp(int(sys.argv[1]))
     assert.match(other.stderr, /PermissionError: \[Errno 1\]/)
   })
 
+  it('says where the policy gives no network that the run has used', { skip: !python }, async () => {
+    const script =
+      'import socket; s = socket.socket(socket.AF_UNIX); s.bind("\\0own"); s.listen(); socket.socket(socket.AF_UNIX).connect("\\0own")'
+    const learn = await at(['learn', '-o', file(), '--', '/usr/bin/python3', '-SE', '-c', script])
+    assert.equal(learn.code, 0, learn.stderr)
+    assert.match(learn.stderr, /used of the host's network is in no list: run it with --network host/)
+    assert.equal((await held(['/usr/bin/python3', '-SE', '-c', script])).code, 0)
+    assert.doesNotMatch((await at(['learn', '-o', file(), '--', 'true'])).stderr, /network/)
+  })
+
   it('learns from every thread and child, and from each way to start a program', { skip: !python }, async () => {
     for (const name of ['thread', 'child', 'fork']) writeFileSync(path(name), name)
     mkdirSync(path('py'))
