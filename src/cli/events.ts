@@ -65,7 +65,7 @@ const still = async (step: RunStep, container: Wanted): Promise<Seen | undefined
 type Tell = (step: RunStep, seen: Seen) => Promise<string>
 
 const policyLine: Tell = async (step, seen) =>
-  line({ type: 'policy', id: seen.id, data: { denied: await denialsOf(step, seen) } })
+  line({ type: 'policy', id: seen.id, data: { denied: (await denialsOf(step, seen)).denied } })
 
 const statsLine: Tell = async (step, { id, cgroupPaths }) => {
   const { cgroup } = readFacts(await step('facts', factsPlan))

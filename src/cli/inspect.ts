@@ -18,18 +18,18 @@ export const verb: Verb = {
   run: async (context) => {
     const { step } = context
     const seen = await see(step, wanted(context))
-    const { id, namespace, status } = seen
+    const { id, namespace } = seen
     const confinement = await asItIs(step, seen)
-    // The programs go with the cgroup, which a container that has ended may have lost.
-    const denied = status === 'stopped' ? [] : await denialsOf(step, seen)
+    const { denied, unknown } = await denialsOf(step, seen)
     if (context.flag('json')) {
       const { policies, addresses } = confinement
-      return {
-        stdout: `${stringifyJson({ id, ...(namespace === undefined ? {} : { namespace }), policies, ...(addresses ? { addresses } : {}), enforced: enforcedBy(confinement), denied })}\n`,
-      }
+      const whose = { id, ...(namespace === undefined ? {} : { namespace }) }
+      const told = { policies, ...(addresses ? { addresses } : {}), enforced: enforcedBy(confinement), denied }
+      return { stdout: `${stringifyJson({ ...whose, ...told, ...(unknown.length > 0 ? { unknown } : {}) })}\n` }
     }
     const rows = denied.map(({ rule, value = '', denied: count, from }) => [String(count), rule, value, from])
     const counts = rows.length === 0 ? '' : `\n${table([['DENIED', 'RULE', 'VALUE', 'FROM'], ...rows])}`
-    return { stdout: renderRules(listRules(confinement), listGaps(confinement)) + counts }
+    const gone = unknown.map((what) => `\nnot known any more: ${what}\n`).join('')
+    return { stdout: renderRules(listRules(confinement), listGaps(confinement)) + counts + gone }
   },
 }

@@ -16,16 +16,24 @@ import type { Seen } from './seen.ts'
 
 const MAX = 16 << 20
 
-/** None where it has no such rules, or they were left out. */
+export interface Denials {
+  readonly denied: readonly Denial[]
+  /** What nobody can tell any more. */
+  readonly unknown: readonly string[]
+}
+
+const NONE: Denials = { denied: [], unknown: [] }
+const NOTHING = new Uint8Array(0)
+
+/** None where it has no such rules, or they were left out. Of a container that has ended, as far as its counters are still there. */
 export const denialsOf = async (
   step: RunStep,
-  { dir, confinement, cgroupPaths }: Pick<Seen, 'dir' | 'confinement' | 'cgroupPaths'>,
-): Promise<Denial[]> => {
-  if (confinement === undefined) return []
-  return [
-    ...(await networkDenials(step, dir, confinement, cgroupPaths)),
-    ...(await judgeDenials(step, dir, confinement)),
-  ]
+  { dir, status, confinement, cgroupPaths }: Pick<Seen, 'dir' | 'status' | 'confinement' | 'cgroupPaths'>,
+): Promise<Denials> => {
+  if (confinement === undefined) return NONE
+  const network = await networkDenials(step, dir, confinement, cgroupPaths, status === 'stopped')
+  const judged = await judgeDenials(step, dir, confinement)
+  return { denied: [...network.denied, ...judged], unknown: network.unknown }
 }
 
 const judgeDenials = async (step: RunStep, dir: string, confinement: Confinement): Promise<Denial[]> => {
@@ -33,7 +41,7 @@ const judgeDenials = async (step: RunStep, dir: string, confinement: Confinement
   if (judges.length === 0) return []
   const file = `${dir}/${JUDGE_COUNTERS_FILE}`
   const results = await step('judge denials', [readOp(file, MAX, OP_FLAGS.tolerate)])
-  return readJudgeDenials(judges, results.bytes(0) ?? new Uint8Array(0))
+  return readJudgeDenials(judges, results.bytes(0) ?? NOTHING)
 }
 
 const networkDenials = async (
@@ -41,21 +49,28 @@ const networkDenials = async (
   dir: string,
   confinement: Confinement,
   cgroupPaths: readonly string[],
-): Promise<Denial[]> => {
+  ended: boolean,
+): Promise<Denials> => {
+  const { policies, network } = confinement
   // The v2 hierarchy's comes first, and each policy with network or HTTP rules has one program for new sockets.
   const [path] = cgroupPaths
-  if (confinement.network !== '' || path === undefined) return []
+  if (network !== '' || path === undefined) return NONE
+  // The programs, and what they have counted, go with the cgroup, which does not have to wait for `delete` (systemd removes its own).
+  const counts = { op: 'bpf-counts', path, opFlags: ended ? OP_FLAGS.tolerate : 0 } as const
   const results = await step('denials', [
-    { op: 'bpf-counts', path, attach: ATTACH.socket, map: DENIALS },
+    { ...counts, attach: ATTACH.socket, map: DENIALS },
     readOp(`${dir}/${COUNTERS_FILE}`, MAX, OP_FLAGS.tolerate),
-    { op: 'bpf-counts', path, attach: ATTACH.connect4, map: REDIRECTS },
+    { ...counts, attach: ATTACH.connect4, map: REDIRECTS },
   ])
-  const nothing = new Uint8Array(0)
-  return [
-    ...readDenials(confinement.policies, results.bytes(0) ?? nothing),
-    ...readHttpDenials(confinement.policies, results.bytes(1) ?? nothing),
-    ...redirectDenials(results.bytes(2) ?? nothing),
-  ]
+  const counted = results.bytes(0)
+  return {
+    denied: [
+      ...readDenials(policies, counted ?? NOTHING),
+      ...readHttpDenials(policies, results.bytes(1) ?? NOTHING),
+      ...redirectDenials(results.bytes(2) ?? NOTHING),
+    ],
+    unknown: counted === undefined ? ["what network rules have refused: that went with the container's cgroup"] : [],
+  }
 }
 
 /** What never reached the proxy, of no policy alone. */

@@ -405,8 +405,9 @@ describe('HTTP policies', { skip: notHere || (existsSync('/usr/bin/python3') ? f
   })
 
   it('no container goes on without its proxy, and no proxy without its container', async () => {
-    using bundle = prepare({ http: { allow: ['* *'] } })
+    using bundle = prepare({ http: { allow: ['* *'], deny: ['* */secret'] } })
     await start(bundle)
+    refused('http\\.deny')(((await ask([{ to: '192.0.2.2', requests: [['GET', '/secret']] }])) as unknown[][])[0]?.[0])
     const { pid } = JSON.parse((await network.berth('state', id)).stdout)
     const [worker = 0] = workers()
     // confined: no capability, no file system but its program
@@ -416,13 +417,17 @@ describe('HTTP policies', { skip: notHere || (existsSync('/usr/bin/python3') ? f
     assert.equal(existsSync(`/proc/${worker}/root/etc/passwd`), false)
     process.kill(worker, 'SIGKILL')
     await until('the container’s end', () => hasEnded(pid))
+    const told: string[] = []
     const stopped = async () => {
       await until('stopped', async () => JSON.parse((await network.berth('state', id)).stdout).status === 'stopped')
       const { annotations } = JSON.parse((await network.berth('state', id)).stdout)
       assert.equal(annotations['io.berth.reason'], 'policy')
+      const { denied } = JSON.parse((await network.berth('inspect', '--json', id)).stdout)
+      told.push(denied.map(({ rule, denied: count }: Config) => `${rule} ${count}`).join())
       await network.berth('delete', id)
     }
     await stopped()
+    assert.deepEqual(told, ['http.deny 1'])
     // nor without who accepts for it, who guards that, or who watches the guard
     const monitor = () => [JSON.parse(readFileSync(`/run/berth/${id}/state.json`, 'utf8')).monitor.pid as number]
     for (const who of ['berth-accept', 'berth-guard', 'monitor']) {

@@ -1,6 +1,6 @@
 /** What becomes of a container whose module fails, is too slow, or is killed. */
 import assert from 'node:assert/strict'
-import { readdirSync, readFileSync, statSync } from 'node:fs'
+import { readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { after, before, describe, it } from 'node:test'
 import { noCompiler } from '../harness/attack.ts'
@@ -75,12 +75,18 @@ describe('policies whose module fails', { skip: notHere || noCompiler }, () => {
   })
 
   it('ends the container with its worker, and says why', async () => {
-    using bundle = judgedBundle(['/bin/sh', '-c', 'trap "" TERM; cat /data/secret; while :; do :; done'])
+    const command = 'trap "" TERM; cat /data/other; cat /data/secret; while :; do :; done'
+    using bundle = judgedBundle(['/bin/sh', '-c', command])
+    writeFileSync(join(bundle.dir, 'rootfs/data/other'), 'other')
     const flags = config(
-      "export const onSyscall = (event) => event.path === '/data/secret' ? process.exit(1) : 'allow'",
+      "export const onSyscall = (event) => event.path === '/data/secret' ? process.exit(1) : event.path === '/data/other' ? 'deny' : 'allow'",
+      { calls: ['open'] },
     )
     await berth([...flags, 'run', '--detach', '--bundle', bundle.dir, id])
     await until('the end for this reason', async () => (await reason()) === 'policy')
+    // What it had refused by then is still told.
+    const { denied } = JSON.parse((await berth(['inspect', '--json', id])).stdout)
+    assert.deepEqual(denied[0], { from: denied[0]?.from, rule: 'module', value: 'open', denied: 1 })
   })
 
   it('or starts the worker again', async () => {

@@ -1,7 +1,7 @@
 /** Network rules of policies on the real kernel: what is allowed works, what is not fails, through every door there is. */
 import assert from 'node:assert/strict'
 import { once } from 'node:events'
-import { mkdtempSync, rmSync } from 'node:fs'
+import { mkdtempSync, readFileSync, rmdirSync, rmSync } from 'node:fs'
 import { type AddressInfo, createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -9,6 +9,7 @@ import { describe, it } from 'node:test'
 import { Attacker, bring, noCompiler } from '../harness/attack.ts'
 import { Bundle, type Config, notHere } from '../harness/bundle.ts'
 import { BIND_DOORS, DATAGRAMS, IP4_ONLY, lines as linesOf, SEND_DOORS } from '../harness/doors.ts'
+import { until } from '../harness/host.ts'
 import { berth } from '../harness/run.ts'
 import { deletesAfterEach } from '../harness/suite.ts'
 import { berthWithout, EPERM } from '../harness/without.ts'
@@ -227,6 +228,17 @@ describe('network policies', { skip: notHere || noCompiler }, () => {
     const { stdout } = await berth(['inspect', id])
     assert.match(stdout, /network\.deny +tcp:\/\/127\.0\.0\.1 +BPF programs of the cgroup/)
     assert.match(stdout, new RegExp(`^${tcp} +network\\.deny +tcp://127\\.0\\.0\\.1`, 'm'))
+
+    // It is still known of what has ended, as long as its cgroup is there.
+    assert.equal((await berth(['kill', id, 'KILL'])).code, 0)
+    await until('the end', async () => JSON.parse((await berth(['state', id])).stdout).status === 'stopped')
+    assert.deepEqual(await denied('inspect', '--json'), expected)
+    const { cgroupPaths } = JSON.parse(readFileSync(`/run/berth/${id}/state.json`, 'utf8'))
+    rmdirSync(cgroupPaths[0])
+    assert.deepEqual(await denied('inspect', '--json'), [])
+    const unknown = /what network rules have refused: that went with the container's cgroup/
+    assert.match(JSON.parse((await berth(['inspect', '--json', id])).stdout).unknown.join(), unknown)
+    assert.match((await berth(['inspect', id])).stdout, unknown)
   })
 })
 
