@@ -14,7 +14,12 @@ const INLINE = `${PREFIX}policy.inline`
 
 type Parse = (text: string) => Json
 
-const list: Parse = (text) => text.split(';').map((item) => item.trim())
+/** Between, before and behind `;` there may be nothing: a list of nothing but that is empty. */
+const list: Parse = (text) =>
+  text
+    .split(';')
+    .map((item) => item.trim())
+    .filter((item) => item !== '')
 /** Anything that is no number is left for the schema to refuse, which says where. */
 const number: Parse = (text) => (/^\d+(\.\d+)?$/.test(text) ? Number(text) : text)
 const numbers: Parse = (text) => (list(text) as string[]).map(number)

@@ -8,7 +8,7 @@ import { explain } from '../spec/schema-error.ts'
 import { parseBytes } from './bytes.ts'
 import { parseAttachment, parseHttpRule, parseSource } from './http.ts'
 import { didYouMean } from './nearest.ts'
-import { hostsOf, parseAddresses, parseDestination, parseRange, RuleError } from './network.ts'
+import { hostsOf, parseAddresses, parseDeniedRange, parseDestination, parseRange, RuleError } from './network.ts'
 import { unknownSyscall } from './syscalls.ts'
 import type { HttpRules, NetworkRules, NodeConfig, Policy, SyscallPolicy } from './types.ts'
 import {
@@ -120,7 +120,7 @@ const PARSERS = {
   allow: parseDestination,
   deny: parseAddresses,
   allowBind: parseRange,
-  denyBind: parseRange,
+  denyBind: parseDeniedRange,
 } as const satisfies Partial<Record<keyof NetworkRules, (text: string) => unknown>>
 
 const parsed = (parse: (text: string) => unknown, text: string, file: string, pointer: string): void => {
@@ -154,7 +154,12 @@ const checkNetwork = (network: NetworkRules, file: string, at: string): void => 
   ] as const)
     if (network[allow] && network[deny])
       throw invalid(file, { pointer: at, message: `"${allow}" and "${deny}" exclude each other` })
-  const { hosts, refresh } = network
+  const { hosts, refresh, allowBind = [] } = network
+  if (allowBind.includes('*') && allowBind.some((text) => text !== '*'))
+    throw invalid(file, {
+      pointer: point(at, 'allowBind'),
+      message: '* stands for all ports: nothing else can stand beside it',
+    })
   if (refresh !== undefined && hostsOf(network).length === 0)
     throw invalid(file, { pointer: point(at, 'refresh'), message: 'no rule of "allow" names a host' })
   if (refresh !== undefined && hosts)

@@ -62,6 +62,7 @@ export const parseDestination = (text: string): Destination => {
   const body = rest ?? text
   if (scheme !== undefined && !PROTOCOLS.includes(scheme as Protocol))
     throw new RuleError(`unknown scheme "${scheme}": tcp, udp or icmp`)
+  if (text === '') throw new RuleError('is empty: leave it out where nothing is meant (a list may have no rules)')
   if (body === '') throw new RuleError('names no host: * stands for any')
   if (scheme === 'icmp') return parseIcmp(body)
   const protocols: readonly Protocol[] = scheme === undefined ? ['tcp', 'udp'] : [scheme as Protocol]
@@ -104,6 +105,12 @@ export const parseRange = (text: string): PortRange => {
   const range = { first: parsePort(first, 0), last: parsePort(last, 0) }
   if (range.first > range.last) throw new RuleError(`"${text}": the first port is above the last`)
   return range
+}
+
+/** The same of ports that may not be bound. */
+export const parseDeniedRange = (text: string): PortRange => {
+  if (text === '*') throw new RuleError('* stands for all ports in allowBind only: there an empty list allows none')
+  return parseRange(text)
 }
 
 /** One protocol, prefix and port. */

@@ -60,7 +60,7 @@ test('destinations', () => {
 
 test('what is no destination', () => {
   const cases: Readonly<Record<string, RegExp>> = {
-    '': /names no host/,
+    '': /is empty: leave it out/,
     'tcp://': /names no host/,
     'icmp://': /names no host/,
     'sctp://10.0.0.1': /unknown scheme "sctp"/,
@@ -329,6 +329,9 @@ test('documents', () => {
   refuses({ allow: ['10.0.0.1', 'no where'] }, /"no where": .* is no address/, '/network/allow/1')
   refuses({ deny: ['example.org'] }, /can only be allowed: http\.deny refuses requests to it/, '/network/deny/0')
   refuses({ allow: ['10.0.0.1'], refresh: 60 }, /no rule of "allow" names a host/, '/network/refresh')
+  refuses({ denyBind: ['80', '*'] }, /"\*": \* stands for all ports in allowBind only/, '/network/denyBind/1')
+  refuses({ allowBind: ['*', '80'] }, /nothing else can stand beside it/, '/network/allowBind')
+  assert.deepEqual(load({ allowBind: ['*', '*'] }).network?.allowBind, ['*', '*'])
   refuses({ allow: ['a.org'], refresh: 60, hosts: true }, /"hosts" and "refresh" exclude each other/, '/network')
   refuses({ allow: ['a.org'], refresh: 0 }, /refresh/, '/network/refresh')
   refuses({ allowBind: ['x'] }, /"x": "x" is no port/, '/network/allowBind/0')

@@ -120,6 +120,23 @@ test('annotations become policies', () => {
   ])
 })
 
+test('what is empty in an annotation is left out, and what is left may be nothing', () => {
+  const read = (annotations: Record<string, string>) =>
+    JSON.parse(JSON.stringify(readWish(annotations).policies[0]?.policy))
+  assert.deepEqual(read({ 'io.berth.files.read': '/etc; ;/usr;' }), { files: { read: ['/etc', '/usr'] } })
+  assert.deepEqual(read({ 'io.berth.tcp.connect': ' 80 ;', 'io.berth.tcp.bind': '' }), {
+    tcp: { connect: [80], bind: [] },
+  })
+  for (const [section, name] of [
+    ['network', 'allow'],
+    ['network', 'allowBind'],
+    ['http', 'allow'],
+    ['files', 'execute'],
+  ] as const)
+    for (const text of ['', ';', ' ; '])
+      assert.deepEqual(read({ [`io.berth.${section}.${name}`]: text }), { [section]: { [name]: [] } }, text)
+})
+
 test('an annotation that is unknown or malformed is an error that names it', () => {
   refuses(
     () => readWish({ 'io.berth.tcp.conect': '80' }),
@@ -130,7 +147,8 @@ test('an annotation that is unknown or malformed is an error that names it', () 
   for (const name of ['', '.', '../x', 'a/b', '.hidden'])
     refuses(() => readWish({ 'io.berth.policy': name }), /no name of a policy/)
   refuses(() => readWish({ 'io.berth.tcp.connect': '80,443' }), /annotation io\.berth\.tcp\.connect: \/tcp\/connect\/0/)
-  refuses(() => readWish({ 'io.berth.files.read': '/a;;/b' }), /annotation io\.berth\.files\.read: \/files\/read\/1/)
+  refuses(() => readWish({ 'io.berth.files.read': '/a;;b' }), /annotation io\.berth\.files\.read: \/files\/read\/1/)
+  refuses(() => readWish({ 'io.berth.http.ports': ';' }), /annotation io\.berth\.http\.ports: \/http\/ports/)
   refuses(
     () => readWish({ 'io.berth.scopes.signals': 'yes' }),
     /annotation io\.berth\.scopes\.signals: \/scopes\/signals/,
