@@ -11,7 +11,7 @@ import { loadPolicy } from '../policy/document.ts'
 import { checkHttpPolicies } from '../policy/http-policy.ts'
 import { lookUpHosts } from '../policy/lookup.ts'
 import { unenforceable } from '../policy/protections.ts'
-import { resolvePolicies } from '../policy/resolve.ts'
+import { resolvePolicies, unknownAddresses } from '../policy/resolve.ts'
 import { listGaps, listRules, valueText } from '../policy/rules.ts'
 import { MAX_POLICY } from '../policy/source.ts'
 import type { Confinement } from '../policy/types.ts'
@@ -98,8 +98,10 @@ const policiesOf = async ({ step }: Context, path: string): Promise<Confinement>
   checkHttpPolicies([{ ...policy, from: path }])
   const policies = [{ ...policy, from: path }]
   const host = askHost(results, 0)
+  const confinement = { policies, ...host, ...unknownAddresses(policies) }
+  if (unenforceable(confinement).length > 0) return confinement
   const addresses = await lookUpHosts(step, policies, host.landlock)
-  return { policies, ...host, ...(addresses ? { addresses } : {}) }
+  return addresses === undefined ? confinement : { ...confinement, addresses }
 }
 
 /** The node's own file has its policy as a property. */

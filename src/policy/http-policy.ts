@@ -65,7 +65,10 @@ export const checkHttpPolicies = (policies: readonly Policy[]): void => {
   for (const policy of httpPolicies(policies)) {
     const { http, from } = policy
     if (http.allow === undefined && http.deny === undefined)
-      throw refuse(from, 'needs allow or deny: an empty allow allows nothing')
+      throw refuse(
+        from,
+        'needs allow or deny, which say what requests there may be; where that is none, an empty allow',
+      )
     if (http.trust?.length && !looks)
       throw refuse(from, 'trust is for a certificate authority, and there is none: add intercept or ca')
     if (looks || !portsOf(policy, policies).includes(HTTPS)) continue

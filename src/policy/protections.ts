@@ -60,8 +60,10 @@ export const canSupervise = (release: string): boolean => {
 
 /** What the host lacks for a protection; undefined where that is nothing. */
 const lack = (protection: Protection, host: Omit<Confinement, 'policies'>): string | undefined => {
-  const { landlock, network, supervises } = host
+  const { landlock, network, supervises, addresses } = host
   if (protection === 'network' && supervisesNetwork(host)) return undefined
+  if (protection === 'network' && network && supervises && addresses !== undefined)
+    return `${network}, as network.allow names hosts; a supervisor would judge addresses in their place`
   if (protection === 'network' || protection === 'http') return network || undefined
   if (protection === 'module') return supervises === false ? 'needs Linux 5.19' : undefined
   if (enforceable(protection, landlock)) return undefined

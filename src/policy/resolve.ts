@@ -11,6 +11,7 @@ import { checkGranted, checkNarrower } from './ceiling.ts'
 import { loadNode, loadPolicy } from './document.ts'
 import { checkHttpPolicies } from './http-policy.ts'
 import { lookUpHosts } from './lookup.ts'
+import { hostsOf } from './network.ts'
 import { checkEnforceable } from './protections.ts'
 import { type Circumstances, type GivenPolicy, MAX_POLICY, type NodeFile, PREFIX } from './source.ts'
 import type { Confinement, NodeConfig, Policy } from './types.ts'
@@ -74,13 +75,14 @@ export const resolvePolicies = async (
     : {}
   const confinement = { policies, landlock, ...network }
   checkHttpPolicies(policies)
-  checkEnforceable(confinement)
+  checkEnforceable({ ...confinement, ...unknownAddresses(policies) })
   const addresses = await lookUpHosts(step, policies, landlock)
-  if (addresses === undefined) return confinement
-  // What stands in for programs knows no names.
-  checkEnforceable({ ...confinement, addresses })
-  return { ...confinement, addresses }
+  return addresses === undefined ? confinement : { ...confinement, addresses }
 }
+
+/** Of hosts that are yet to be looked up: what stands in for programs knows no names, whatever these stand for. */
+export const unknownAddresses = (policies: readonly Policy[]): Pick<Confinement, 'addresses'> =>
+  policies.some(({ network }) => network && hostsOf(network).length > 0) ? { addresses: {} } : {}
 
 const named = (policy: Policy | undefined, from: string): Policy[] =>
   policy === undefined || Object.keys(policy).length === 0 ? [] : [{ ...policy, from }]

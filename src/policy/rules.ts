@@ -79,7 +79,7 @@ const shownOf = (value: string, hosts: Addresses | undefined): Pick<Rule, 'addre
 
 /** As people read it. */
 export const valueText = ({ value, addresses }: Rule): string =>
-  addresses === undefined ? value : `${value} (${addresses.join(', ')})`
+  addresses === undefined || addresses.length === 0 ? value : `${value} (${addresses.join(', ')})`
 
 /** What of files is not everywhere: told once, not for each path. */
 export const listGaps = (confinement: Confinement): readonly string[] =>

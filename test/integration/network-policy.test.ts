@@ -1,7 +1,7 @@
 /** Network rules of policies on the real kernel: what is allowed works, what is not fails, through every door there is. */
 import assert from 'node:assert/strict'
 import { once } from 'node:events'
-import { mkdtempSync, readFileSync, rmdirSync, rmSync } from 'node:fs'
+import { mkdtempSync, readFileSync, rmdirSync, rmSync, writeFileSync } from 'node:fs'
 import { type AddressInfo, createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -275,6 +275,19 @@ describe('network policies where there are no BPF programs', { skip: notHere || 
         [`network.${what}`],
       )
     })
+
+  it('hosts by name are why it is refused, which is said before they are looked up', async () => {
+    const why = /needs BPF programs of cgroups.*, as network\.allow names hosts; a supervisor would judge addresses/
+    using bundle = bundleOf({ allow: ['nowhere.invalid', '127.0.0.1'] }, ['/bin/true'])
+    const { code, stderr } = await lacking('create', '--bundle', bundle.dir, id)
+    assert.equal(code, 1)
+    assert.match(stderr, why)
+    const file = join(bundle.dir, 'policy.json')
+    writeFileSync(file, JSON.stringify({ network: { allow: ['nowhere.invalid'] } }))
+    const check = await lacking('policy', 'check', file)
+    assert.equal(check.code, 1)
+    assert.match(check.stdout, why)
+  })
 
   it('a socket from outside is judged like others, as the call is', async () => {
     const dir = mkdtempSync(join(tmpdir(), 'berth-hand-'))

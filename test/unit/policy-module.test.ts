@@ -142,6 +142,10 @@ test('network rules are judged where the kernel has nothing for them, and a supe
     unenforceable({ ...confinement, policies: [{ ...rules, http: { allow: [] } }] })[0] ?? '',
     /"http" can not/,
   )
+  assert.match(
+    unenforceable({ ...confinement, addresses: {} })[0] ?? '',
+    /"network" can not be enforced: it needs BPF, as network\.allow names hosts; a supervisor would judge addresses/,
+  )
   assert.match(enforcedText(confinement), /network: the container's supervisor/)
   const judged = { policies: [{ module: { path: '/m.mjs' } }], landlock: 7, network: '' }
   assert.deepEqual(unenforceable({ ...judged, supervises: true }), [])
