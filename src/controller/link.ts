@@ -11,6 +11,9 @@ export interface Link {
   on(event: 'error', listener: (error: Error) => void): unknown
   on(event: 'close', listener: () => void): unknown
   write(bytes: Uint8Array, written?: () => void): unknown
+  /** No data until `resume`. */
+  pause(): unknown
+  resume(): unknown
   end(): unknown
   destroy(): unknown
 }
@@ -24,6 +27,7 @@ export class FirstLink implements Link {
   /** What could not be written at once. */
   readonly #unwritten: (readonly [bytes: Uint8Array, written: (() => void) | undefined])[] = []
   #link: Link | undefined
+  #paused = false
   #over: 'end' | 'destroy' | undefined
 
   /** `fd`: reads and writes wait for a moment, and no longer (native/launcher/controller.c). */
@@ -41,6 +45,7 @@ export class FirstLink implements Link {
 
   /** Takes what has come, or comes within a moment. */
   readEarly(): void {
+    if (this.#paused) return
     const chunk = Buffer.allocUnsafeSlow(FIRST_READ)
     const length = attempt(() => readSync(this.#fd, chunk))
     if (length > 0) for (const listener of this.#onData) listener(chunk.subarray(0, length))
@@ -54,6 +59,16 @@ export class FirstLink implements Link {
       if (length < bytes.length) this.#unwritten.push([bytes.subarray(length), written])
       else written?.()
     }
+  }
+
+  pause(): void {
+    if (this.#link !== undefined) this.#link.pause()
+    else this.#paused = true
+  }
+
+  resume(): void {
+    if (this.#link !== undefined) this.#link.resume()
+    else this.#paused = false
   }
 
   end(): void {
@@ -71,6 +86,7 @@ export class FirstLink implements Link {
     this.#link = link
     for (const add of this.#listeners) add(link)
     for (const [bytes, written] of this.#unwritten) link.write(bytes, written)
+    if (this.#paused) link.pause()
     if (this.#over !== undefined) link[this.#over]()
   }
 }

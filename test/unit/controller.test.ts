@@ -96,7 +96,7 @@ class Agent {
   }
 
   async send(...messages: AgentMessage[]): Promise<void> {
-    for (const message of messages) this.#stream.write(encodeAgentMessage(message))
+    this.#stream.write(Buffer.concat(messages.map(encodeAgentMessage)))
     await settle()
   }
 
@@ -160,6 +160,31 @@ test('a command: hello, its step, its answer', async () => {
   await agent.outcome(1n, 'one', done([0, bytes(7, 0, 0, 0, 0, 0, 0, 0)]))
   assert.deepEqual([agent.answer.exitCode, Buffer.from(agent.answer.stdout).toString()], [3, '/ 7'])
   assert.equal(agent.session.busy, 0)
+})
+
+test('who asks a lot at once leaves others their turn, and is answered in order', async () => {
+  const seen: string[] = []
+  const commands: RunCommand = async ({ cwd }) => {
+    seen.push(cwd)
+    return { exitCode: 0, stdout: '', stderr: '' }
+  }
+  const ask = (cwd: string, id: number) => {
+    const body = encodeCommand({ ...REQUEST, cwd })
+    return { type: 'request', id: BigInt(id), kind: 1, strikes: 0, body } as const
+  }
+  const [greedy, other] = [new Agent({ commands }), new Agent({ commands })]
+  await greedy.hello(1)
+  await other.hello(1)
+  const names = Array.from({ length: 500 }, (_, id) => `/${id}`)
+  await Promise.all([greedy.send(...names.map(ask)), other.send(ask('/other', 1))])
+  assert.ok(seen.indexOf('/other') < 200, `behind ${seen.indexOf('/other')} of the others'`)
+  assert.deepEqual(
+    seen.filter((cwd) => cwd !== '/other'),
+    names,
+  )
+  assert.equal(greedy.messages.length, 1 + names.length)
+  await greedy.command(1000n)
+  assert.equal(greedy.messages.length, 2 + names.length, 'it is read again')
 })
 
 test('a failed step rejects with a sentence, the pointer and the cause', async () => {
