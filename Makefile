@@ -163,7 +163,9 @@ fuzz: build/san/fuzz-decode build/san/fuzz-containerd build/san/fuzz-dbus build/
 test: test-deps check unit fuzz integration vm sanitized conformance
 soak: all
 	$(NODE) --test --test-timeout=3600000 --test-concurrency=1 'test/soak/**/*.test.ts'
+# The peers and what they take are Debian's; the newest of them, and a containerd, are unpacked from there (test/containerd/matrix).
 bench: all
+	scripts/packages containerd runc crun busybox-static gcc libc6-dev patchelf
 	scripts/with-hierarchies hugetlb $(NODE) test/bench/bench.ts
 	$(NODE) test/bench/policy.ts
 clean:
