@@ -2,6 +2,7 @@
 import { spawnSync } from 'node:child_process'
 import { join } from 'node:path'
 import { binary, dist } from '../harness/host.ts'
+import { shuffled } from './order.ts'
 import { Samples } from './samples.ts'
 
 export const BOOT = 'first answer'
@@ -16,7 +17,7 @@ export const measureBoot = (runs: number, tell: (text: string) => void): Samples
   const times = new Samples()
   for (let i = -2; i < runs; i++) {
     tell(`boots: ${i + 1} of ${runs}`)
-    for (const [name, [file, ...args]] of Object.entries(COMMANDS)) {
+    for (const [name, [file, ...args]] of shuffled(Object.entries(COMMANDS))) {
       const begin = performance.now()
       const { status } = spawnSync(file, args, { stdio: 'ignore' })
       if (status !== 0) throw new Error(`${name} ended with ${status}`)

@@ -5,6 +5,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { Bundle } from '../harness/bundle.ts'
 import { addFloor } from './floor.ts'
+import { shuffled } from './order.ts'
 import { program } from './programs.ts'
 import { Samples } from './samples.ts'
 
@@ -16,6 +17,8 @@ export const ALONE = 'berth-alone'
 export const VERBS = ['create', 'state', 'start', 'exec', 'kill', 'delete'] as const
 /** Of one container, the three of them together. */
 export const LIFE = 'create + start + delete'
+/** All of a container whose process ends at once. */
+export const RUN = 'run'
 const LIFE_VERBS = ['create', 'start', 'delete']
 
 export interface CommandTimes {
@@ -25,31 +28,51 @@ export interface CommandTimes {
   readonly floor: Samples
   /** The same in a loop of its own: the median of each batch. */
   readonly hot: Samples
+  /** Seconds for so many runs of `true`, one after the other, with nobody in between. */
+  readonly row: Samples
 }
+export const ROW = '100 × /bin/true'
 
 const BATCH = 20
+const ROW_LENGTH = 100
+/** For so many lives one row of each. */
+const LIVES_A_ROW = 40
 
 /** `lives` of each runtime. `tell`: what is going on. */
 export const measureCommands = (runtimes: Runtimes, lives: number, tell: (text: string) => void): CommandTimes => {
   const [verbs, floorProgram] = [program('verbs'), program('floor')]
-  const [times, floor, hot] = [new Samples(), new Samples(), new Samples()]
+  const [times, floor, hot, row] = [new Samples(), new Samples(), new Samples(), new Samples()]
   // a version that older peers know, too
-  using bundle = new Bundle(['/bin/sleep', '1000'], (config) => {
-    config.ociVersion = '1.0.2'
-  })
+  const bundleOf = (args: readonly string[]) =>
+    new Bundle(args, (config) => {
+      config.ociVersion = '1.0.2'
+    })
+  using bundle = bundleOf(['/bin/sleep', '1000'])
+  using ending = bundleOf(['/bin/true'])
   const dir = mkdtempSync(join(tmpdir(), 'berth-bench-'))
   const own = runtimes.filter(([name]) => name === 'berth').map(([, path]) => `${ALONE}=${path},--no-controller`)
+  const subjects = [...runtimes.map(([name, path]) => `${name}=${path}`), ...own]
+  const run = (mode: string, { dir: of }: Bundle, count: number, ...those: readonly string[]): string[] =>
+    execFileSync(verbs, [mode, of, dir, String(count), ...those], { encoding: 'utf8' })
+      .trim()
+      .split('\n')
   try {
     for (let done = 0; done < lives; done += BATCH) {
       tell(`commands: ${done} of ${lives} lives`)
-      const subjects = [...runtimes.map(([name, path]) => `${name}=${path}`), ...own]
-      const lines = execFileSync(verbs, [bundle.dir, dir, String(BATCH), `floor=${floorProgram}`, ...subjects], {
-        encoding: 'utf8',
-      }).split('\n')
+      const lines = run('life', bundle, BATCH, `floor=${floorProgram}`, ...subjects)
       times.addLines(lines.filter((line) => !line.startsWith('{')).join('\n'))
       for (const line of lines.filter((line) => line.startsWith('{'))) addFloor(floor, line)
       addFloor(hot, execFileSync(floorProgram, [join(bundle.dir, 'rootfs'), String(BATCH)], { encoding: 'utf8' }))
+      times.addLines(run('run', ending, BATCH, ...subjects).join('\n'))
     }
+    const rows = Math.ceil(lives / LIVES_A_ROW)
+    for (let i = 0; i < rows; i++)
+      for (const subject of shuffled(subjects)) {
+        tell(`${ROW}: ${i + 1} of ${rows}`)
+        const one = new Samples()
+        one.addLines(run('run', ending, ROW_LENGTH, subject).join('\n'))
+        for (const name of one.names) row.add(name, ROW, one.of(name, RUN).reduce((sum, ms) => sum + ms, 0) / 1000)
+      }
   } finally {
     rmSync(dir, { recursive: true })
   }
@@ -60,5 +83,5 @@ export const measureCommands = (runtimes: Runtimes, lives: number, tell: (text: 
         LIFE,
         LIFE_VERBS.reduce((sum, verb) => sum + (times.of(name, verb)[index] ?? Number.NaN), 0),
       )
-  return { times, floor, hot }
+  return { times, floor, hot, row }
 }

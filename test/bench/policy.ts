@@ -10,6 +10,7 @@ import { planLandlock } from '../../src/plan/landlock.ts'
 import type { Policy } from '../../src/policy/types.ts'
 import { Bundle, type Config } from '../harness/bundle.ts'
 import { binary, root } from '../harness/host.ts'
+import { shuffled } from './order.ts'
 import { program } from './programs.ts'
 import { BENCHMARKS, policySection, withSection } from './report.ts'
 import { Samples } from './samples.ts'
@@ -101,7 +102,8 @@ const measureCalls = (): Samples => {
   const times = new Samples()
   using stack = new DisposableStack()
   const sites = subjects.map((subject) => stack.use(new Site(subject)))
-  for (let i = 0; i < runs; i++) for (const site of sites) times.add(site.subject.name, site.subject.what, site.run())
+  for (let i = 0; i < runs; i++)
+    for (const site of shuffled(sites)) times.add(site.subject.name, site.subject.what, site.run())
   return times
 }
 
@@ -121,8 +123,10 @@ const measureCreates = (): Samples => {
         [name, stack.use(new Bundle(['/bin/sleep', '1000'], (config) => policed(config, policy)))] as const,
     )
     for (let done = 0; done < lives; done += BATCH)
-      for (const [name, bundle] of bundles)
-        times.addLines(execFileSync(verbs, [bundle.dir, dir, String(BATCH), `${name}=${binary}`], { encoding: 'utf8' }))
+      for (const [name, bundle] of shuffled(bundles))
+        times.addLines(
+          execFileSync(verbs, ['life', bundle.dir, dir, String(BATCH), `${name}=${binary}`], { encoding: 'utf8' }),
+        )
   } finally {
     rmSync(dir, { recursive: true })
   }

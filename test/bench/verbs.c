@@ -1,8 +1,9 @@
 /* verbs: what each verb of OCI runtimes takes on the command line, side by side.
  *
- *   gcc -O2 -static -o verbs verbs.c && ./verbs BUNDLE DIR N NAME=PATH[,FLAG]...   (root; DIR for pid files; the bundle's process has to live on)
+ *   gcc -O2 -static -o verbs verbs.c && ./verbs life|run BUNDLE DIR N NAME=PATH[,FLAG]...   (root; DIR for pid files)
  *
- * N rounds; in each of them every runtime has a container's life, one verb after the other. Their order is drawn for each round: nobody always
+ * N rounds; in each of them every runtime has a container's life, one verb after the other (`life`: the bundle's process has to live on), or runs one
+ * to its end (`run`). Their order is drawn for each round: nobody always
  * comes after the one that leaves most in the caches, or whose end still goes on. A line `NAME VERB MILLISECONDS` for each call: from before the
  * runtime is started to after it was reaped, by vfork and execve, as an engine's shim in C does it. Like such a shim this program is the subreaper
  * that gets the container's init, so that its end is an event and no question. The name `floor` is no runtime but floor.c, which has a life of
@@ -79,6 +80,15 @@ static void life(const char *name, char *path, char *bundle, const char *dir, in
   for (int verb = 0; print && verb < VERBS; verb++) printf("%s %s %.4f\n", name, argv[verb][1], took[verb]);
 }
 
+static void whole_run(const char *name, char *path, char *bundle, int null, int print) {
+  char id[64];
+  snprintf(id, sizeof id, "verbs-%d-%.32s", getpid(), name);
+  char *argv[] = {path, "run", "--bundle", bundle, id, NULL};
+  double took = timed(null, null, argv);
+  while (waitpid(-1, NULL, WNOHANG) > 0) {}
+  if (print) printf("%s %s %.4f\n", name, argv[1], took);
+}
+
 static void floor_life(char *path, const char *bundle, int null, int print) {
   char rootfs[512];
   snprintf(rootfs, sizeof rootfs, "%s/rootfs", bundle);
@@ -87,7 +97,7 @@ static void floor_life(char *path, const char *bundle, int null, int print) {
   (void)timed(null, print ? STDOUT_FILENO : null, argv);
 }
 
-static void subject_life(const char *subject, char *bundle, const char *dir, int null, int print) {
+static void turn(const char *mode, const char *subject, char *bundle, const char *dir, int null, int print) {
   char *name = strdup(subject), *path = name ? strchr(name, '=') : NULL;
   if (!path) die(subject);
   *path++ = 0;
@@ -95,6 +105,7 @@ static void subject_life(const char *subject, char *bundle, const char *dir, int
   if (flag) *flag++ = 0;
   runtime = name;
   if (strcmp(name, "floor") == 0) floor_life(path, bundle, null, print);
+  else if (strcmp(mode, "run") == 0) whole_run(name, path, bundle, null, print);
   else life(name, path, bundle, dir, null, print);
   free(name);
 }
@@ -109,17 +120,17 @@ static void shuffle(char **subjects, int count) {
 }
 
 int main(int argc, char **argv) {
-  enum { WARM = 3, SUBJECTS = 4 };
-  int n = argc > SUBJECTS ? atoi(argv[3]) : 0, null = open("/dev/null", O_RDWR | O_CLOEXEC);
+  enum { MODE = 1, BUNDLE, DIR, N, SUBJECTS, WARM = 3 };
+  int n = argc > SUBJECTS ? atoi(argv[N]) : 0, null = open("/dev/null", O_RDWR | O_CLOEXEC);
   if (n < 1) {
-    fprintf(stderr, "usage: verbs BUNDLE DIR N NAME=PATH...\n");
+    fprintf(stderr, "usage: verbs life|run BUNDLE DIR N NAME=PATH...\n");
     return 2;
   }
   if (null < 0 || prctl(PR_SET_CHILD_SUBREAPER, 1) < 0) die("prctl");
   srandom((unsigned)getpid());
   for (int round = -WARM; round < n; round++) {
     shuffle(argv + SUBJECTS, argc - SUBJECTS);
-    for (int i = SUBJECTS; i < argc; i++) subject_life(argv[i], argv[1], argv[2], null, round >= 0);
+    for (int i = SUBJECTS; i < argc; i++) turn(argv[MODE], argv[i], argv[BUNDLE], argv[DIR], null, round >= 0);
   }
   return 0;
 }
