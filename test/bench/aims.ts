@@ -2,8 +2,9 @@
 import { BOOT } from './boot.ts'
 import type { CommandTimes } from './commands.ts'
 import { ALONE, LIFE } from './commands.ts'
-import { ENGINE } from './engine.ts'
-import { CONTROLLER, type Density, perPod } from './memory.ts'
+import { ENGINE, type EngineTimes, STARTED } from './engine.ts'
+import { ALL, COMMON, HOT } from './hot.ts'
+import { type Density, figureOf, perPod } from './memory.ts'
 import type { Samples } from './samples.ts'
 import type { ShimTimes } from './shims.ts'
 
@@ -65,7 +66,7 @@ export const bootAims = (times: Samples): readonly Aim[] => [
   },
 ]
 
-export const shimAims = ({ times, rates, output }: ShimTimes, floor: Samples): readonly Aim[] => {
+export const shimAims = ({ times, floor, rates, output }: ShimTimes): readonly Aim[] => {
   const mine = (what: string) => times.median('berth', what)
   const beside = (what: string, peer: 'runc' | 'crun', aim: number): Aim => ({
     what,
@@ -102,29 +103,29 @@ export const shimAims = ({ times, rates, output }: ShimTimes, floor: Samples): r
   ]
 }
 
-export const engineAims = (times: Samples): readonly Aim[] =>
+export const hotAims = (times: Samples): readonly Aim[] =>
+  COMMON.map((kind) => ({
+    what: HOT[kind],
+    against: 'CPU time, all threads',
+    aim: 1,
+    unit: 'ms',
+    ratio: times.median(HOT[kind], ALL),
+  }))
+
+export const engineAims = ({ times, together }: EngineTimes): readonly Aim[] =>
   (
     [
-      [ENGINE.life, 0.3],
-      [ENGINE.first, 0.7],
-      [ENGINE.exec, 0.2],
+      [times, ENGINE.life, 0.3],
+      [times, ENGINE.first, 0.7],
+      [times, ENGINE.exec, 0.2],
+      [together, STARTED, 0.3],
     ] as const
-  ).map(([what, aim]) => ({
+  ).map(([samples, what, aim]) => ({
     what: `${what}, through containerd`,
     against: "runc's shim with runc",
     aim,
-    ratio: times.median('berth', what) / times.median('runc', what),
+    ratio: samples.median('berth', what) / samples.median('runc', what),
   }))
-
-export const clientAims = (times: Samples, width: number): readonly Aim[] => {
-  const beside = (what: string, aim: number): Aim => ({
-    what: `ctr run --rm, ${what}`,
-    against: "runc's shim with runc",
-    aim,
-    ratio: times.median('berth', what) / times.median('runc', what),
-  })
-  return [beside('1 at a time', 0.3), beside(`${width} at once`, 0.3)]
-}
 
 export const memoryAims = (memory: Samples, density: Density): readonly Aim[] => {
   const beside = (what: string, peer: string, aim: number): Aim => ({
@@ -134,14 +135,16 @@ export const memoryAims = (memory: Samples, density: Density): readonly Aim[] =>
     ratio: memory.median('berth', what) / memory.median(peer, what),
   })
   return [
-    beside('private, parked init', 'crun', 1),
-    beside('private, shim', 'runc', 0.08),
+    beside(figureOf('private', 'parked'), 'crun', 1),
+    beside(figureOf('private', 'shim'), 'runc', 0.08),
     beside(perPod(density), 'runc', 0.4),
     {
-      what: `${CONTROLLER}, after many lives and a minute of rest`,
+      what: `${figureOf('private', 'controller')}, after many lives and a minute`,
       against: 'Node alone',
       aim: 4,
-      ratio: memory.median('berth', CONTROLLER) / memory.median('node', CONTROLLER),
+      ratio:
+        memory.median('berth', figureOf('private', 'controller')) /
+        memory.median('node', figureOf('private', 'controller')),
     },
   ]
 }

@@ -4,22 +4,24 @@
  * controller's; WRITE=0 only prints.
  */
 import { execFileSync } from 'node:child_process'
-import { existsSync, mkdirSync, writeFileSync } from 'node:fs'
+import { mkdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { binary, root } from '../harness/host.ts'
 import { measureBoot } from './boot.ts'
 import { measureClients } from './clients.ts'
 import { measureCommands } from './commands.ts'
 import { measureEngine } from './engine.ts'
-import { type Density, measureController, measureDensity, measureParked } from './memory.ts'
+import { measureHot } from './hot.ts'
+import { type Density, measureContainers, measureController, measureDensity } from './memory.ts'
 import { measurePhases } from './phases.ts'
-import { newest } from './programs.ts'
+import { installed, newest } from './programs.ts'
 import { plots, report } from './report.ts'
 import { Samples } from './samples.ts'
 import { liveOn, measureShims, shimSubjects } from './shims.ts'
 
 const CONTAINERD = '2.1'
-const WIDTH = 50
+/** Tasks at a time that are asked for what one request costs. */
+const HOT_EACH = 20
 const number = (name: string, otherwise: number) => Number(process.env[name] ?? otherwise)
 const lives = number('LIVES', 100)
 const pods: Density = { pods: number('PODS', 100), each: 2 }
@@ -31,23 +33,29 @@ const tell = (text: string): void => {
   if (process.stderr.isTTY) process.stderr.write(`\r\x1b[K${text}`)
 }
 
+const peers = {
+  crun: installed('crun', '/usr/bin/crun'),
+  runc: installed('runc', '/usr/sbin/runc'),
+  shim: installed('containerd', '/usr/bin/containerd-shim-runc-v2'),
+}
 const runtimes = Object.entries({
   berth: binary,
-  crun: '/usr/bin/crun',
+  crun: peers.crun,
   'crun-newest': newest('crun'),
-  runc: '/usr/sbin/runc',
+  runc: peers.runc,
   'runc-newest': newest('runc'),
-}).filter(([, path]) => existsSync(path))
+}).flatMap(([name, path]) => (path === undefined ? [] : [[name, path] as const]))
 
 const commands = measureCommands(runtimes, lives, tell)
 const phases = measurePhases(binary, lives, tell)
 const boot = measureBoot(lives, tell)
-const subjects = shimSubjects(runtimes.find(([name]) => name === 'crun')?.[1] ?? '')
+const subjects = shimSubjects(peers)
 const shims = await measureShims(subjects, { lives, execs: lives, first: 20, tell })
-const engine = await measureEngine(CONTAINERD, { lives, first: 20 }, tell)
-const clients = await measureClients(CONTAINERD, { runs: 20, width: WIDTH, rounds: 3 }, tell)
+const hot = await measureHot(CONTAINERD, { rounds: Math.ceil(lives / HOT_EACH), each: HOT_EACH }, tell)
+const engine = await measureEngine(CONTAINERD, { lives, first: 20, rounds: 4 }, tell)
+const clients = await measureClients(CONTAINERD, tell)
 const memory = new Samples()
-measureParked(runtimes, memory)
+await measureContainers(runtimes, memory)
 const shimsOfTheirOwn = subjects.filter(({ runtime }) => runtime === undefined)
 for (const density of [...singles, pods]) await measureDensity(shimsOfTheirOwn, density, memory, tell)
 await liveOn(controllerLives, tell)
@@ -62,8 +70,10 @@ const measured = {
   phases,
   boot,
   shims,
+  hot,
   engine,
-  clients: { times: clients, version: CONTAINERD, width: WIDTH },
+  clients,
+  containerd: CONTAINERD,
   memory: { samples: memory, pods, singles, lives: controllerLives },
 }
 const text = report(measured)

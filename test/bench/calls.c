@@ -6,13 +6,16 @@
  *   last NAME STREAM HEX     the same, and the end of the connection is an answer as well
  *   send STREAM HEX          a frame whose answer is waited for later
  *   wait NAME STREAM         until that answer has come; from here
- *   close
+ *   fifo PATH                opened to be read
+ *   byte                     until the first one comes out of it
+ *   close                    the connection, and the FIFO where there is one
  *   begin, end NAME          what lies between
  *
  * Prints `NAME MILLISECONDS` for each step that has a name. Answers are not looked into, but for one thing: an error ends the program. */
 #define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -27,7 +30,7 @@
 extern char **environ;
 enum { STREAMS = 16, HEADER = 10, RESPONSE = 2 };
 static char address[4096];
-static int sock = -1, null;
+static int sock = -1, fifo = -1, null;
 static uint32_t answered[STREAMS]; /* those that came while another was waited for */
 static int n_answered;
 
@@ -139,6 +142,24 @@ static void await(uint32_t stream, bool last) {
   }
 }
 
+/* Nobody may have opened it to write yet: that is no end of it. */
+static void open_fifo(const char *path) {
+  fifo = open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
+  if (fifo < 0) die(path);
+}
+
+static void await_byte(void) {
+  struct pollfd p = {.fd = fifo, .events = POLLIN};
+  char byte;
+  if (poll(&p, 1, -1) != 1 || read(fifo, &byte, 1) != 1) die("output");
+}
+
+static void close_all(void) {
+  close(sock);
+  if (fifo >= 0) close(fifo);
+  fifo = -1;
+}
+
 int main(void) {
   char *line = NULL;
   size_t room = 0;
@@ -165,7 +186,9 @@ int main(void) {
     else if (!strcmp(verb, "wait") && n == 3) {
       await((uint32_t)strtoul(words[2], NULL, 10), false);
       printf("%s %.4f\n", words[1], now_ms() - begin);
-    } else if (!strcmp(verb, "close")) close(sock);
+    } else if (!strcmp(verb, "fifo") && n == 2) open_fifo(words[1]);
+    else if (!strcmp(verb, "byte")) await_byte();
+    else if (!strcmp(verb, "close")) close_all();
     else if (!strcmp(verb, "begin")) begun = begin;
     else if (!strcmp(verb, "end") && n == 2) printf("%s %.4f\n", words[1], begin - begun);
     else die(verb);

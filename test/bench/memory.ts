@@ -6,7 +6,7 @@ import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { containerd } from '../../shim/proto/messages.gen.js'
 import { Bundle } from '../harness/bundle.ts'
-import { controllerPids, dist, monitorPids, pidsWith } from '../harness/host.ts'
+import { controllerPids, dist, monitorPids, parentOf, pidsWith, until } from '../harness/host.ts'
 import { atATime, closeClients, Image, Task } from '../harness/life.ts'
 import type { Runtimes } from './commands.ts'
 import type { Samples } from './samples.ts'
@@ -16,6 +16,8 @@ const v2 = containerd.task
 
 export interface Memory {
   readonly pss: number
+  readonly dirty: number
+  /** What is its own, dirty or not. */
   readonly private: number
   readonly rss: number
 }
@@ -23,7 +25,27 @@ export interface Memory {
 export const memoryOf = (pid: number): Memory => {
   const rollup = readFileSync(`/proc/${pid}/smaps_rollup`, 'utf8')
   const field = (name: string) => Number(new RegExp(`^${name}: +(\\d+)`, 'm').exec(rollup)?.[1])
-  return { pss: field('Pss'), private: field('Private_Clean') + field('Private_Dirty'), rss: field('Rss') }
+  const dirty = field('Private_Dirty')
+  return { pss: field('Pss'), dirty, private: field('Private_Clean') + dirty, rss: field('Rss') }
+}
+
+/** The processes that there are, of whoever has such. */
+export const PROCESSES = {
+  launcher: 'launcher, in the foreground of `run`',
+  monitor: 'monitor of a command-line container',
+  shim: 'shim of a pod of two',
+  parked: 'parked init',
+  controller: 'controller at rest',
+} as const
+export const METRICS = { pss: 'PSS', dirty: 'private dirty', private: 'private', rss: 'RSS' } as const
+type Process = keyof typeof PROCESSES
+type Metric = keyof typeof METRICS
+export const figureOf = (metric: Metric, process: Process): string => `${METRICS[metric]}, ${PROCESSES[process]}`
+
+const note = (samples: Samples, name: string, process: Process, pid: number): Memory => {
+  const memory = memoryOf(pid)
+  for (const metric of Object.keys(METRICS) as Metric[]) samples.add(name, figureOf(metric, process), memory[metric])
+  return memory
 }
 
 const sum = (all: readonly number[]): number => all.reduce((a, b) => a + b, 0)
@@ -33,20 +55,18 @@ const shimPids = (site: Site): number[] =>
     ? monitorPids(site.daemon.address)
     : pidsWith((args) => args.includes(site.daemon.address) && args.includes('-id') && args[0] === site.subject.shim)
 
-/** Of the controller, or of a Node that waits. */
-export const CONTROLLER = 'private, controller'
-
 /** Then a controller gives back what its last requests took. */
 const REST_MS = 2000
 
 /** Whatever state it is in. */
-const remove = async (task: Task, daemon: Site['daemon']): Promise<void> => {
+export const remove = async (task: Task, daemon: Site['daemon']): Promise<void> => {
   const { id } = task
   const quietly = (method: string, payload: Uint8Array) => task.call(method, payload).catch(() => {})
   await quietly('Kill', v2.KillRequest.encode({ id, signal: 9 }).finish())
   await quietly('Wait', v2.WaitRequest.encode({ id }).finish())
   await quietly('Delete', v2.DeleteRequest.encode({ id }).finish())
   await quietly('Shutdown', v2.ShutdownRequest.encode({ id }).finish())
+  task.client.close()
   await daemon.delete(id)
 }
 
@@ -86,15 +106,12 @@ export const measureDensity = async (
         }
       })
       await sleep(REST_MS)
-      const shims = shimPids(site).map(memoryOf)
+      const pids = shimPids(site)
+      const shims = pids.map(memoryOf)
       const shared = subject.name === 'berth' ? controllerPids().map(memoryOf) : []
       if (shims.length !== pods) throw new Error(`${subject.name}: ${shims.length} shims for ${pods} pods`)
       samples.add(subject.name, perPod(density), sum([...shims, ...shared].map(({ pss }) => pss)) / pods)
-      if (each > 1)
-        for (const shim of shims) {
-          samples.add(subject.name, 'private, shim', shim.private)
-          samples.add(subject.name, 'RSS, shim', shim.rss)
-        }
+      if (each > 1) for (const pid of pids) note(samples, subject.name, 'shim', pid)
     } finally {
       for (const task of tasks.flatMap((both) => both.toReversed())) await remove(task, daemon)
       closeClients()
@@ -102,18 +119,41 @@ export const measureDensity = async (
   }
 }
 
-/** A container on the command line that was created and not started. */
-export const measureParked = (runtimes: Runtimes, samples: Samples): void => {
+const monitorsOfCommands = (): readonly number[] => {
+  const pids = pidsWith(([name, kind]) => name === 'berth-monitor' && kind === 'cli')
+  return pids.filter((pid) => !pids.includes(parentOf(pid)))
+}
+
+/** Containers on the command line: one that was created and not started, and one that somebody runs and waits for. */
+export const measureContainers = async (runtimes: Runtimes, samples: Samples): Promise<void> => {
   using bundle = new Bundle(['/bin/sleep', '1000'], (config) => {
     config.ociVersion = '1.0.2'
   })
   for (const [name, path] of runtimes) {
     const id = `bench-${process.pid}-${name}`
+    const stateOf = () =>
+      JSON.parse(execFileSync(path, ['state', id], { encoding: 'utf8', stdio: ['ignore', 'pipe', 'ignore'] }))
+    const others = monitorsOfCommands()
     // what stays holds no pipe of ours
     execFileSync(path, ['create', '--bundle', bundle.dir, id], { stdio: 'ignore' })
-    const { pid } = JSON.parse(execFileSync(path, ['state', id], { encoding: 'utf8' }))
-    samples.add(name, 'private, parked init', memoryOf(pid).private)
+    note(samples, name, 'parked', stateOf().pid)
+    for (const pid of monitorsOfCommands()) if (!others.includes(pid)) note(samples, name, 'monitor', pid)
     execFileSync(path, ['delete', '--force', id], { stdio: 'ignore' })
+
+    const launcher = spawn(path, ['run', '--bundle', bundle.dir, id], { stdio: 'ignore' })
+    const left = once(launcher, 'exit')
+    const running = () => {
+      try {
+        return stateOf().status === 'running'
+      } catch {
+        return false // it is not there yet
+      }
+    }
+    await until(`${name} runs`, running)
+    note(samples, name, 'launcher', launcher.pid ?? 0)
+    // who runs it removes it
+    execFileSync(path, ['kill', id, 'KILL'], { stdio: 'ignore' })
+    await left
   }
 }
 
@@ -123,13 +163,13 @@ export const measureController = async (samples: Samples, tell: (text: string) =
   await sleep(60_000)
   const [controller, ...others] = controllerPids()
   if (controller === undefined || others.length > 0) throw new Error(`${others.length + 1} controllers are not one`)
-  samples.add('berth', CONTROLLER, memoryOf(controller).private)
+  note(samples, 'berth', 'controller', controller)
   const node = spawn(join(dist, 'node'), ['-e', 'setInterval(() => {}, 1 << 30); console.log()'], {
     stdio: ['ignore', 'pipe', 'inherit'],
   })
   try {
     await once(node.stdout, 'data')
-    samples.add('node', CONTROLLER, memoryOf(node.pid ?? 0).private)
+    note(samples, 'node', 'controller', node.pid ?? 0)
   } finally {
     node.kill('SIGKILL')
   }

@@ -13,8 +13,14 @@ export const program = (name: string): string => {
   return join(build, name)
 }
 
-/** Debian's newest package of this name, unpacked: its program of the same name, or '' where it can't be had, or wants a newer libc than ours. */
-export const newest = (name: string): string => {
+/** One that Debian's package of that name has installed; a table without a peer would say nothing. */
+export const installed = (name: string, path: string): string => {
+  if (existsSync(path)) return path
+  throw new Error(`${path} is not there: \`make bench\` as root installs it, as does scripts/packages ${name}`)
+}
+
+/** Debian's newest package of this name, unpacked: its program of the same name. Where that can't be had, or does not run here, nothing, and why is said. */
+export const newest = (name: string): string | undefined => {
   try {
     const dirs = execFileSync(join(root, 'test/containerd/matrix'), ['newest', name, join(build, name)], {
       encoding: 'utf8',
@@ -23,10 +29,11 @@ export const newest = (name: string): string => {
       .split('\n')
       .map((dir) => join(dir, name))
       .find((path) => existsSync(path))
-    if (path === undefined) return ''
+    if (path === undefined) throw new Error('its package has no such program')
     execFileSync(path, ['--version'])
     return path
-  } catch {
-    return ''
+  } catch (error) {
+    process.stderr.write(`bench: Debian's newest ${name} is left out: ${error}\n`)
+    return undefined
   }
 }

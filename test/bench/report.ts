@@ -6,32 +6,38 @@ import { root } from '../harness/host.ts'
 import {
   type Aim,
   bootAims,
-  clientAims,
   commandAims,
   engineAims,
+  hotAims,
   memoryAims,
   type PolicyTimes,
   policyAims,
   reached,
   shimAims,
 } from './aims.ts'
-import { ALONE, type CommandTimes, LIFE, VERBS } from './commands.ts'
-import { ENGINE } from './engine.ts'
+import { CLIENTS } from './clients.ts'
+import { ALONE, type CommandTimes, LIFE, ROW, RUN, VERBS } from './commands.ts'
+import { ENGINE, type EngineTimes, rateOf, STARTED, TOGETHER, WIDTHS } from './engine.ts'
 import { FLOORS } from './floor.ts'
-import { CONTROLLER, type Density, perPod } from './memory.ts'
+import { ALL, HOT, MAIN } from './hot.ts'
+import { type Density, figureOf, METRICS, PROCESSES, perPod } from './memory.ts'
 import { WHOLE } from './phases.ts'
 import { bars } from './plots.ts'
-import type { Samples } from './samples.ts'
+import { Samples } from './samples.ts'
+import { FIRST_BYTE } from './script.ts'
 import type { ShimTimes } from './shims.ts'
 
 export interface Measured {
   readonly versions: readonly string[]
   readonly commands: CommandTimes
   readonly shims: ShimTimes
-  readonly clients: { readonly times: Samples; readonly version: string; readonly width: number }
+  readonly hot: Samples
+  readonly clients: Samples
+  /** The version that it was measured with. */
+  readonly containerd: string
   readonly phases: Samples
   readonly boot: Samples
-  readonly engine: Samples
+  readonly engine: EngineTimes
   readonly memory: {
     readonly samples: Samples
     readonly pods: Density
@@ -84,6 +90,14 @@ const aims = (all: readonly Aim[]): string =>
 const STEPS = ['start call', 'Create', 'Start', 'exit', 'Delete', 'Shutdown', 'delete call', 'life']
 const EXEC_STEPS = ['Exec', 'Start of an exec', 'exit of an exec', 'Delete of an exec', 'exec of true']
 
+/** Of these names alone. */
+const only = (samples: Samples, names: readonly string[]): Samples => {
+  const some = new Samples()
+  for (const name of names)
+    for (const what of samples.whats(name)) for (const value of samples.of(name, what)) some.add(name, what, value)
+  return some
+}
+
 const plot = (samples: Samples, title: string, unit: string, columns: readonly string[]): string =>
   bars(
     title,
@@ -92,12 +106,36 @@ const plot = (samples: Samples, title: string, unit: string, columns: readonly s
     samples.names.map((name) => ({ name, values: columns.map((what) => samples.median(name, what)) })),
   )
 
+const RATES = (['lives', 'execs'] as const).flatMap((what) => WIDTHS.map((width) => rateOf(what, width)))
+const DIRECT = 'lives over ttrpc, 10 at a time'
+const OUTPUT = 'stdout through a FIFO'
+
+/** All that goes on at the same time, and the output: how often, and how much, in a second. */
+const throughputs = ({ shims, engine }: Measured): { readonly rates: Samples; readonly output: Samples } => {
+  const [rates, output] = [new Samples(), new Samples()]
+  for (const name of shims.rates.names) rates.add(name, DIRECT, shims.rates.median(name, 'lives'))
+  for (const name of engine.rates.names)
+    for (const what of RATES) rates.add(name, what, engine.rates.median(name, what))
+  for (const name of shims.output.names) output.add(name, OUTPUT, 1024 / shims.output.median(name, 'seconds'))
+  return { rates, output }
+}
+
+const densities = ({ memory }: Measured): readonly string[] => [...memory.singles, memory.pods].map(perPod)
+
 /** Files beside docs/benchmarks.md, by name. */
-export const plots = ({ commands, shims }: Measured): ReadonlyMap<string, string> =>
-  new Map([
-    ['commands.svg', plot(commands.times, 'Commands, medians', 'ms', [...VERBS, LIFE])],
-    ['tasks.svg', plot(shims.times, 'A task over ttrpc, medians', 'ms', [...STEPS, 'exec of true'])],
+export const plots = (measured: Measured): ReadonlyMap<string, string> => {
+  const { commands, shims, engine, memory } = measured
+  const { rates, output } = throughputs(measured)
+  return new Map([
+    ['commands.svg', plot(commands.times, 'Commands, medians', 'ms', [...VERBS, LIFE, RUN])],
+    ['tasks.svg', plot(shims.times, 'A task over ttrpc, medians', 'ms', [...STEPS, 'exec of true', FIRST_BYTE])],
+    ['containerd.svg', plot(engine.times, 'Through containerd, medians', 'ms', Object.values(ENGINE))],
+    ['started.svg', plot(engine.together, 'Through containerd, at once', 'ms', [STARTED])],
+    ['rates.svg', plot(rates, 'Lives and execs of many at a time', 'a second', [DIRECT, ...RATES])],
+    ['output.svg', plot(output, 'Output of a container', 'MiB a second', [OUTPUT])],
+    ['memory.svg', plot(only(memory.samples, ['berth', 'runc']), 'Memory for containers', 'kB', densities(measured))],
   ])
+}
 
 /** What takes longest first; what takes less than this of the whole is told together. */
 const SHARE = 0.01
@@ -117,19 +155,40 @@ const phaseTable = (phases: Samples): string => {
   )
 }
 
+/** A row for each process that is measured of somebody. */
+const processTable = (samples: Samples): string => {
+  const processes = Object.keys(PROCESSES) as (keyof typeof PROCESSES)[]
+  const metrics = Object.keys(METRICS) as (keyof typeof METRICS)[]
+  return table(
+    ['process', 'of', ...Object.values(METRICS)],
+    processes.flatMap((process) =>
+      samples.names
+        .filter((name) => samples.of(name, figureOf('pss', process)).length > 0)
+        .map((name) => [
+          PROCESSES[process],
+          name,
+          ...metrics.map((metric) => samples.median(name, figureOf(metric, process)).toFixed(0)),
+        ]),
+    ),
+  )
+}
+
+/** In one sentence. */
+const list = (samples: Samples, what: string): string =>
+  samples.names.map((name) => `${name} ${figure(samples.median(name, what))}`).join(', ')
+
 export const report = (measured: Measured): string => {
-  const { versions, commands, phases, boot, shims, engine, clients, memory } = measured
+  const { versions, commands, phases, boot, shims, hot, engine, clients, memory } = measured
   const cpu = /model name\s*: (.*)/.exec(readFileSync('/proc/cpuinfo', 'utf8'))?.[1] ?? 'unknown'
   const count = (samples: Samples, what: string) => samples.of('berth', what).length
   const kernel = (floor: Samples) => FLOORS.map((kind) => `${kind} ${figure(floor.median('kernel', kind))}`).join(', ')
-  const hot = kernel(commands.hot)
-  const wide = `${clients.width} at once`
+  const { rates } = throughputs(measured)
   return `# Benchmarks
 
 Written by \`make bench\` (test/bench), everything interleaved in one run, on Linux ${release()}, ${cpus().length} CPUs (${cpu}). Ratios are what
 counts: the machine is a virtual one and shared. Times are in milliseconds, medians, and behind a slash 95th percentiles. In which order runtimes
 have their turns is drawn for each round, and what the kernel alone takes (test/bench/floor.c) is measured in a turn like theirs, by a process that
-has just been started; in a loop of its own it takes this: ${hot}.
+has just been started; in a loop of its own it takes this: ${kernel(commands.hot)}.
 
 ${versions.map((line) => `- ${line}`).join('\n')}
 
@@ -141,7 +200,9 @@ kernel alone: ${kernel(commands.floor)}.
 
 ![](benchmarks/commands.svg)
 
-${quantiles(commands.times, [...VERBS, LIFE])}
+${quantiles(commands.times, [...VERBS, LIFE, RUN])}
+
+\`run\` is of \`true\`, from the call to its end. ${ROW} in seconds, run one after the other by one runtime at a time: ${list(commands.row, ROW)}.
 
 ${aims([...commandAims(commands), ...bootAims(boot)])}
 
@@ -153,41 +214,70 @@ ${phaseTable(phases)}
 ## Tasks, straight over ttrpc
 
 ${count(shims.times, 'life')} lives of \`true\` and ${count(shims.times, 'exec of true')} execs a shim, by a program in C that takes containerd's place: the start call, Create, Start, the exit, Delete, Shutdown and
-the delete call. \`runc\` and \`crun\` are runc's shim with the one and the other. A first life is one for which the controller has to boot.
+the delete call. \`runc\` and \`crun\` are runc's shim with the one and the other. A first life is one for which the controller has to boot. The first byte is what a
+client reads of a FIFO that is the standard output of \`echo\`, from the Start call of a task that is parked. The kernel alone, in a turn of its own: ${kernel(shims.floor)}.
 
 ![](benchmarks/tasks.svg)
 
-${quantiles(shims.times, [...STEPS, 'first life'])}
+${quantiles(shims.times, [...STEPS, 'first life', FIRST_BYTE])}
 
 ${quantiles(shims.times, EXEC_STEPS)}
 
-Lives per second, 10 at a time: ${shims.rates.names.map((name) => `${name} ${figure(shims.rates.median(name, 'lives'))}`).join(', ')}. Seconds for 1 GiB of output through a FIFO:
-${shims.output.names.map((name) => `${name} ${figure(shims.output.median(name, 'seconds'))}`).join(', ')}.
+Lives per second, 10 at a time: ${list(shims.rates, 'lives')}. Seconds for 1 GiB of output through a FIFO: ${list(shims.output, 'seconds')}.
 
-${aims(shimAims(shims, commands.floor))}
+![](benchmarks/output.svg)
 
-## containerd ${clients.version}
+${aims(shimAims(shims))}
 
-${count(engine, ENGINE.life)} lives of \`true\` and ${count(engine, ENGINE.exec)} execs by a client that stays connected to containerd: container and task are created, started, waited for
+### What one request costs the controller
+
+CPU time of its process, in milliseconds a request, as the kernel's scheduler counts it: a round has as many requests of a kind as tasks, one after the other, each with a
+shim of its own, after as many rounds that warm up. All threads are V8's and Node's with it. Medians and 95th percentiles of rounds, of which each Create has ${hot.of(HOT.ctr, ALL).length}.
+
+${quantiles(hot, [MAIN, ALL])}
+
+${aims(hotAims(hot))}
+
+## containerd ${measured.containerd}
+
+${count(engine.times, ENGINE.life)} lives of \`true\` and ${count(engine.times, ENGINE.exec)} execs by a client that stays connected to containerd: container and task are created, started, waited for
 and deleted.
 
-${quantiles(engine, Object.values(ENGINE))}
+![](benchmarks/containerd.svg)
+
+${quantiles(engine.times, Object.values(ENGINE))}
+
+The same by the same client, many at a time: how many a second. In the first column there is no containerd, as above.
+
+![](benchmarks/rates.svg)
+
+${medians(rates, [DIRECT, ...RATES])}
+
+${TOGETHER} tasks of containers that containerd knows already, created and started at the same moment: milliseconds until all of them are started, ${engine.together.of('berth', STARTED).length} times.
+
+![](benchmarks/started.svg)
+
+${quantiles(engine.together, [STARTED])}
 
 ${aims(engineAims(engine))}
 
-\`ctr run --rm\` of busybox's \`true\`, ${count(clients.times, '1 at a time')} times, and ${clients.width} of them at once, where the time is that of all. ctr's and containerd's own share
+For information, \`ctr run --rm\` of busybox's \`true\`, ${count(clients, CLIENTS[0] ?? '')} times, and 10 and 50 of them at once, where the time is that of all. ctr's and containerd's own share
 is in it, and large.
 
-${quantiles(clients.times, ['1 at a time', wide])}
-
-${aims(clientAims(clients.times, clients.width))}
+${quantiles(clients, CLIENTS)}
 
 ## Memory
 
-kB. A pod has two containers that sleep. PSS per pod, or per container of a shim of its own, counts all shims, and the controller that they share. The
-controller is looked at after ${memory.lives} lives, 10 at a time, and a minute of rest; \`node\` is the same Node that waits for nothing.
+kB. What single processes have, medians: of pods with two containers that sleep, of containers on the command line that sleep, and the controller after ${memory.lives} lives, 10
+at a time, and a minute of rest; \`node\` is the same Node that waits for nothing.
 
-${medians(memory.samples, ['private, parked init', 'private, shim', 'RSS, shim', ...[...memory.singles, memory.pods].map(perPod), CONTROLLER])}
+${processTable(memory.samples)}
+
+PSS per pod, or per container of a shim of its own, counts all shims, and the controller that they share.
+
+![](benchmarks/memory.svg)
+
+${medians(only(memory.samples, ['berth', 'runc']), densities(measured))}
 
 ${aims(memoryAims(memory.samples, memory.pods))}
 

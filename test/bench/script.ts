@@ -11,6 +11,9 @@ import { Daemon } from '../harness/shim.ts'
 
 const v2 = containerd.task
 
+/** From the Start call to what a client reads. */
+export const FIRST_BYTE = 'first byte'
+
 /** A shim that is measured. */
 export interface Subject {
   readonly name: string
@@ -116,8 +119,8 @@ export class Script {
     return this
   }
 
-  /** Up to the running process. */
-  up(): this {
+  /** Up to the parked process. */
+  #created(): void {
     const { runtime } = this.#site.subject
     const id = this.#id
     const options = runtime && {
@@ -129,7 +132,24 @@ export class Script {
     const create = { id, ...this.#create, ...(options ? { options } : {}) }
     this.#call('Create', v2.CreateRequest.encode(create).finish())
     this.#waiting = this.#send('Wait', v2.WaitRequest.encode({ id }).finish())
-    this.#call('Start', v2.StartRequest.encode({ id }).finish())
+  }
+
+  /** Up to the running process. */
+  up(): this {
+    this.#created()
+    this.#call('Start', v2.StartRequest.encode({ id: this.#id }).finish())
+    return this
+  }
+
+  /** Up to the first byte of what it writes into this FIFO, its standard output; from when it was parked. */
+  speaks(fifo: string): this {
+    this.#step('fifo', fifo)
+    this.#created()
+    this.begin()
+    const started = this.#send('Start', v2.StartRequest.encode({ id: this.#id }).finish())
+    this.#step('byte')
+    this.end(FIRST_BYTE)
+    this.#step('wait', this.#named('Start behind it'), started)
     return this
   }
 

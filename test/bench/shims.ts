@@ -1,35 +1,34 @@
 /** Tasks straight over the task API, without a containerd: runc's shim with runc and with crun, and berth's, interleaved. */
 import { execFileSync, spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { existsSync } from 'node:fs'
 import { join } from 'node:path'
 import { text } from 'node:stream/consumers'
 import { controllerPids, hasEnded, shimBinary, until } from '../harness/host.ts'
 import { Image } from '../harness/life.ts'
+import { addFloor } from './floor.ts'
 import { shuffled } from './order.ts'
 import { program } from './programs.ts'
 import { Samples } from './samples.ts'
-import { type Script, Site, type Subject } from './script.ts'
+import { FIRST_BYTE, type Script, Site, type Subject } from './script.ts'
 
-const RUNC_SHIM = '/usr/bin/containerd-shim-runc-v2'
 const OUTPUT_BYTES = 1 << 30
 
 export interface ShimTimes {
   /** Milliseconds, by subject and step. */
   readonly times: Samples
+  /** Milliseconds, by FLOORS, of `kernel`: a life each, in between the others'. */
+  readonly floor: Samples
   /** Lives per second, ten at a time. */
   readonly rates: Samples
   /** Seconds for 1 GiB of output. */
   readonly output: Samples
 }
 
-/** `crun`: where there is one. */
-export const shimSubjects = (crun: string): readonly Subject[] =>
-  [
-    { name: 'berth', shim: shimBinary },
-    { name: 'runc', shim: RUNC_SHIM },
-    { name: 'crun', shim: RUNC_SHIM, runtime: crun },
-  ].filter(({ shim, runtime }) => existsSync(shim) && (runtime === undefined || existsSync(runtime)))
+export const shimSubjects = (peers: { readonly shim: string; readonly crun: string }): readonly Subject[] => [
+  { name: 'berth', shim: shimBinary },
+  { name: 'runc', shim: peers.shim },
+  { name: 'crun', shim: peers.shim, runtime: peers.crun },
+]
 
 /** Plays scripts one after the other; what calls.c prints. */
 const play = async (calls: string, site: Site, scripts: readonly Script[]): Promise<string> => {
@@ -43,6 +42,13 @@ const play = async (calls: string, site: Site, scripts: readonly Script[]): Prom
   return out
 }
 
+/** What it printed of one step. */
+const linesOf = (out: string, what: string): string =>
+  out
+    .split('\n')
+    .filter((line) => line.includes(`/${what} `))
+    .join('\n')
+
 /** What is hot from now on has to boot again. */
 export const endControllers = async (): Promise<void> => {
   const pids = controllerPids()
@@ -52,10 +58,11 @@ export const endControllers = async (): Promise<void> => {
 
 const life = (site: Site, id: string): Script => site.script(id, ['/bin/true']).begin().up().down().end('life')
 
-/** So many lives of berth's tasks, ten at a time, of which nothing is noted. */
+/** So many lives of berth's tasks, ten at a time, of which nothing is noted, with a controller that is new. */
 export const liveOn = async (lives: number, tell: (text: string) => void): Promise<void> => {
   const [WIDTH, EACH] = [10, 20]
   const calls = program('calls')
+  await endControllers()
   using image = new Image()
   using site = new Site({ name: 'berth', shim: shimBinary }, image)
   let count = 0
@@ -71,8 +78,8 @@ export const measureShims = async (
   subjects: readonly Subject[],
   { lives, execs, first, tell }: { lives: number; execs: number; first: number; tell: (text: string) => void },
 ): Promise<ShimTimes> => {
-  const calls = program('calls')
-  const [times, rates, output] = [new Samples(), new Samples(), new Samples()]
+  const [calls, floorProgram] = [program('calls'), program('floor')]
+  const [times, floor, rates, output] = [new Samples(), new Samples(), new Samples(), new Samples()]
   using image = new Image()
   using stack = new DisposableStack()
   const sites = subjects.map((subject) => stack.use(new Site(subject, image)))
@@ -81,9 +88,30 @@ export const measureShims = async (
 
   for (let i = -2; i < lives; i++) {
     tell(`lives over ttrpc: ${i + 1} of ${lives}`)
+    for (const site of shuffled([...sites, undefined])) {
+      if (site === undefined) {
+        const line = execFileSync(floorProgram, [image.dir, '1'], { encoding: 'utf8' })
+        if (i >= 0) addFloor(floor, line)
+      } else {
+        const lines = await play(calls, site, [life(site, next(site))])
+        if (i >= 0) times.addLines(lines)
+      }
+    }
+  }
+  const fifoOf = (site: Site, id: string): string => {
+    const fifo = join(site.daemon.bundle(id), 'stdout')
+    execFileSync('mkfifo', [fifo])
+    return fifo
+  }
+  for (let i = -2; i < lives; i++) {
+    tell(`first bytes over ttrpc: ${i + 1} of ${lives}`)
     for (const site of shuffled(sites)) {
-      const lines = await play(calls, site, [life(site, next(site))])
-      if (i >= 0) times.addLines(lines)
+      const id = next(site)
+      const stdout = fifoOf(site, id)
+      const lines = await play(calls, site, [
+        site.script(id, ['/bin/echo', 'hello'], { stdout, stderr: stdout }).speaks(stdout).down(),
+      ])
+      if (i >= 0) times.addLines(linesOf(lines, FIRST_BYTE))
     }
   }
   const BATCH = 25
@@ -123,21 +151,14 @@ export const measureShims = async (
       const script = life(site, next(site))
       await endControllers()
       const lines = await play(calls, site, [script])
-      times.addLines(
-        lines
-          .replaceAll(/^(\w+)\/life /gm, '$1/first life ')
-          .split('\n')
-          .filter((line) => line.includes('first'))
-          .join('\n'),
-      )
+      times.addLines(linesOf(lines, 'life').replace('/life ', '/first life '))
     }
   }
   for (let i = 0; i < 3; i++) {
     tell(`output: ${i + 1} of 3`)
     for (const site of shuffled(sites)) {
       const id = next(site)
-      const fifo = join(site.daemon.bundle(id), 'stdout')
-      execFileSync('mkfifo', [fifo])
+      const fifo = fifoOf(site, id)
       const reader = spawn('/bin/cat', [fifo], { stdio: 'ignore' })
       const script = site.script(id, ['/bin/sh', '-c', `exec head -c ${OUTPUT_BYTES} /dev/zero`], {
         stdout: fifo,
@@ -148,5 +169,5 @@ export const measureShims = async (
       output.add(site.subject.name, 'seconds', (performance.now() - begin) / 1000)
     }
   }
-  return { times, rates, output }
+  return { times, floor, rates, output }
 }
