@@ -147,6 +147,15 @@ test('S22: who makes a container can not have requests leave to ports and addres
     assert.match(stderr, why)
     assert.match(stderr, /an annotation can only narrow it/)
   }
+  // Nor can who gives a policy, where there are HTTP rules that it has to stay within.
+  using bundle = new Bundle(['/bin/true'])
+  const [node, given] = ['node.json', 'given.json'].map((name) => join(bundle.dir, name))
+  writeFileSync(node ?? '', JSON.stringify({ policy: only }))
+  writeFileSync(given ?? '', JSON.stringify({ http: { deny: [], ports: [80, 8080] } }))
+  const flags = ['--bundle', bundle.dir, '--policy', given ?? '']
+  const { code, stderr } = await berth(['--config', node ?? '', 'run', ...flags, 's22'])
+  assert.equal(code, 1)
+  assert.match(stderr, /http\.ports: 8080 is more than the node allows: a policy that is given can only narrow it/)
   await nothingLeft(before)
 })
 
