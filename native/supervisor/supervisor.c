@@ -248,6 +248,21 @@ static void drop_listener(struct supervisor *s, int *listener) {
 
 enum { INIT, GUARD, CHANNEL, CONTROL, FIXED };
 
+/* What is waited for: no more than what is open, as poll(2) takes no more at a time than there may be descriptors (RLIMIT_NOFILE). */
+struct waiting {
+  struct pollfd p[FIXED + CALLS_MAX + LISTENERS_MAX];
+  nfds_t count;
+  nfds_t calls[CALLS_MAX], listeners[LISTENERS_MAX]; /* where these are among them; 0: nowhere */
+};
+
+static nfds_t wait_for(struct waiting *w, int fd) {
+  if (fd < 0) return 0;
+  w->p[w->count] = (struct pollfd){.fd = fd, .events = POLLIN};
+  return w->count++;
+}
+
+static short came(const struct waiting *w, nfds_t at) { return at == 0 ? 0 : w->p[at].revents; }
+
 /* The worker is gone: what was asked of it is refused. 0, or -1 where the container is not to go on without. */
 static int worker_lost(struct supervisor *s) {
   fd_close(&s->channel);
@@ -271,15 +286,16 @@ static void reap(struct supervisor *s) {
 }
 
 /* False once it can't go on. */
-static bool turn(struct supervisor *s, struct pollfd *p) {
+static bool turn(struct supervisor *s, const struct waiting *w) {
+  const struct pollfd *p = w->p;
   reap(s);
   if ((p[CHANNEL].revents & (POLLIN | POLLHUP | POLLERR)) != 0 && link_hear(s, answered) != 0 && worker_lost(s) != 0) return false;
   if (p[CONTROL].revents != 0) take_listener(s);
   for (size_t i = 0; i < CALLS_MAX; i++)
-    if (p[FIXED + i].fd >= 0 && p[FIXED + i].revents != 0 && s->dealings[i].pid != 0) hear(s, &s->dealings[i]);
+    if (came(w, w->calls[i]) != 0 && s->dealings[i].pid != 0) hear(s, &s->dealings[i]);
   look_after(s);
   for (size_t i = 0; i < LISTENERS_MAX; i++) {
-    short events = p[FIXED + CALLS_MAX + i].fd >= 0 ? p[FIXED + CALLS_MAX + i].revents : 0;
+    short events = came(w, w->listeners[i]);
     if ((events & POLLIN) != 0) receive(s, s->listeners[i]);
     else if ((events & (POLLHUP | POLLERR)) != 0) drop_listener(s, &s->listeners[i]);
   }
@@ -287,26 +303,28 @@ static bool turn(struct supervisor *s, struct pollfd *p) {
 }
 
 void supervise(struct supervisor *s) {
-  static struct pollfd p[FIXED + CALLS_MAX + LISTENERS_MAX];
+  static struct waiting w;
+  struct pollfd *p = w.p;
   for (;;) {
     int timeout = -1;
+    w.count = FIXED;
     p[INIT] = (struct pollfd){.fd = s->init, .events = POLLIN};
     p[GUARD] = (struct pollfd){.fd = s->guard, .events = POLLIN};
     p[CHANNEL] = (struct pollfd){.fd = s->channel, .events = (short)(POLLIN | (s->out.len > 0 ? POLLOUT : 0))};
     p[CONTROL] = (struct pollfd){.fd = s->control, .events = POLLIN};
     for (size_t i = 0; i < CALLS_MAX; i++) {
       const struct dealing *d = &s->dealings[i];
-      p[FIXED + i] = (struct pollfd){.fd = d->pid == 0 ? -1 : d->process, .events = POLLIN};
+      w.calls[i] = wait_for(&w, d->pid == 0 ? -1 : d->process);
       if (d->pid == 0 || d->answering) continue;
       int left = d->due == 0 ? LOOK_MS : left_ms(d->due);
       if (left > LOOK_MS) left = LOOK_MS;
       if (timeout < 0 || left < timeout) timeout = left;
     }
-    for (size_t i = 0; i < LISTENERS_MAX; i++) p[FIXED + CALLS_MAX + i] = (struct pollfd){.fd = s->listeners[i], .events = POLLIN};
-    int count = poll(p, sizeof p / sizeof *p, timeout);
+    for (size_t i = 0; i < LISTENERS_MAX; i++) w.listeners[i] = wait_for(&w, s->listeners[i]);
+    int count = poll(p, w.count, timeout);
     if (count < 0 && errno != EINTR) return;
     if (count < 0) continue;
     if (p[INIT].revents != 0 || p[GUARD].revents != 0) return;
-    if (!turn(s, p)) return;
+    if (!turn(s, &w)) return;
   }
 }
