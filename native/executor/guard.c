@@ -6,14 +6,12 @@
 #include <poll.h>
 #include <signal.h>
 #include <stdbool.h>
-#include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "../common/clock.h"
 #include "../common/exit_status.h"
 #include "../common/fd.h"
-#include "../common/replace.h"
 #include "../common/sys.h"
 #include "aside.h"
 #include "effects.h"
@@ -85,11 +83,7 @@ static void work(void *what) {
 
 /* Who it is, for `end-spawned`; from then on it is as good as there. 0 or -1 (fail set). */
 static int release(struct executor *ex, const struct op_guard *op, pid_t pid, int go) {
-  char text[64];
-  uint64_t start;
-  if (process_start_time(pid, &start) != 0) return fail_sys(&ex->fail, "read", "/proc/PID/stat");
-  int len = snprintf(text, sizeof text, "%d %llu\n", (int)pid, (unsigned long long)start);
-  if (file_replace(op->record, text, (size_t)len) != 0) return fail_sys(&ex->fail, "write", op->record);
+  if (process_record(pid, op->record) != 0) return fail_sys(&ex->fail, "write", op->record);
   return write(go, "g", 1) == 1 ? 0 : fail_sys(&ex->fail, "write", "guard");
 }
 

@@ -8,6 +8,7 @@
 
 #include "../common/fd.h"
 #include "../common/proc_stat.h"
+#include "../common/replace.h"
 #include "../common/sys.h"
 #include "paths.h"
 #include "process.h"
@@ -21,6 +22,14 @@ int process_start_time(pid_t pid, uint64_t *start) {
   if (proc_stat_read(pid, &stat) != 0) return -1;
   *start = stat.start;
   return 0;
+}
+
+int process_record(pid_t pid, const char *record) {
+  char text[64];
+  uint64_t start;
+  if (process_start_time(pid, &start) != 0) return -1;
+  int len = snprintf(text, sizeof text, "%d %llu\n", (int)pid, (unsigned long long)start);
+  return file_replace(record, text, (size_t)len);
 }
 
 int process_open(pid_t pid, uint64_t start) {

@@ -3,14 +3,12 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
-#include <stdio.h>
 #include <string.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include "../common/arrange.h"
 #include "../common/fd.h"
-#include "../common/replace.h"
 #include "../common/sys.h"
 #include "paths.h"
 #include "process.h"
@@ -113,11 +111,7 @@ static int judge(struct executor *ex, const struct op_spawn *op, pid_t pid, int 
 
 /* Writes down who it is, lets it go, and waits until it is ready. */
 static int bring_up(struct executor *ex, const struct op_spawn *op, struct birth *b, pid_t pid, int pidfd) {
-  char text[64];
-  uint64_t start;
-  if (process_start_time(pid, &start) != 0) return fail_sys(&ex->fail, "read", "/proc/PID/stat");
-  int len = snprintf(text, sizeof text, "%d %llu\n", (int)pid, (unsigned long long)start);
-  if (file_replace(op->record, text, (size_t)len) != 0) return fail_sys(&ex->fail, "write", op->record);
+  if (process_record(pid, op->record) != 0) return fail_sys(&ex->fail, "write", op->record);
   fd_close(&b->go.read);
   fd_close(&b->report.write);
   fd_close(&b->ready.write);

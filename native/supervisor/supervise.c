@@ -2,6 +2,7 @@
 #define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -12,6 +13,7 @@
 
 #include "../common/address.h"
 #include "../common/fd.h"
+#include "../common/sys.h"
 #include "../common/whole.h"
 #include "../executor/aside.h"
 #include "../executor/process.h"
@@ -150,7 +152,7 @@ static int hear_begun(struct executor *ex, int begun) {
 }
 
 /* The supervisor works with these, and no other descriptor of ours. */
-static int start(struct executor *ex, struct supervisor *s) {
+static int start(struct executor *ex, struct supervisor *s, const char *record) {
   int *mine[9 + DOMAINS_MAX + DEVICES_MAX + WORKER_FDS] = {&s->control, &s->counters, &s->listeners[0], &s->means.root, &s->means.user, &s->init, &s->guard, &s->begun};
   size_t count = 8;
   for (size_t i = 0; i < s->means.n_domains; i++) mine[count++] = &s->means.domains[i];
@@ -161,16 +163,19 @@ static int start(struct executor *ex, struct supervisor *s) {
   _cleanup_fd_ int hears = ends[0], says = ends[1], pidfd = -1;
   s->begun = says;
   const struct aside aside = {.name = "berth-judge", .mine = mine, .count = count, .work = work, .what = s};
-  if (aside_start(ex, &aside, &pidfd) < 0) return -1;
+  pid_t pid = aside_start(ex, &aside, &pidfd);
+  if (pid < 0) return -1;
   fd_close(&says);
-  return hear_begun(ex, hears);
+  int done = process_record(pid, record) == 0 ? hear_begun(ex, hears) : fail_sys(&ex->fail, "write", record);
+  if (done != 0) (void)sys_pidfd_send_signal(pidfd, SIGKILL);
+  return done;
 }
 
 int run_supervise(struct executor *ex, const struct op_supervise *op, struct buf *result) {
   (void)result;
   struct supervisor *s = &supervisor;
   int done = prepare(ex, s, op);
-  if (done == 0) done = start(ex, s);
+  if (done == 0) done = start(ex, s, op->record);
   int *const ours[] = {&s->control, &s->means.root, &s->means.user, &s->init};
   for (size_t i = 0; i < sizeof ours / sizeof *ours; i++) fd_close(ours[i]);
   for (size_t i = 0; i < s->means.n_devices; i++) fd_close(&s->means.devices[i]);

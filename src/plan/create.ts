@@ -26,7 +26,7 @@ import { type Arch, makeWorkingDirectory, planExec, planIdentity, planOomScore }
 import { type Inspection, planResctrl } from './resctrl.ts'
 import { type HostRoot, planRoot, type RootPlan } from './root.ts'
 import { checkIdentity, deniesSetgroups, idMappers } from './rootless.ts'
-import { planSupervisor, supervisorGuard } from './supervisor.ts'
+import { endSupervisor, planSupervisor, supervisorGuard } from './supervisor.ts'
 import { planSysctls } from './sysctl.ts'
 import { planStdio, receiveTerminal, resume, type StdioSlots } from './terminal.ts'
 
@@ -342,7 +342,13 @@ export const compileCreate = (input: CreateInput): Compiled => {
     ...(resctrl.inspect ? { inspect: resctrl.inspect } : {}),
     create,
     start: startPlan(spec, id, bundle, key),
-    undo: [...cgroups.remove, ...guard.undo, ...resctrl.undo, ...root.undo],
+    undo: [
+      ...cgroups.remove,
+      ...guard.undo,
+      ...endSupervisor(input.confinement, input.stateDir),
+      ...resctrl.undo,
+      ...root.undo,
+    ],
     poststop: poststopPlan(spec, id, bundle),
     cgroupPaths,
     cgroups: cgroups.dirs,

@@ -555,7 +555,7 @@ export const OPS = {
    * answered after `answerMs` has refused; one that ends is started again, if `restarts` is 1. What it does for the container is held to the Landlock
    * rulesets that `domain` makes in the slots `domains`, and to what the kernel says of devices in the cgroups `devices`. Refusals are counted in
    * the file `counters`, for each of `modules`. It ends with the process last cloned, and with who has
-   * the other end of `guard`, who sees it end.
+   * the other end of `guard`, who sees it end. Who it is stands in `record`, for `end-spawned`.
    */
   supervise: op(280, {
     listener: 'slot',
@@ -566,6 +566,7 @@ export const OPS = {
     counters: 'slot',
     modules: 'u32',
     guard: 'slot',
+    record: 'str',
     answerMs: 'u32',
     restarts: 'u32',
     ...WORKER,

@@ -1,9 +1,19 @@
 /** Containers under a policy with a module: what the node has for them, and a root file system with files that modules speak of. */
-import { chmodSync, mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
+import {
+  chmodSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { bring } from './attack.ts'
 import { Bundle, type Config } from './bundle.ts'
+import { parentOf } from './host.ts'
 import { berth, type Finished } from './run.ts'
 
 /** Refuses what is named in it, and allows all else. */
@@ -63,3 +73,24 @@ export class JudgingNode implements Disposable {
     rmSync(this.dir, { recursive: true, force: true })
   }
 }
+
+/** The supervisor of the only container there is, and who stands between it and its worker. */
+export const supervisorOf = (): { readonly supervisor: number; readonly between: number } => {
+  for (const pid of pidsOf('berth-judge')) {
+    const parent = parentOf(pid)
+    if (parent !== 1 && pidsOf('berth-judge').includes(parent)) return { supervisor: parent, between: pid }
+  }
+  throw new Error('there is no supervisor')
+}
+
+const pidsOf = (name: string): readonly number[] =>
+  readdirSync('/proc')
+    .filter((entry) => /^\d+$/.test(entry))
+    .map(Number)
+    .filter((pid) => {
+      try {
+        return readFileSync(`/proc/${pid}/comm`, 'utf8').trim() === name
+      } catch {
+        return false // it has ended meanwhile
+      }
+    })

@@ -1,12 +1,12 @@
 /** What becomes of a container whose module fails, is too slow, or is killed. */
 import assert from 'node:assert/strict'
-import { readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs'
+import { readFileSync, statSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { after, before, describe, it } from 'node:test'
 import { noCompiler } from '../harness/attack.ts'
 import { notHere } from '../harness/bundle.ts'
-import { parentOf, pidsWith, until } from '../harness/host.ts'
-import { JudgingNode, judgedBundle } from '../harness/judged.ts'
+import { pidsWith, until } from '../harness/host.ts'
+import { JudgingNode, judgedBundle, supervisorOf } from '../harness/judged.ts'
 import { berth } from '../harness/run.ts'
 import { deletesAfterEach } from '../harness/suite.ts'
 
@@ -117,34 +117,12 @@ describe('policies whose module fails', { skip: notHere || noCompiler }, () => {
     await until('the end of the worker', () => workers().length === 0)
   })
 
-  for (const name of ['berth-judge', 'its guard'])
-    it(`ends the container when ${name} is killed`, async () => {
+  for (const name of ['supervisor', 'between'] as const)
+    it(`ends the container when berth-judge (${name}) is killed`, async () => {
       using bundle = judgedBundle(['/bin/sleep', '1000'])
       const flags = config("export const onSyscall = () => 'allow'")
       await berth([...flags, 'run', '--detach', '--bundle', bundle.dir, id])
-      const { supervisor, guard } = supervisorOf()
-      process.kill(name === 'berth-judge' ? supervisor : guard, 'SIGKILL')
+      process.kill(supervisorOf()[name], 'SIGKILL')
       await until('the end for this reason', async () => (await reason()) === 'policy')
     })
 })
-
-/** The supervisor of the only container there is, and its guard. */
-const supervisorOf = (): { readonly supervisor: number; readonly guard: number } => {
-  for (const pid of pidsOf('berth-judge')) {
-    const parent = parentOf(pid)
-    if (parent !== 1 && pidsOf('berth-judge').includes(parent)) return { supervisor: pid, guard: parent }
-  }
-  throw new Error('there is no supervisor')
-}
-
-const pidsOf = (name: string): readonly number[] =>
-  readdirSync('/proc')
-    .filter((entry) => /^\d+$/.test(entry))
-    .map(Number)
-    .filter((pid) => {
-      try {
-        return readFileSync(`/proc/${pid}/comm`, 'utf8').trim() === name
-      } catch {
-        return false // it has ended meanwhile
-      }
-    })
