@@ -15,7 +15,7 @@ export const CLIENTS = WIDTHS.map(({ at }) => atOnce(at))
 
 /** Milliseconds of `ctr run --rm`, by runtime and CLIENTS; of many at once it is those of all of them. */
 export const measureClients = async (version: Version, tell: (text: string) => void): Promise<Samples> => {
-  const times = new Samples()
+  const times = new Samples(NAMES)
   await using containerd = await Containerd.start(version)
   let count = 0
   const run = async (name: Name): Promise<void> => {

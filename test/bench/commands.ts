@@ -41,7 +41,8 @@ const LIVES_A_ROW = 40
 /** `lives` of each runtime. `tell`: what is going on. */
 export const measureCommands = (runtimes: Runtimes, lives: number, tell: (text: string) => void): CommandTimes => {
   const [verbs, floorProgram] = [program('verbs'), program('floor')]
-  const [times, floor, hot, row] = [new Samples(), new Samples(), new Samples(), new Samples()]
+  const names = [...runtimes.map(([name]) => name), ALONE]
+  const [times, floor, hot, row] = [new Samples(names), new Samples(), new Samples(), new Samples(names)]
   // a version that older peers know, too
   const bundleOf = (args: readonly string[]) =>
     new Bundle(args, (config) => {

@@ -118,7 +118,7 @@ export const measureEngine = async (
   { lives, first, rounds }: { lives: number; first: number; rounds: number },
   tell: (text: string) => void,
 ): Promise<EngineTimes> => {
-  const [times, rates, together] = [new Samples(), new Samples(), new Samples()]
+  const [times, rates, together] = [new Samples(NAMES), new Samples(NAMES), new Samples(NAMES)]
   await using containerd = await Containerd.start(version)
   using image = new Image()
   using engine = new Engine(containerd.socket, image)

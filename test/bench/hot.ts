@@ -74,7 +74,7 @@ export const measureHot = async (
   { rounds, each }: { rounds: number; each: number },
   tell: (text: string) => void,
 ): Promise<Samples> => {
-  const samples = new Samples()
+  const samples = new Samples(Object.values(HOT))
   const ctr = await configOfCtr(version)
   const seccomp = JSON.parse(readFileSync(join(root, 'test/fixtures/docker-seccomp.json'), 'utf8'))
   using image = new Image()

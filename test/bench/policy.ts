@@ -99,7 +99,7 @@ class Site implements Disposable {
 }
 
 const measureCalls = (): Samples => {
-  const times = new Samples()
+  const times = new Samples(subjects.map(({ name }) => name))
   using stack = new DisposableStack()
   const sites = subjects.map((subject) => stack.use(new Site(subject)))
   for (let i = 0; i < runs; i++)
@@ -109,7 +109,6 @@ const measureCalls = (): Samples => {
 
 const measureCreates = (): Samples => {
   const BATCH = 5
-  const times = new Samples()
   const verbs = program('verbs')
   const dir = mkdtempSync(join(tmpdir(), 'berth-bench-'))
   try {
@@ -122,15 +121,16 @@ const measureCreates = (): Samples => {
       ([name, policy]) =>
         [name, stack.use(new Bundle(['/bin/sleep', '1000'], (config) => policed(config, policy)))] as const,
     )
+    const times = new Samples(bundles.map(([name]) => name))
     for (let done = 0; done < lives; done += BATCH)
       for (const [name, bundle] of shuffled(bundles))
         times.addLines(
           execFileSync(verbs, ['life', bundle.dir, dir, String(BATCH), `${name}=${binary}`], { encoding: 'utf8' }),
         )
+    return times
   } finally {
     rmSync(dir, { recursive: true })
   }
-  return times
 }
 
 const section = policySection({ calls: measureCalls(), creates: measureCreates() })

@@ -5,7 +5,12 @@ const quantile = (values: readonly number[], q: number): number =>
 
 /** Values of one unit: each by a name and by what was measured. */
 export class Samples {
-  readonly #values = new Map<string, Map<string, number[]>>()
+  readonly #values: Map<string, Map<string, number[]>>
+
+  /** `names`: in which order they are told, whoever has the first turn. */
+  constructor(names: readonly string[] = []) {
+    this.#values = new Map(names.map((name) => [name, new Map()]))
+  }
 
   add(name: string, what: string, value: number): void {
     const of = this.#values.get(name) ?? new Map<string, number[]>()

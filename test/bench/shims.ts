@@ -79,7 +79,8 @@ export const measureShims = async (
   { lives, execs, first, tell }: { lives: number; execs: number; first: number; tell: (text: string) => void },
 ): Promise<ShimTimes> => {
   const [calls, floorProgram] = [program('calls'), program('floor')]
-  const [times, floor, rates, output] = [new Samples(), new Samples(), new Samples(), new Samples()]
+  const names = subjects.map(({ name }) => name)
+  const [times, floor, rates, output] = [new Samples(names), new Samples(), new Samples(names), new Samples(names)]
   using image = new Image()
   using stack = new DisposableStack()
   const sites = subjects.map((subject) => stack.use(new Site(subject, image)))
