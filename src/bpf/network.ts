@@ -47,7 +47,7 @@ export const KEY = { size: 24, protocol: 4, family: 5, port: 6, address: 8, fixe
 const ON_STACK = -KEY.size
 const COUNTER = ON_STACK - 4
 
-/** Counters of a policy; those of its deny rules follow. */
+/** Counters of a policy; those of its deny rules follow, then those of its denyBind rules. */
 export const COUNTERS = { socket: 0, bind: 1, destination: 2, rules: 3 } as const
 const R0 = 0
 const CONTEXT = 6
@@ -272,8 +272,8 @@ const socketProgram = (ping: boolean): Program => [
   ...answer(1),
 ]
 
-/** For binds; port 0 of UDP is a client's, which takes any. */
-const bindProgram = (ranges: readonly PortRange[], denies: boolean): Program => [
+/** For binds; port 0 of UDP is a client's, which takes any. `denied`: the counter of the first range, each of which has its own; else all others are refused. */
+const bindProgram = (ranges: readonly PortRange[], denied: number | undefined): Program => [
   BEGIN,
   context(2, ADDRESS.protocol),
   context(3, ADDRESS.port),
@@ -286,13 +286,12 @@ const bindProgram = (ranges: readonly PortRange[], denies: boolean): Program => 
     return [
       { code: OPCODE.jumpIfBelow, dst: 3, imm: first, to: next },
       { code: OPCODE.jumpIfAbove, dst: 3, imm: last, to: next },
-      jump(denies ? 'unbound' : 'pass'),
+      ...(denied === undefined ? [jump('pass')] : refuse(denied + index)),
       { label: next },
     ]
   }),
-  ...(denies ? [jump('pass')] : []),
-  { label: 'unbound' },
-  counter(COUNTERS.bind),
+  ...(denied === undefined ? [counter(COUNTERS.bind)] : [jump('pass')]),
+  { label: 'refuse' },
   ...REFUSE,
   { label: 'pass' },
   ...answer(1),
@@ -317,7 +316,8 @@ export interface Judged {
   readonly destinations?: 'allow' | 'deny' | undefined
   /** Sockets for ping may be made; `judged`: and where they send to is looked up. */
   readonly ping: boolean | 'judged'
-  readonly bind?: { readonly ranges: readonly PortRange[]; readonly denies: boolean } | undefined
+  /** Ports that can be bound; or, where `denied` is the first of their counters, that can't be. */
+  readonly bind?: { readonly ranges: readonly PortRange[]; readonly denied: number | undefined } | undefined
   /** Ports of TCP that lead to the HTTP proxy. */
   readonly proxied?: readonly number[]
 }
@@ -326,7 +326,7 @@ export interface Judged {
 export const networkPrograms = ({ destinations, ping, bind, proxied = [] }: Judged): readonly Attachment[] => {
   const denies = destinations === 'deny'
   const address = (attach: number, program: Program) => assembled(PROGRAM.address, attach, program)
-  const binds = bind && bindProgram(bind.ranges, bind.denies)
+  const binds = bind && bindProgram(bind.ranges, bind.denied)
   return [
     assembled(PROGRAM.socket, ATTACH.socket, socketProgram(ping !== false)),
     ...(destinations

@@ -46,15 +46,17 @@ const partsOf = (network: NetworkRules, proxied: readonly number[], addresses: A
 
 const compile = (network: NetworkRules, proxied: readonly number[], addresses: Addresses) => {
   const { allow, deny, allowBind, denyBind } = network
-  const ranges = (allowBind ?? denyBind)?.map(parseRange)
+  // No ports to refuse is nothing to look at.
+  const ranges = (allowBind ?? (denyBind?.length ? denyBind : undefined))?.map(parseRange)
+  const denied = COUNTERS.rules + (deny?.length ?? 0)
   const named = (allow ?? deny ?? []).some((text) => parseDestination(text).protocols.includes('icmp'))
   return {
     ...tableOf([...entriesOf(network, addresses).values()]),
-    counters: COUNTERS.rules + (deny?.length ?? 0),
+    counters: denied + (denyBind?.length ?? 0),
     programs: networkPrograms({
       destinations: allow ? 'allow' : deny ? 'deny' : undefined,
       ping: named ? 'judged' : allow === undefined,
-      bind: ranges && { ranges, denies: denyBind !== undefined },
+      bind: ranges && { ranges, denied: denyBind && denied },
       proxied,
     }),
   }

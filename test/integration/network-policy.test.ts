@@ -201,7 +201,8 @@ describe('network policies', { skip: notHere || noCompiler }, () => {
 
   it('what was refused is counted, rule by rule', async () => {
     const deny = ['tcp://127.0.0.1', 'udp://127.0.0.1']
-    using bundle = prepare({ deny, denyBind: ['80'] }, ['/bin/sleep', '1000'])
+    const denyBind = ['1-79', '80', '90-100']
+    using bundle = prepare({ deny, denyBind }, ['/bin/sleep', '1000'])
     assert.equal((await berth(['run', '--detach', '--bundle', bundle.dir, id])).code, 0)
     const denied = async (...args: string[]) => {
       const { code, stdout, stderr } = await berth([...args, id])
@@ -213,15 +214,19 @@ describe('network policies', { skip: notHere || noCompiler }, () => {
     for (const args of [
       ['to', '127.0.0.1', '7000'],
       ['bind', '80'],
+      ['bind', '95'],
+      ['bind', '95'],
       ['to', '0.0.0.0', '7000'],
     ])
       assert.equal((await berth(['exec', id, '/senders', ...args])).code, 0)
     const tcp = SEND_DOORS.filter((door) => !['io_uring', 'x32'].includes(door) && !DATAGRAMS.includes(door)).length
+    const binds = BIND_DOORS.filter((door) => door !== 'x32').length
     const expected = [
-      ['network.denyBind', undefined, BIND_DOORS.filter((door) => door !== 'x32').length],
       ['network.deny', '0.0.0.0 and ::', tcp + DATAGRAMS.length],
       ['network.deny', deny[0], tcp],
       ['network.deny', deny[1], DATAGRAMS.length],
+      ['network.denyBind', denyBind[1], binds],
+      ['network.denyBind', denyBind[2], 2 * binds],
     ]
     assert.deepEqual(await denied('inspect', '--json'), expected)
     assert.deepEqual(await denied('events', '--stats', '--policy'), expected)

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { entriesOf } from '../../src/bpf/destinations.ts'
-import { networkPrograms } from '../../src/bpf/network.ts'
+import { COUNTERS, networkPrograms } from '../../src/bpf/network.ts'
 import type { BerthError } from '../../src/errors.ts'
 import { compileCreate } from '../../src/plan/create.ts'
 import { Namespaces } from '../../src/plan/namespaces.ts'
@@ -389,7 +389,7 @@ test('where the host lacks it, network rules are refused or said to be left out'
 test('programs jump to places that they have', () => {
   for (const destinations of ['allow', 'deny', undefined] as const)
     for (const ping of [true, false, 'judged'] as const) {
-      const bind = { ranges: [{ first: 1, last: 2 }], denies: ping === true }
+      const bind = { ranges: [{ first: 1, last: 2 }], denied: ping === true ? COUNTERS.rules : undefined }
       for (const { program } of networkPrograms({ destinations, ping, bind })) assert.equal(program.length % 8, 0)
     }
 })
@@ -406,15 +406,23 @@ test('counts of denials belong to the policies that have network rules, in their
     for (const [index, count] of counts.entries()) bytes.writeBigUInt64LE(count, 4 + 8 * index)
     return bytes
   }
-  const counts = Buffer.concat([record(1n, 0n, 2n), record(0n, 3n, 4n, 0n, 5n)])
+  const counts = Buffer.concat([record(1n, 0n, 2n), record(0n, 0n, 4n, 0n, 5n, 3n)])
   assert.deepEqual(
     readDenials(policies, counts).map(({ from, rule, value, denied }) => [from, rule, value, denied]),
     [
       ['node', 'network', 'sockets of other kinds', 1n],
       ['node', 'network.allow', undefined, 2n],
-      ['annotations', 'network.denyBind', undefined, 3n],
       ['annotations', 'network.deny', '0.0.0.0 and ::', 4n],
       ['annotations', 'network.deny', '10.0.0.2', 5n],
+      ['annotations', 'network.denyBind', '80', 3n],
+    ],
+  )
+  const earlier = Buffer.concat([record(0n, 0n, 0n), record(0n, 3n, 0n, 0n, 5n)])
+  assert.deepEqual(
+    readDenials(policies, earlier).map(({ rule, value, denied }) => [rule, value, denied]),
+    [
+      ['network.denyBind', undefined, 3n],
+      ['network.deny', '10.0.0.2', 5n],
     ],
   )
 })
