@@ -1,15 +1,17 @@
 /** Network rules of policies on the real kernel: what is allowed works, what is not fails, through every door there is. */
 import assert from 'node:assert/strict'
+import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { mkdtempSync, readFileSync, rmdirSync, rmSync, writeFileSync } from 'node:fs'
 import { type AddressInfo, createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { createInterface } from 'node:readline'
 import { describe, it } from 'node:test'
 import { Attacker, bring, noCompiler } from '../harness/attack.ts'
 import { Bundle, type Config, notHere } from '../harness/bundle.ts'
 import { BIND_DOORS, DATAGRAMS, IP4_ONLY, lines as linesOf, SEND_DOORS } from '../harness/doors.ts'
-import { until } from '../harness/host.ts'
+import { binary, until } from '../harness/host.ts'
 import { berth } from '../harness/run.ts'
 import { deletesAfterEach } from '../harness/suite.ts'
 import { berthWithout, EPERM } from '../harness/without.ts'
@@ -197,6 +199,37 @@ describe('network policies', { skip: notHere || noCompiler }, () => {
       server.close()
       rmSync(dir, { recursive: true })
     }
+  })
+
+  it('what was refused is told as it goes on', async () => {
+    using bundle = prepare({ allow: [], denyBind: [] }, ['/bin/sleep', '1000'])
+    assert.equal((await berth(['run', '--detach', '--bundle', bundle.dir, id])).code, 0)
+    const child = spawn(binary, ['events', '--policy', '--interval', '50ms', id], {
+      stdio: ['ignore', 'pipe', 'inherit'],
+    })
+    const ended = once(child, 'exit')
+    const seen: string[] = []
+    createInterface(child.stdout).on('line', (line) => seen.push(line))
+    const counts = () =>
+      seen.map((line) => {
+        const { type, id: whose, data } = JSON.parse(line)
+        assert.deepEqual([type, whose], ['policy', id])
+        return data.denied.map(({ rule, denied }: Config) => `${rule} ${denied}`).join()
+      })
+    const told = (count: number) => (count === 0 ? '' : `network.allow ${count}`)
+    await until('that nothing was', () => counts().includes(told(0)))
+    const each = SEND_DOORS.filter((door) => !['io_uring', 'x32'].includes(door)).length
+    for (const times of [1, 2]) {
+      assert.equal((await berth(['exec', id, '/senders', 'to', '127.0.0.1', String(PORT)])).code, 0)
+      await until('what was', () => counts().at(-1) === told(times * each))
+    }
+    // In the order in which it came to be, each interval.
+    assert.deepEqual(
+      [...new Set(counts())].filter((line) => [0, 1, 2].some((times) => line === told(times * each))),
+      [told(0), told(each), told(2 * each)],
+    )
+    assert.equal((await berth(['kill', id, 'KILL'])).code, 0)
+    assert.deepEqual(await ended, [0, null])
   })
 
   it('what was refused is counted, rule by rule', async () => {
