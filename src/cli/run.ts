@@ -38,7 +38,9 @@ const runBundle = async (context: Context) => {
   context.warnings.push(...created.gaps)
   const exitCode = await startAndWait(context.step, context.request, created, detach)
   if (detach) return {}
-  if (!context.flag('keep')) context.warnings.push(...(await created.remove()))
+  if (context.flag('keep')) return { exitCode }
+  const silent = [...context.notes, ...context.warnings].length === 0
+  context.warnings.push(...(await created.remove(silent ? { exitCode, stdout: '', stderr: '' } : undefined)))
   return { exitCode }
 }
 

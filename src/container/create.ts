@@ -22,7 +22,7 @@ import type { Spec } from '../spec/types.ts'
 import { advise } from './advice.ts'
 import { type Announcement, announcePid, announcePidfd } from './announce.ts'
 import { clonedProcess, cloneIndex, compile } from './compile.ts'
-import { deleteContainer, runPoststop } from './delete.ts'
+import { removeCreated, runPoststop } from './delete.ts'
 import { lentExec } from './exec.ts'
 import type { CommandWish } from './host-root.ts'
 import { BOOT_ID, readOp } from './inspect.ts'
@@ -83,8 +83,8 @@ export interface Created {
   /** What gets round its policies, and what of them is less safe than it may seem. */
   readonly gaps: readonly string[]
   readonly traces: Traces | undefined
-  /** Ends it, whatever it does. */
-  readonly remove: () => Promise<string[]>
+  /** Ends it, whatever it does. `answer`: what the command comes to with that, where it has nothing else to say. */
+  readonly remove: (answer?: CommandAnswer) => Promise<string[]>
 }
 
 export const createContainer = async (
@@ -209,7 +209,7 @@ export const createContainer = async (
       warnings: [...warnings, ...compiled.warnings],
       gaps,
       traces: launcher && traced ? { launcher, monitor: traced } : undefined,
-      remove: () => deleteContainer(step, { id, paths, state, status: 'running' }, true),
+      remove: (answer) => removeCreated(step, { paths, state }, compiled, answer),
     }
   } catch (error) {
     if (error instanceof BerthError && error.at !== undefined && error.at < claim.length)

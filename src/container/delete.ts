@@ -1,9 +1,10 @@
 /** `delete`: everything of a container that the host can see goes, and it may be repeated until it has. */
 
 import { ERRNO } from '../controller/errno.ts'
-import type { RunStep } from '../controller/types.ts'
+import type { CommandAnswer, RunStep } from '../controller/types.ts'
 import { BerthError } from '../errors.ts'
 import { removePlan } from '../plan/cgroups.ts'
+import type { Compiled } from '../plan/create.ts'
 import { thawPlan } from '../plan/ending.ts'
 import { fillHoles } from '../plan/lifecycle.ts'
 import { DIR_FLAGS, KILL_FLAGS, OP_FLAGS, type Op, type Plan, READ_FLAGS } from '../plan/ops.ts'
@@ -39,6 +40,19 @@ export const deleteContainer = async (
   await remove(step, paths, endPlan(state, status === 'stopped'), undo)
   warnings.push(...(await runPoststop(step, poststop)))
   return warnings
+}
+
+/** The same by who has just made it, whatever it does. `answer`: what its command has to say then, where that is all. */
+export const removeCreated = async (
+  step: RunStep<CommandAnswer>,
+  { paths, state }: { readonly paths: ContainerPaths; readonly state: ContainerState },
+  compiled: Pick<Compiled, 'poststop' | 'undo'>,
+  answer?: CommandAnswer,
+): Promise<string[]> => {
+  const poststop = fillHoles(compiled.poststop, state.init)
+  const whenDone = poststop.length === 0 ? answer : undefined
+  await remove(step, paths, endPlan(state, false), compiled.undo, (name, plan) => step(name, plan, whenDone))
+  return runPoststop(step, poststop)
 }
 
 /** Each hook, whatever becomes of the others; what failed is warned about (runtime.md, lifecycle). */
@@ -81,10 +95,16 @@ const endPlan = ({ init, monitor, cgroupPaths }: ContainerState, stopped: boolea
 }
 
 /** The directory goes last, and only once all else has gone: it is what a repeated delete finds the rest by. */
-const remove = async (step: RunStep, paths: ContainerPaths, before: Plan, undo: Plan): Promise<void> => {
+const remove = async (
+  step: RunStep,
+  paths: ContainerPaths,
+  before: Plan,
+  undo: Plan,
+  first: RunStep = step,
+): Promise<void> => {
   const last: Op = { op: 'rmtree', path: paths.dir, flags: DIR_FLAGS.missingOk }
   try {
-    await step('delete', [...before, { op: 'stored', path: paths.undo, flags: 0 }, last])
+    await first('delete', [...before, { op: 'stored', path: paths.undo, flags: 0 }, last])
   } catch (error) {
     // What was kept is lost, or is no plan any more.
     if (!(error instanceof BerthError) || !isLost(error, paths)) throw error
