@@ -188,7 +188,7 @@ export const report = (measured: Measured): string => {
 Written by \`make bench\` (test/bench), everything interleaved in one run, on Linux ${release()}, ${cpus().length} CPUs (${cpu}). Ratios are what
 counts: the machine is a virtual one and shared. Times are in milliseconds, medians, and behind a slash 95th percentiles. In which order runtimes
 have their turns is drawn for each round, and what the kernel alone takes (test/bench/floor.c) is measured in a turn like theirs, by a process that
-has just been started; in a loop of its own it takes this: ${kernel(commands.hot)}.
+has just been started; in a loop of its own it takes this: ${kernel(commands.hot)}. Ratios are to the smaller of the two.
 
 ${versions.map((line) => `- ${line}`).join('\n')}
 
@@ -227,7 +227,7 @@ Lives per second, 10 at a time: ${list(shims.rates, 'lives')}. Seconds for 1 GiB
 
 ![](benchmarks/output.svg)
 
-${aims(shimAims(shims))}
+${aims(shimAims(shims, commands.hot))}
 
 ### What one request costs the controller
 
