@@ -20,8 +20,8 @@ import { Samples } from './samples.ts'
 import { liveOn, measureShims, shimSubjects } from './shims.ts'
 
 const CONTAINERD = '2.1'
-/** Tasks at a time that are asked for what one request costs. */
-const HOT_EACH = 20
+/** What one request costs is asked of so many tasks at a time, and so many times: V8 goes on compiling for some hundred requests of a kind. */
+const [HOT_EACH, HOT_ROUNDS] = [20, 10]
 const number = (name: string, otherwise: number) => Number(process.env[name] ?? otherwise)
 const lives = number('LIVES', 100)
 const pods: Density = { pods: number('PODS', 100), each: 2 }
@@ -51,7 +51,7 @@ const phases = measurePhases(binary, lives, tell)
 const boot = measureBoot(lives, tell)
 const subjects = shimSubjects(peers)
 const shims = await measureShims(subjects, { lives, execs: lives, first: 20, tell })
-const hot = await measureHot(CONTAINERD, { rounds: Math.ceil(lives / HOT_EACH), each: HOT_EACH }, tell)
+const hot = await measureHot(CONTAINERD, { rounds: HOT_ROUNDS, each: HOT_EACH }, tell)
 const engine = await measureEngine(CONTAINERD, { lives, first: 20, rounds: 4 }, tell)
 const clients = await measureClients(CONTAINERD, tell)
 const memory = new Samples()
