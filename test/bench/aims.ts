@@ -164,7 +164,7 @@ export const policyAims = ({ calls, creates }: PolicyTimes): readonly Aim[] => {
     what: `${what}, ${name}`,
     against,
     aim,
-    ratio: calls.median(name, what) / calls.median(against, what),
+    ratio: calls.least(name, what) / calls.least(against, what),
   })
   return [
     beside('connect', '1,000 network rules', 'nothing', 1.03),

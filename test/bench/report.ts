@@ -53,17 +53,21 @@ const table = (head: readonly string[], rows: readonly (readonly string[])[]): s
 const figure = (value: number): string => (Number.isNaN(value) ? '' : value.toFixed(2))
 
 /** Median and 95th percentile of each, a row by name. */
-const quantiles = (samples: Samples, columns: readonly string[]): string =>
+type Statistic = 'least' | 'median' | 'p95'
+
+const pairs = (samples: Samples, columns: readonly string[], one: Statistic, other: Statistic): string =>
   table(
     ['', ...columns],
     samples.names.map((name) => [
       name,
       ...columns.map((what) => {
-        const [middle, most] = [figure(samples.median(name, what)), figure(samples.p95(name, what))]
-        return middle === '' ? '' : `${middle} / ${most}`
+        const [first, second] = [figure(samples[one](name, what)), figure(samples[other](name, what))]
+        return first === '' ? '' : `${first} / ${second}`
       }),
     ]),
   )
+
+const quantiles = (samples: Samples, columns: readonly string[]): string => pairs(samples, columns, 'median', 'p95')
 
 const medians = (samples: Samples, columns: readonly string[]): string =>
   table(
@@ -298,7 +302,10 @@ proxy is a process that has to boot; \`full-1000\` has 1,000. ${creates.of('full
 What Docker's profile costs getpid() is what the kernel takes for any filter: one of a single instruction, which allows everything, costs the same. The
 profile's own search costs nothing, as the kernel keeps a bitmap of the calls that a filter allows whatever their arguments (Linux 5.11).
 
-${quantiles(calls, CALLS)}
+The fastest run, which ratios are of, and behind a slash the median: each call takes the same each time, but others on the machine slow the processor by up to half for
+seconds.
+
+${pairs(calls, CALLS, 'least', 'median')}
 
 ${quantiles(creates, VERBS)}
 

@@ -30,6 +30,10 @@ export class Samples {
   of(name: string, what: string): readonly number[] {
     return this.#values.get(name)?.get(what) ?? []
   }
+  /** The smallest. */
+  least(name: string, what: string): number {
+    return quantile(this.of(name, what), 0)
+  }
   median(name: string, what: string): number {
     return quantile(this.of(name, what), 0.5)
   }
