@@ -22,7 +22,7 @@ import { hasLookups } from './lookups.ts'
 import { PROPAGATION } from './mount-options.ts'
 import { cleanDestination } from './mounts.ts'
 import { CLONE_FLAGS, Namespaces } from './namespaces.ts'
-import { networkGaps } from './network-gaps.ts'
+import { enforcedNetwork } from './network.ts'
 import { DIR_FLAGS, KILL_FLAGS, OP_FLAGS, type Op, type Plan, READ_FLAGS, RUN_FLAGS } from './ops.ts'
 import { limitsOutput } from './output-limit.ts'
 
@@ -64,6 +64,8 @@ export const checkRestorable = (spec: Spec, confinement: Confinement | undefined
       '/annotations',
       'the container has hosts by name in its /etc/hosts, or a worker that looks them up again',
     )
+  if (confinement !== undefined && enforcedNetwork(confinement).length > 0)
+    throw refuse('/annotations', 'the container has network rules, which CRIU itself could not work under')
   if (leastLimits(confinement?.policies ?? []).maxDuration !== undefined)
     throw refuse('/annotations', 'the container may run for a while only, which no restore could count on')
   if (limitsOutput(confinement))
@@ -212,7 +214,8 @@ export const compileRestore = (input: RestoreInput): Compiled => {
   const born = [...cgroups.born, ...cgroups.entered]
   const [first] = born
   const create: Op[] = [
-    ...[cgroups.make, cgroups.limit, cgroups.network].flat(),
+    ...cgroups.make,
+    ...cgroups.limit,
     ...openRoot(root, rootfs),
     ...mountPoints(input, root),
     ...joined.open,
@@ -249,6 +252,6 @@ export const compileRestore = (input: RestoreInput): Compiled => {
     cgroups: cgroups.dirs,
     rootfs,
     warnings: cgroups.warnings,
-    gaps: networkGaps(input, new Namespaces(spec)),
+    gaps: [],
   }
 }

@@ -371,6 +371,15 @@ describe('checkpoint, refused', { skip: notHere }, () => {
     await refused(/checkpoint: the container has a policy that Landlock enforces/, 'checkpoint', id)
   })
 
+  it('a policy for the network, which CRIU could not work under', async () => {
+    using bundle = new Bundle(['/bin/sleep', '1000'], (config) => {
+      config.annotations = { 'io.berth.network.deny': '192.0.2.1' }
+    })
+    const done = await berth(['run', '-d', '--bundle', bundle.dir, id])
+    assert.equal(done.code, 0, done.stderr)
+    await refused(/checkpoint: the container has network rules/, 'checkpoint', id)
+  })
+
   it('what no restore could bring back', async () => {
     using bundle = new Bundle(['/bin/sleep', '1000'], (config) => {
       config.linux.namespaces = config.linux.namespaces.filter(({ type }: { type: string }) => type !== 'mount')

@@ -248,6 +248,15 @@ test('a container that has its hosts looked up again has a worker, and can not b
   const plan = compileCreate({ ...input(plainSpec()), confinement: pinned }).create
   assert.deepEqual([all(plan, 'worker'), all(plan, 'bpf-apply')], [[], []])
   assert.throws(() => checkRestorable(plainSpec(), pinned), /by name in its \/etc\/hosts/)
+  const rules = { ...confinement, policies: [load({ deny: ['192.0.2.1'] })] }
+  assert.throws(() => checkRestorable(plainSpec(), rules), /network rules/)
+  // Best effort, where the host has no such programs.
+  const none = {
+    ...rules,
+    network: 'no BPF',
+    policies: rules.policies.map((one) => ({ ...one, bestEffort: ['network' as const] })),
+  }
+  checkRestorable(plainSpec(), none)
   assert.equal(Buffer.from(all(inside(plan), 'extend-file')[0]?.head ?? []).toString(), '192.0.2.7 a.org\n')
 })
 
