@@ -242,10 +242,6 @@ export const compileCreate = (input: CreateInput): Compiled => {
   const rootfs = posix.resolve(bundle, spec.root?.path ?? '')
   const namespaces = new Namespaces(spec)
   const mappers = namespaces.isNew('user') ? idMappers(spec, facts) : { uidMapper: '', gidMapper: '' }
-  // Where a user namespace is new or joined, its root may place nobody in the host's cgroups; systemd moves what is there.
-  const apart = namespaces.isNew('network') && !namespaces.has('user') && !input.systemdCgroup
-  const namespacePlan = planNamespaces(spec, namespaces, facts, apart)
-  checkIdentity(spec, namespaces, facts)
   const cgroups = planCgroups({
     id,
     spec,
@@ -253,6 +249,11 @@ export const compileCreate = (input: CreateInput): Compiled => {
     systemd: input.systemdCgroup,
     confinement: input.confinement,
   })
+  // Where a user namespace is new or joined, its root may place nobody in the host's cgroups; systemd moves what is there; and what is born in none
+  // of its own cgroups would not be found there, if these could not be made.
+  const apart = namespaces.isNew('network') && !namespaces.has('user') && cgroups.born.length > 0
+  const namespacePlan = planNamespaces(spec, namespaces, facts, apart)
+  checkIdentity(spec, namespaces, facts)
   const root = planRoot({
     spec,
     namespaces,

@@ -79,12 +79,23 @@ test('what takes a cgroup namespace of its own: made once the process is in its 
   assert.equal(one(create, 'clone').flags & 0x2000000n, 0n)
 })
 
-test('without a network of its own: all namespaces and cgroups by who makes the process', () => {
+test('without a network of its own, or a cgroup to be born in: all namespaces and cgroups by who makes the process', () => {
   const namespaces = (plainSpec().linux?.namespaces ?? []).filter(({ type }) => type !== 'network')
-  const { create, cgroupPaths } = compile(withLinux({ namespaces }))
-  inOrder(names(create), 'mkdir', 'cpuset-inherit', 'write', 'clone', 'go', 'resume')
+  const shared = compile(withLinux({ namespaces }))
+  const legacy = compile(plainSpec(), { facts: facts({ cgroup: layout('legacy') }) })
+  for (const { create, cgroupPaths } of [shared, legacy]) {
+    inOrder(names(create), 'mkdir', 'write', 'clone', 'go', 'resume')
+    assert.deepEqual(one(create, 'clone').cgroups, cgroupPaths)
+    for (const name of ['unshare', 'enter-cgroups', 'sync']) assert.ok(!names(inside(create)).includes(name))
+  }
+})
+
+test('cgroup v2: born in its cgroup, which has its limits before it makes its root', () => {
+  const { create, cgroupPaths } = compile(plainSpec(), { facts: facts({ cgroup: layout('unified') }) })
+  inOrder(names(create), 'mkdir', 'clone', 'go', 'device-filter', 'resume', 'go', 'resume')
   assert.deepEqual(one(create, 'clone').cgroups, cgroupPaths)
-  for (const name of ['unshare', 'enter-cgroups', 'sync']) assert.ok(!names(inside(create)).includes(name))
+  inOrder(names(inside(create)), 'unshare', 'loopback', 'sync', 'rootfs')
+  assert.ok(!names(inside(create)).includes('enter-cgroups'))
 })
 
 test('every operation says where it comes from, and the plan can be encoded and explained', () => {
