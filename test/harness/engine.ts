@@ -22,13 +22,13 @@ export interface Engine {
 /** Does something with each runtime (the second argument names it, for names of containers); what comes of it has to be the same. */
 export type Both = (what: (engine: Engine, name: string) => Promise<unknown>) => Promise<void>
 
-/** The tests of an engine; call it inside of a `describe`. */
-export const engineTests = (engineOf: (runtime: 'runc' | 'berth') => Engine): Both => {
+/** The tests of an engine; call it inside of a `describe`. `tries`: how often what a container says at its end is compared where it differs. */
+export const engineTests = (engineOf: (runtime: 'runc' | 'berth') => Engine, tries = 1): Both => {
   const both: Both = async (what) => {
     const theirs = await what(engineOf('runc'), 'runc')
     assert.deepEqual(await what(engineOf('berth'), 'berth'), theirs)
   }
-  foregroundTests(both)
+  foregroundTests(both, tries)
   backgroundTests(both)
   return both
 }

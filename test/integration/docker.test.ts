@@ -21,12 +21,17 @@ describe('docker', { skip: notHere }, () => {
     await nothingLeft(pristine)
   })
 
-  engineTests((runtime) => ({
-    cli: (args, options) => docker.cli(args, options),
-    client: docker.client,
-    image: 'bb:bb',
-    options: ['--runtime', runtime, '--network', 'none'],
-  }))
+  // Under both runtimes it is containerd's own shim for runc that copies outputs, and now and then loses one at an exit.
+  const TRIES = 3
+  engineTests(
+    (runtime) => ({
+      cli: (args, options) => docker.cli(args, options),
+      client: docker.client,
+      image: 'bb:bb',
+      options: ['--runtime', runtime, '--network', 'none'],
+    }),
+    TRIES,
+  )
 
   it('names berth and its features', async () => {
     const { stdout } = await docker.cli(['info', '-f', '{{json .Runtimes.berth}}'])
