@@ -8,7 +8,7 @@ import { errnoText } from '../controller/errno.ts'
 import type { Results } from '../controller/types.ts'
 import { BerthError } from '../errors.ts'
 import { ACCESS, OP_FLAGS, type Op, type Plan } from '../plan/ops.ts'
-import type { CgroupLayout, Hierarchy } from './layout.ts'
+import { type CgroupLayout, type Hierarchy, isV2 } from './layout.ts'
 
 /** A place for containers, below the hierarchy's mount point, and what has to be writable for it. */
 interface Place {
@@ -88,7 +88,7 @@ export const notDelegated = (
 ): BerthError | undefined => {
   const of = refused.find(({ controllers }) => controller !== undefined && controllers.includes(controller))
   // v2 is one hierarchy for all controllers.
-  const found = of ?? refused.find(({ controllers, name }) => controllers.length === 0 && name === '') ?? refused[0]
+  const found = of ?? refused.find(isV2) ?? refused[0]
   if (found === undefined) return undefined
   const property = pointer.slice(1).replaceAll('/', '.')
   return new BerthError('unsupported', `${property}: ${found.why}: ${FIX}`, { pointer })

@@ -105,6 +105,10 @@ export const parseLayout = (mountinfo: string, selfCgroup: string, v2Controllers
   }
 }
 
+/** The one hierarchy that has neither a name nor controllers of v1. */
+export const isV2 = ({ name, controllers }: Pick<Hierarchy, 'name' | 'controllers'>): boolean =>
+  name === '' && controllers.length === 0
+
 /** The v1 hierarchy that has this controller. */
 export const hierarchyOf = (layout: CgroupLayout, controller: string): Hierarchy | undefined =>
   layout.v1.find((hierarchy) => hierarchy.controllers.includes(controller))

@@ -2,6 +2,7 @@
 
 import { posix } from 'node:path'
 import { delegated, delegationPlan } from '../cgroup/delegation.ts'
+import { isV2 } from '../cgroup/layout.ts'
 import { ERRNO } from '../controller/errno.ts'
 import type { CommandAnswer, CommandRequest, Results, RunStep } from '../controller/types.ts'
 import { explained } from '../criu/log.ts'
@@ -371,10 +372,7 @@ const claimPlan = ({ rootfs, check }: Compiled, root: string, paths: ContainerPa
 /** So that its monitor can tell an end for want of memory from others. */
 const watchOom = ({ cgroups }: Compiled): Plan =>
   cgroups
-    .filter(
-      ({ hierarchy: { name, controllers } }) =>
-        controllers.includes('memory') || (name === '' && controllers.length === 0),
-    )
+    .filter(({ hierarchy }) => hierarchy.controllers.includes('memory') || isV2(hierarchy))
     .map(({ dir }): Op => ({ op: 'watch-oom', name: INIT_KEY, path: dir, opFlags: OP_FLAGS.tolerate }))
 
 /** Nothing has been made, or somebody else has made it. */

@@ -2,7 +2,7 @@
 
 import { notDelegated } from '../cgroup/delegation.ts'
 import { deviceRules } from '../cgroup/devices.ts'
-import { type CgroupLayout, type Hierarchy, hierarchyOf } from '../cgroup/layout.ts'
+import { type CgroupLayout, type Hierarchy, hierarchyOf, isV2 } from '../cgroup/layout.ts'
 import { type CgroupDir, cgroupDirs, cgroupPath, levels, OWN_PARENT } from '../cgroup/path.ts'
 import { unitOf } from '../cgroup/systemd/unit.ts'
 import { v1Settings } from '../cgroup/v1.ts'
@@ -52,9 +52,6 @@ const NONE: CgroupPlan = {
   dirs: [],
   warnings: [],
 }
-
-/** The one hierarchy that has neither a name nor controllers of v1. */
-export const isV2 = ({ name, controllers }: Hierarchy): boolean => name === '' && controllers.length === 0
 
 /** v1, and the v2 hierarchy without controllers of a hybrid host. */
 const planV1 = (spec: Spec, facts: HostFacts, dirs: readonly CgroupDir[]) => {

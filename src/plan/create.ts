@@ -1,11 +1,12 @@
 /** config.json + host facts → the plans of a container: how to create, start and remove it. */
 
 import { posix } from 'node:path'
+import { isV2 } from '../cgroup/layout.ts'
 import type { CgroupDir } from '../cgroup/path.ts'
 import { BerthError } from '../errors.ts'
 import type { Confinement } from '../policy/types.ts'
 import type { Process, Spec } from '../spec/types.ts'
-import { type CgroupPlan, isV2, planCgroups } from './cgroups.ts'
+import { type CgroupPlan, planCgroups } from './cgroups.ts'
 import { planDeadline } from './deadline.ts'
 import { planDevices } from './devices.ts'
 import type { HostFacts } from './facts.ts'

@@ -1,6 +1,7 @@
 /** mounts → mount operations. */
 
 import { posix } from 'node:path'
+import { isV2 } from '../cgroup/layout.ts'
 import type { CgroupDir } from '../cgroup/path.ts'
 import { BerthError } from '../errors.ts'
 import type { Mount, Spec } from '../spec/types.ts'
@@ -70,7 +71,7 @@ const withLabel = (type: string, data: string, { spec, facts }: MountContext): s
 
 /** The cgroups that a mount of them shows: those with controllers or a name. */
 export const shownCgroups = (dirs: readonly CgroupDir[]): CgroupDir[] =>
-  dirs.filter(({ hierarchy }) => hierarchy.controllers.length > 0 || hierarchy.name !== '')
+  dirs.filter(({ hierarchy }) => !isV2(hierarchy))
 
 const cgroupMount = (context: MountContext, target: string, options: ParsedOptions, pointer: string): Op => {
   const shown = shownCgroups(context.cgroups)

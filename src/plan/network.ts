@@ -9,6 +9,7 @@
 import { type Entry, entriesOf, MAX_ENTRIES, VALUE_SIZE } from '../bpf/destinations.ts'
 import { MAP, NO_PREALLOC } from '../bpf/maps.ts'
 import { COUNTERS, COUNTS, KEY, networkPrograms, TRIE } from '../bpf/network.ts'
+import { isV2 } from '../cgroup/layout.ts'
 import type { CgroupDir } from '../cgroup/path.ts'
 import { BerthError } from '../errors.ts'
 import { proxiedPorts } from '../policy/http-policy.ts'
@@ -142,9 +143,9 @@ export const planNetwork = (confinement: Confinement | undefined, dirs: readonly
   if (confinement === undefined) return []
   const rules = enforcedNetwork(confinement)
   if (rules.length === 0) return []
-  // The one hierarchy without a name and controllers of v1 is v2's, which comes first.
+  // v2's comes first.
   const [v2] = dirs
-  if (v2?.hierarchy.name !== '' || v2.hierarchy.controllers.length > 0)
+  if (v2 === undefined || !isV2(v2.hierarchy))
     throw new BerthError('unsupported', 'policy: network: the container has no cgroup of version 2 of its own', {
       pointer: POINTER,
     })
