@@ -1,14 +1,15 @@
 /** Many at once, straight over the task API, with one controller for all: nobody is lost to a time-out, and nobody takes another pod's turns. */
 import assert from 'node:assert/strict'
 import { connect, type Socket } from 'node:net'
-import { afterEach, beforeEach, describe, it } from 'node:test'
+import { describe, it } from 'node:test'
 import { containerd } from '../../shim/proto/messages.gen.js'
 import { decodeResponse, FrameReader } from '../../shim/ttrpc/index.ts'
 import { notHere } from '../harness/bundle.ts'
-import { controllerPids, nothingLeft, snapshot, until } from '../harness/host.ts'
-import { closeClients, eventsSocket, Image, Task } from '../harness/life.ts'
+import { controllerPids, until } from '../harness/host.ts'
+import { type eventsSocket, type Image, Task } from '../harness/life.ts'
 import { requestFrame } from '../harness/raw.ts'
-import { Daemon } from '../harness/shim.ts'
+import type { Daemon } from '../harness/shim.ts'
+import { hasDaemon } from '../harness/suite.ts'
 
 const v2 = containerd.task
 const LIVES = 100
@@ -61,19 +62,8 @@ describe('many at once', { skip: notHere }, () => {
   let daemon: Daemon
   let image: Image
   let events: ReturnType<typeof eventsSocket>
-  let before: Set<string>
-  beforeEach(() => {
-    before = snapshot()
-    daemon = new Daemon()
-    image = new Image()
-    events = eventsSocket(daemon)
-  })
-  afterEach(async () => {
-    closeClients()
-    events.close()
-    daemon[Symbol.dispose]()
-    image[Symbol.dispose]()
-    await nothingLeft(before)
+  hasDaemon((...made) => {
+    ;[daemon, image, events] = made
   })
 
   it(`${LIVES} lives at once, of shims of their own: each has its exit code`, async () => {

@@ -3,13 +3,14 @@ import assert from 'node:assert/strict'
 import { existsSync, globSync, mkdirSync, readdirSync, readFileSync, rmdirSync, rmSync, writeFileSync } from 'node:fs'
 import { release } from 'node:os'
 import { join } from 'node:path'
-import { afterEach, beforeEach, describe, it } from 'node:test'
+import { describe, it } from 'node:test'
 import { containerd } from '../../shim/proto/messages.gen.js'
 import { type Config, notHere } from '../harness/bundle.ts'
-import { hasEnded, monitorPids, nothingLeft, ourProcesses, snapshot, until } from '../harness/host.ts'
-import { closeClients, eventsSocket, Image, Task } from '../harness/life.ts'
+import { hasEnded, monitorPids, ourProcesses, until } from '../harness/host.ts'
+import { type Image, Task } from '../harness/life.ts'
 import { SHELL } from '../harness/sequences.ts'
-import { Daemon } from '../harness/shim.ts'
+import type { Daemon } from '../harness/shim.ts'
+import { hasDaemon } from '../harness/suite.ts'
 
 const v2 = containerd.task
 const TERM = 15
@@ -19,22 +20,10 @@ const [major = 0, minor = 0] = release().split('.').map(Number)
 const kept = major > 6 || (major === 6 && minor >= 15)
 
 describe('the shim process ends', { skip: notHere }, () => {
-  let before: Set<string>
   let daemon: Daemon
   let image: Image
-  let events: ReturnType<typeof eventsSocket>
-  beforeEach(() => {
-    before = snapshot()
-    daemon = new Daemon()
-    image = new Image()
-    events = eventsSocket(daemon)
-  })
-  afterEach(async () => {
-    closeClients()
-    events.close()
-    daemon[Symbol.dispose]()
-    image[Symbol.dispose]()
-    await nothingLeft(before)
+  hasDaemon((...made) => {
+    ;[daemon, image] = made
   })
 
   /** The numbers of signals count from 1. */

@@ -13,12 +13,13 @@ import {
   writeFileSync,
 } from 'node:fs'
 import { join } from 'node:path'
-import { afterEach, beforeEach, describe, it } from 'node:test'
+import { describe, it } from 'node:test'
 import { containerd } from '../../shim/proto/messages.gen.js'
 import { type Config, notHere } from '../harness/bundle.ts'
-import { nothingLeft, snapshot, until } from '../harness/host.ts'
-import { closeClients, eventsSocket, Image, Task } from '../harness/life.ts'
-import { Daemon } from '../harness/shim.ts'
+import { until } from '../harness/host.ts'
+import { type eventsSocket, type Image, Task } from '../harness/life.ts'
+import type { Daemon } from '../harness/shim.ts'
+import { hasDaemon } from '../harness/suite.ts'
 
 const v2 = containerd.task
 const MiB = 1 << 20
@@ -53,19 +54,8 @@ describe('out of memory', { skip }, () => {
   let daemon: Daemon
   let image: Image
   let events: ReturnType<typeof eventsSocket>
-  let before: Set<string>
-  beforeEach(() => {
-    before = snapshot()
-    daemon = new Daemon()
-    image = new Image()
-    events = eventsSocket(daemon)
-  })
-  afterEach(async () => {
-    closeClients()
-    events.close()
-    daemon[Symbol.dispose]()
-    image[Symbol.dispose]()
-    await nothingLeft(before)
+  hasDaemon((...made) => {
+    ;[daemon, image, events] = made
   })
 
   const script = (text: string, linux: object, limit = 16 * MiB): Config => {

@@ -1,12 +1,13 @@
 /** The shim without containerd, over the real socket: traps 4, 5, 9 and 15, and the order of events. */
 import assert from 'node:assert/strict'
-import { afterEach, beforeEach, describe, it } from 'node:test'
+import { describe, it } from 'node:test'
 import { containerd } from '../../shim/proto/messages.gen.js'
 import type { RpcError } from '../../shim/ttrpc/status.ts'
 import { notHere } from '../harness/bundle.ts'
-import { controllerPids, nothingLeft, snapshot, until } from '../harness/host.ts'
-import { closeClients, eventsSocket, Image, Task } from '../harness/life.ts'
-import { Daemon } from '../harness/shim.ts'
+import { controllerPids, until } from '../harness/host.ts'
+import { type eventsSocket, type Image, Task } from '../harness/life.ts'
+import type { Daemon } from '../harness/shim.ts'
+import { hasDaemon } from '../harness/suite.ts'
 
 const v2 = containerd.task
 
@@ -14,19 +15,8 @@ describe('shim', { skip: notHere }, () => {
   let daemon: Daemon
   let image: Image
   let events: ReturnType<typeof eventsSocket>
-  let before: Set<string>
-  beforeEach(() => {
-    before = snapshot()
-    daemon = new Daemon()
-    image = new Image()
-    events = eventsSocket(daemon)
-  })
-  afterEach(async () => {
-    closeClients()
-    events.close()
-    daemon[Symbol.dispose]()
-    image[Symbol.dispose]()
-    await nothingLeft(before)
+  hasDaemon((...made) => {
+    ;[daemon, image, events] = made
   })
 
   it('publishes the events of a life in order', async () => {
