@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <stdbool.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
@@ -46,6 +47,16 @@ static _Noreturn void live(struct executor *ex, const struct aside *a, int repor
   _exit(0);
 }
 
+/* Once it has left everything of ours it is as good as there. 0 or -1 (fail set). */
+static int await(struct executor *ex, const struct aside *a, pid_t pid, int heard) {
+  char byte;
+  ssize_t got;
+  do got = read(heard, &byte, 1);
+  while (got < 0 && errno == EINTR);
+  if (got != 1) return fail_msg(&ex->fail, ECHILD, a->name, "ended before it had begun");
+  return process_record(pid, a->record) == 0 ? 0 : fail_sys(&ex->fail, "write", a->record);
+}
+
 pid_t aside_start(struct executor *ex, const struct aside *a, int *pidfd) {
   int ends[2];
   if (a->count > ASIDE_FDS) return fail_msg(&ex->fail, EINVAL, a->name, "more than %d descriptors", ASIDE_FDS);
@@ -56,9 +67,7 @@ pid_t aside_start(struct executor *ex, const struct aside *a, int *pidfd) {
   if (pid == 0) live(ex, a, report);
   if (pid < 0) return fail_sys(&ex->fail, "clone3", a->name);
   fd_close(&report);
-  char byte;
-  ssize_t got;
-  do got = read(heard, &byte, 1);
-  while (got < 0 && errno == EINTR);
-  return got == 1 ? pid : fail_msg(&ex->fail, ECHILD, a->name, "ended before it had begun");
+  if (await(ex, a, pid, heard) == 0) return pid;
+  (void)sys_pidfd_send_signal(*pidfd, SIGKILL);
+  return -1;
 }

@@ -11,6 +11,7 @@
 
 struct aside {
   const char *name;
+  const char *record; /* the file where it is noted down who it is, for `end-spawned` */
   int *const *mine; /* the descriptors that it keeps: they become 3 and up, -1 stays; at most ASIDE_FDS */
   size_t count;
   void (*work)(void *what); /* it ends with this */

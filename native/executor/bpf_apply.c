@@ -87,7 +87,7 @@ int run_bpf_apply(struct executor *ex, const struct op_bpf_apply *op, struct buf
     if (applier.maps[i] < 0) return -1;
     fds[2 + applier.count++] = &applier.maps[i];
   }
-  const struct aside aside = {.name = "berth-apply", .mine = fds, .count = 2 + applier.count, .work = serve, .what = &applier};
+  const struct aside aside = {.name = "berth-apply", .record = op->record, .mine = fds, .count = 2 + applier.count, .work = serve, .what = &applier};
   _cleanup_fd_ int pidfd = -1;
   return aside_start(ex, &aside, &pidfd) < 0 ? -1 : 0;
 }

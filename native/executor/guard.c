@@ -81,12 +81,6 @@ static void work(void *what) {
   if (ended(g->monitor)) write_exit(g);
 }
 
-/* Who it is, for `end-spawned`; from then on it is as good as there. 0 or -1 (fail set). */
-static int release(struct executor *ex, const struct op_guard *op, pid_t pid, int go) {
-  if (process_record(pid, op->record) != 0) return fail_sys(&ex->fail, "write", op->record);
-  return write(go, "g", 1) == 1 ? 0 : fail_sys(&ex->fail, "write", "guard");
-}
-
 static int open_watched(struct executor *ex, const struct op_guard *op, struct guard *g) {
   pid_t monitor = ex->effects->monitor;
   if ((g->init = process_open(ex->pid, ex->start_time)) < 0) return fail_sys(&ex->fail, "pidfd_open", "the container's process");
@@ -109,12 +103,14 @@ static int start(struct executor *ex, const struct op_guard *op, struct guard *g
   g->go = go[0];
   int *mine[MINE + HELPERS_MAX] = {&g->init, &g->monitor, &g->tell, &g->go};
   for (uint32_t i = 0; i < g->count; i++) mine[MINE + i] = &g->helpers[i];
-  pid_t pid = aside_start(ex, &(struct aside){.name = "berth-guard", .mine = mine, .count = MINE + g->count, .work = work, .what = g}, &pidfd);
-  if (pid < 0) return -1;
+  const struct aside aside = {.name = "berth-guard", .record = op->record, .mine = mine, .count = MINE + g->count, .work = work, .what = g};
+  if (aside_start(ex, &aside, &pidfd) < 0) return -1;
   /* The monitor has its end before the guard can say anything. */
-  int done = ex->effects->guard(ex->effects->home, op->key, fd_steal(&told[0]), op->plan.data, op->plan.len) == 0
-                 ? release(ex, op, pid, go[1])
-                 : fail_sys(&ex->fail, "", op->key);
+  int done = 0;
+  if (ex->effects->guard(ex->effects->home, op->key, fd_steal(&told[0]), op->plan.data, op->plan.len) != 0)
+    done = fail_sys(&ex->fail, "", op->key);
+  else if (write(go[1], "g", 1) != 1)
+    done = fail_sys(&ex->fail, "write", "guard");
   if (done != 0) (void)sys_pidfd_send_signal(pidfd, SIGKILL);
   return done;
 }

@@ -194,6 +194,7 @@ int run_http_accept(struct executor *ex, const struct op_http_accept *op, struct
   };
   if (acceptor.listeners[0] < 0 || acceptor.connections < 0 || acceptor.channel < 0 || acceptor.guard < 0) return -1;
   int *const mine[] = {&acceptor.channel, &acceptor.connections, &acceptor.init, &acceptor.guard, &acceptor.listeners[0], &acceptor.listeners[1]};
-  const struct aside aside = {.name = "berth-accept", .mine = mine, .count = sizeof mine / sizeof *mine, .work = serve, .what = &acceptor};
+  const struct aside aside = {
+      .name = "berth-accept", .record = op->record, .mine = mine, .count = sizeof mine / sizeof *mine, .work = serve, .what = &acceptor};
   return aside_start(ex, &aside, &pidfd) < 0 ? -1 : 0;
 }

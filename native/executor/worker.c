@@ -40,7 +40,9 @@ int worker_keep(struct executor *ex, const struct worker_op *op, struct worker *
   w->entry = strdup(op->entry);
   w->scratch = strdup(op->scratch);
   w->log = strdup(op->log);
-  if (config == NULL || filter == NULL || ports == NULL || w->dist == NULL || w->entry == NULL || w->scratch == NULL || w->log == NULL)
+  w->record = op->record == NULL ? NULL : strdup(op->record);
+  if (config == NULL || filter == NULL || ports == NULL || w->dist == NULL || w->entry == NULL || w->scratch == NULL || w->log == NULL ||
+      (w->record == NULL && op->record != NULL))
     return fail_sys(&ex->fail, "malloc", "worker");
   struct reader allowed = op->ports.items, slots = op->fds.items;
   for (; w->rules.n_ports < op->ports.count; w->rules.n_ports++) ports[w->rules.n_ports] = reader_u32(&allowed);
@@ -51,7 +53,7 @@ int worker_keep(struct executor *ex, const struct worker_op *op, struct worker *
 }
 
 void worker_free(struct worker *w) {
-  const void *own[] = {w->dist, w->entry, w->scratch, w->log, w->config.data, w->rules.filter, w->rules.ports};
+  const void *own[] = {w->dist, w->entry, w->scratch, w->log, w->record, w->config.data, w->rules.filter, w->rules.ports};
   for (size_t i = 0; i < sizeof own / sizeof *own; i++) free((void *)(uintptr_t)own[i]);
   *w = (struct worker){.channel = -1};
 }
@@ -94,7 +96,7 @@ static int start(struct executor *ex, const struct worker *w) {
   if (w->channel >= 0) fds[count++] = w->channel;
   for (size_t i = 0; i < w->count; i++) fds[count++] = w->fds[i];
   const char *const argv[] = {"berth-worker", "--max-semi-space-size=4", entry, NULL};
-  const struct confined confined = {.who = "worker", .argv = argv, .scratch = w->scratch, .log = w->log, .fds = fds, .count = count,
+  const struct confined confined = {.who = "worker", .argv = argv, .scratch = w->scratch, .log = w->log, .record = w->record, .fds = fds, .count = count,
                                     .of_container = true, .alone = w->bound, .bound = w->bound, .rules = &w->rules};
   if (confine_start(&in, &confined) != 0) return fail_sys(&ex->fail, "fork", "worker");
   return fd_steal(&ready);
@@ -145,7 +147,7 @@ int worker_ask(struct executor *ex, const struct worker *w, size_t max, struct b
 
 int run_worker(struct executor *ex, const struct op_worker *op, struct buf *result) {
   (void)result;
-  const struct worker_op wanted = WORKER_OP(op, op->log);
+  const struct worker_op wanted = WORKER_OP(op, op->log, op->record);
   struct worker w;
   int done = worker_keep(ex, &wanted, &w);
   if (done == 0) done = worker_start(ex, &w);
@@ -154,7 +156,7 @@ int run_worker(struct executor *ex, const struct op_worker *op, struct buf *resu
 }
 
 int run_ask_worker(struct executor *ex, const struct op_ask_worker *op, struct buf *result) {
-  const struct worker_op wanted = WORKER_OP(op, "/dev/null");
+  const struct worker_op wanted = WORKER_OP(op, "/dev/null", NULL);
   struct worker w;
   int done = worker_keep(ex, &wanted, &w);
   if (done == 0) done = worker_ask(ex, &w, op->max, result);

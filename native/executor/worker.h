@@ -10,6 +10,7 @@
 /* What it is to be. All of it is its own, and not the plan's, which processes that are made do not have (trap 2); but the descriptors are slots'. */
 struct worker {
   char *dist, *entry, *scratch, *log;
+  char *record; /* of who it is, for `end-spawned`; NULL: it is `bound`, or ends with its answer */
   struct span config;
   uint32_t timeout_ms; /* to be ready in, or to answer */
   int fds[WORKER_FDS];
@@ -21,14 +22,14 @@ struct worker {
 
 /* What an operation says of one. */
 struct worker_op {
-  const char *dist, *entry, *scratch, *log;
+  const char *dist, *entry, *scratch, *log, *record;
   struct span config, filter;
   struct list fds, ports;
   uint32_t timeout_ms;
   struct confine_rules rules; /* without ports and filter */
 };
-#define WORKER_OP(op, logged)                                                                                                                 \
-  {.dist = (op)->dist, .entry = (op)->entry, .scratch = (op)->scratch, .log = (logged), .config = (op)->config, .filter = (op)->filter,       \
+#define WORKER_OP(op, logged, recorded)                                                                                                                 \
+  {.dist = (op)->dist, .entry = (op)->entry, .scratch = (op)->scratch, .log = (logged), .record = (recorded), .config = (op)->config, .filter = (op)->filter,       \
    .fds = (op)->fds, .ports = (op)->ports, .timeout_ms = (op)->timeout_ms,                                                                    \
    .rules = {.fs = (op)->fs, .net = (op)->net, .scoped = (op)->scoped, .rights = (op)->rights, .port_rights = (op)->port_rights}}
 

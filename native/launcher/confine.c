@@ -25,6 +25,7 @@
 #include "../common/fd.h"
 #include "../common/sys.h"
 #include "../common/userns.h"
+#include "../executor/process.h"
 #include "confine_root.h"
 #include "leave_cgroups.h"
 
@@ -174,6 +175,15 @@ static void outlive(pid_t starter, pid_t pid) {
   while (waitpid(pid, NULL, 0) < 0 && errno == EINTR) {}
 }
 
+/* In the process that becomes Node: it is known by now, or whoever was to see to that is gone. */
+static void await_record(int known) {
+  char byte;
+  ssize_t got;
+  do got = read(known, &byte, 1);
+  while (got < 0 && errno == EINTR);
+  if (got != 1) _exit(1);
+}
+
 int confine_start(const struct install *in, const struct confined *what) {
   if (what->count > FDS_MAX) {
     errno = EINVAL;
@@ -193,9 +203,16 @@ int confine_start(const struct install *in, const struct confined *what) {
     bool namespaces = own_namespaces(!what->of_container || what->alone);
     int ask[2] = {-1, -1};
     if (what->rules && socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ask) < 0) die("socketpair");
+    int known[2] = {-1, -1};
+    if (what->record && pipe2(known, O_CLOEXEC) < 0) die("pipe2");
     pid_t second = fork(); /* the first process of the new pid namespace */
-    if (second == 0) run_node(in, what, ask[1], namespaces, of_host);
+    if (second == 0) {
+      fd_close(&known[1]);
+      if (what->record) await_record(known[0]);
+      run_node(in, what, ask[1], namespaces, of_host);
+    }
     fd_close(&ask[1]);
+    if (second > 0 && what->record && (process_record(second, what->record) != 0 || write(known[1], "k", 1) != 1)) die(what->record);
     if (second > 0 && what->rules) confine_answer(ask[0]);
     if (second > 0 && what->bound) outlive(starter, second);
     _exit(second < 0 ? 1 : 0);

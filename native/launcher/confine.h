@@ -14,6 +14,7 @@ struct confined {
   const char *const *argv; /* of Node */
   const char *scratch;     /* a directory that serves as a mount point in its mount namespace */
   const char *log;         /* the file that its output goes to */
+  const char *record;      /* the file where it is noted down who it is, before it does anything; NULL: nowhere */
   const int *fds;          /* become 3 and up */
   size_t count;
   bool of_container; /* a worker: stays in the cgroups and the network of who starts it */

@@ -100,7 +100,7 @@ static int prepare(struct executor *ex, struct supervisor *s, const struct op_su
   struct reader calls = op->calls.items;
   for (uint32_t i = 0; i < op->calls.count; i++)
     if (watch(s, reader_str(&calls)) != 0) return fail_msg(&ex->fail, EINVAL, "calls", "one of them is not known");
-  const struct worker_op judge = WORKER_OP(op, op->log);
+  const struct worker_op judge = WORKER_OP(op, op->log, NULL);
   if (worker_keep(ex, &judge, &s->worker) != 0) return -1;
   s->worker.bound = true;
   s->listeners[0] = slot_fd(ex, op->listener);
@@ -162,11 +162,10 @@ static int start(struct executor *ex, struct supervisor *s, const char *record) 
   if (pipe2(ends, O_CLOEXEC) != 0) return fail_sys(&ex->fail, "pipe2", "supervisor");
   _cleanup_fd_ int hears = ends[0], says = ends[1], pidfd = -1;
   s->begun = says;
-  const struct aside aside = {.name = "berth-judge", .mine = mine, .count = count, .work = work, .what = s};
-  pid_t pid = aside_start(ex, &aside, &pidfd);
-  if (pid < 0) return -1;
+  const struct aside aside = {.name = "berth-judge", .record = record, .mine = mine, .count = count, .work = work, .what = s};
+  if (aside_start(ex, &aside, &pidfd) < 0) return -1;
   fd_close(&says);
-  int done = process_record(pid, record) == 0 ? hear_begun(ex, hears) : fail_sys(&ex->fail, "write", record);
+  int done = hear_begun(ex, hears);
   if (done != 0) (void)sys_pidfd_send_signal(pidfd, SIGKILL);
   return done;
 }

@@ -11,6 +11,7 @@ import { planDeadline } from './deadline.ts'
 import { planDevices } from './devices.ts'
 import type { HostFacts } from './facts.ts'
 import { planGuard } from './guard.ts'
+import { planHelpers } from './helpers.ts'
 import { planHooks } from './hooks.ts'
 import { type HttpPlan, planHttp } from './http.ts'
 import { deniedPaths } from './landlock.ts'
@@ -27,7 +28,7 @@ import { type Arch, makeWorkingDirectory, planExec, planIdentity, planOomScore }
 import { type Inspection, planResctrl } from './resctrl.ts'
 import { type HostRoot, planRoot, type RootPlan } from './root.ts'
 import { checkIdentity, deniesSetgroups, idMappers } from './rootless.ts'
-import { endSupervisor, planSupervisor, supervisorGuard } from './supervisor.ts'
+import { planSupervisor, supervisorGuard } from './supervisor.ts'
 import { planSysctls } from './sysctl.ts'
 import { planStdio, receiveTerminal, resume, type StdioSlots } from './terminal.ts'
 
@@ -283,7 +284,7 @@ export const compileCreate = (input: CreateInput): Compiled => {
   const hooked = (spec.hooks?.createContainer ?? []).length > 0
   const early = [...cgroups.limit, ...(hooked ? cgroups.network : [])]
   const late = hooked ? [] : cgroups.network
-  const create: Op[] = [
+  const steps: Op[] = [
     ...cgroups.make,
     ...(apart ? [] : early),
     ...resctrl.create,
@@ -335,22 +336,17 @@ export const compileCreate = (input: CreateInput): Compiled => {
     resume(key, 'parked', '/process'),
     ...http.after,
     ...lookups.after,
-    ...guard.create,
+    ...guard,
     ...planOutput(input.confinement, key, input.outputPumps),
     ...helpers.map((slot): Op => ({ op: 'close', slot })),
   ]
+  const beside = planHelpers(input.stateDir, steps)
   return {
     check: cgroups.check,
     ...(resctrl.inspect ? { inspect: resctrl.inspect } : {}),
-    create,
+    create: [...beside.make, ...steps],
     start: startPlan(spec, id, bundle, key),
-    undo: [
-      ...cgroups.remove,
-      ...guard.undo,
-      ...endSupervisor(input.confinement, input.stateDir),
-      ...resctrl.undo,
-      ...root.undo,
-    ],
+    undo: [...cgroups.remove, ...beside.undo, ...resctrl.undo, ...root.undo],
     poststop: poststopPlan(spec, id, bundle),
     cgroupPaths,
     cgroups: cgroups.dirs,

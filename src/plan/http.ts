@@ -15,6 +15,7 @@ import { type Addresses, withAddresses } from '../policy/network.ts'
 import type { Confinement, Policy } from '../policy/types.ts'
 import type { CredentialConfig, HttpConfig, HttpSection, NetworkSection } from '../policy/worker/http/config.ts'
 import { extendFile } from './extend-file.ts'
+import { helperRecord } from './helpers.ts'
 import type { Namespaces } from './namespaces.ts'
 import { OP_FLAGS, type Op, type Plan } from './ops.ts'
 import type { Arch } from './process.ts'
@@ -267,6 +268,7 @@ export const planHttp = (input: HttpInput): HttpPlan => {
       ...files.ops,
       startWorker(input.stateDir, {
         entry: 'http-proxy.js',
+        helper: 'http-worker',
         log: 'http.log',
         config,
         fds: files.slots,
@@ -289,6 +291,7 @@ export const planHttp = (input: HttpInput): HttpPlan => {
         connections: MAPS + REDIRECT_MAPS.connections,
         channel: ACCEPTOR,
         guard: ACCEPTOR_GUARDED,
+        record: helperRecord(input.stateDir, 'http-accept'),
         pointer: POINTER,
       },
       ...[

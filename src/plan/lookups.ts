@@ -12,6 +12,7 @@ import { type Addresses, addressesOf, hostsOf } from '../policy/network.ts'
 import type { Confinement, NetworkRules } from '../policy/types.ts'
 import type { NamesConfig } from '../policy/worker/names/config.ts'
 import { extendFile } from './extend-file.ts'
+import { helperRecord } from './helpers.ts'
 import type { Namespaces } from './namespaces.ts'
 import { enforcedNetwork, trieSlot } from './network.ts'
 import type { Op } from './ops.ts'
@@ -85,6 +86,7 @@ const planRefresh = (
       { op: 'open', path: shown, oflags: O_RDWR_NEW, mode: 0o600, slot: SHOWN, pointer: POINTER },
       startWorker(stateDir, {
         entry: NAMES_ENTRY,
+        helper: 'names-worker',
         log: 'names.log',
         config,
         fds: FDS,
@@ -93,7 +95,15 @@ const planRefresh = (
       ...FDS.map((slot): Op => ({ op: 'close', slot })),
     ],
     after: [
-      { op: 'bpf-apply', maps, keySize: KEY.size, valueSize: VALUE_SIZE, channel: APPLIER, pointer: POINTER },
+      {
+        op: 'bpf-apply',
+        maps,
+        keySize: KEY.size,
+        valueSize: VALUE_SIZE,
+        channel: APPLIER,
+        record: helperRecord(stateDir, 'names-apply'),
+        pointer: POINTER,
+      },
       ...[...maps, APPLIER].map((slot): Op => ({ op: 'close', slot })),
     ],
   }

@@ -418,8 +418,9 @@ export const OPS = {
   /**
    * Leaves a process that puts entries into maps and removes them, as records from the worker at the other end of `channel` say: u32 action (1 put,
    * 2 remove), u32 position in `maps`, key, value. It ends with the process last cloned, and with the worker; the maps stay as they are then.
+   * `record`: as of `spawn`.
    */
-  'bpf-apply': op(193, { maps: 'u32s', keySize: 'u32', valueSize: 'u32', channel: 'slot' }),
+  'bpf-apply': op(193, { maps: 'u32s', keySize: 'u32', valueSize: 'u32', channel: 'slot', record: 'str' }),
   /**
    * Starts a program that outlives the plan, with what is in the slots `fds` as its descriptors from 3 on, behind them one to say by that it is
    * ready, and /dev/null as its stdio. Its pid and start time are in the file `record` before it runs (trap 10). Waits for a byte or, where
@@ -536,16 +537,24 @@ export const OPS = {
   /**
    * Leaves a process that accepts on these sockets (`ip6` may be empty) and passes each connection that the hash map `connections` has a note of
    * on to the worker at the other end of `channel`, and no other. It ends with the process last cloned, with the worker, and with who has the other
-   * end of `guard`; each of these sees its end.
+   * end of `guard`; each of these sees its end. `record`: as of `spawn`.
    */
-  'http-accept': op(251, { ip4: 'slot', ip6: 'slot', connections: 'slot', channel: 'slot', guard: 'slot' }),
+  'http-accept': op(251, {
+    ip4: 'slot',
+    ip6: 'slot',
+    connections: 'slot',
+    channel: 'slot',
+    guard: 'slot',
+    record: 'str',
+  }),
   /**
    * Starts the program `entry` of the build in `dist` with Node, confined as a controller is, but with the network of this process, and waits
    * until it says that it is ready. Its descriptor 3 has `config`, `fds` are its descriptors from 5 on. `scratch`: a directory to build its root
    * on; its output goes to the file `log`. It is in a Landlock domain of `fs`, `net` and `scoped` (all 0: in none), with `rights` to its own files and
    * `portRights` to `ports`, and under the filter (struct sock_filter[]), which asks about execve: Node's own is allowed, once.
+   * `record`: as of `spawn`.
    */
-  worker: op(254, { ...WORKER, log: 'str' }),
+  worker: op(254, { ...WORKER, log: 'str', record: 'str' }),
   /** The same with a worker that is to answer and to end. Result: its answer, of at most `max` bytes. */
   'ask-worker': op(255, { ...WORKER, max: 'u32' }),
   // ---- System calls that a policy's module judges (src/plan/supervisor.ts) -------------------------------------------

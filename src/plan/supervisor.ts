@@ -11,9 +11,10 @@ import type { Confinement, ModuleCall, ModuleRules } from '../policy/types.ts'
 import type { WorkerConfig } from '../policy/worker/judge/config.ts'
 import type { Process, Seccomp, SeccompSyscall, Spec } from '../spec/types.ts'
 import { type HostFacts, kernelAtLeast } from './facts.ts'
+import { helperRecord } from './helpers.ts'
 import { planLandlock } from './landlock.ts'
 import type { Namespaces } from './namespaces.ts'
-import { OP_FLAGS, type Op, type Plan, REPORTS } from './ops.ts'
+import { type Op, type Plan, REPORTS } from './ops.ts'
 import { ABIS, type Machine, NATIVE } from './seccomp/abis.ts'
 import { compileSeccomp } from './seccomp.ts'
 import { judgeRules } from './worker-rules.ts'
@@ -34,7 +35,6 @@ const O_RDONLY = 0
 const O_RDWR_CREATE = 0o102
 const ENTRY = 'judge.js'
 const BOOT_MS = 20_000
-const END_MS = 2000
 /** Of a build: the controller's files and the worker's are in one directory. */
 const DIST = import.meta.dirname
 
@@ -173,7 +173,6 @@ export const planJudged = ({ confinement, process, spec, facts, arch }: FilterIn
   return [{ op: 'seccomp', program, flags, pointer: POINTER }]
 }
 
-const recordOf = (stateDir: string): string => posix.join(stateDir, 'supervisor')
 const socketOf = (stateDir: string): string => posix.join(stateDir, 'supervisor.sock')
 
 export interface SupervisorInput {
@@ -252,7 +251,7 @@ export const planSupervisor = (input: SupervisorInput): Plan => {
       counters: COUNTERS,
       modules: judges.length,
       guard: GUARDED,
-      record: recordOf(stateDir),
+      record: helperRecord(stateDir, 'supervisor'),
       answerMs: answerMs(judges),
       restarts: restarts(judges) ? 1 : 0,
       dist: DIST,
@@ -268,12 +267,6 @@ export const planSupervisor = (input: SupervisorInput): Plan => {
     ...[...sources, ...slots, COUNTERS, LISTENER, GUARDED].map((slot): Op => ({ op: 'close', slot })),
   ]
 }
-
-/** It ends with the container, unless somebody has stopped it. */
-export const endSupervisor = (confinement: Confinement | undefined, stateDir: string): Plan =>
-  judgesOf(confinement).length === 0
-    ? []
-    : [{ op: 'end-spawned', path: recordOf(stateDir), eofMs: END_MS, termMs: 0, opFlags: OP_FLAGS.keepGoing }]
 
 /** Slots for the guard of the container. */
 export const supervisorGuard = (confinement: Confinement | undefined): readonly number[] =>

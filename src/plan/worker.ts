@@ -1,6 +1,7 @@
 /** The operation that starts a container's worker. */
 
 import { posix } from 'node:path'
+import { type Helper, helperRecord } from './helpers.ts'
 import type { Op } from './ops.ts'
 import type { workerRules } from './worker-rules.ts'
 
@@ -11,6 +12,7 @@ export const DIST = import.meta.dirname
 interface WorkerWish {
   /** Its program. */
   readonly entry: string
+  readonly helper: Helper
   /** A file of the container's directory. */
   readonly log: string
   readonly config: object
@@ -19,7 +21,7 @@ interface WorkerWish {
   readonly rules: ReturnType<typeof workerRules>
 }
 
-export const startWorker = (stateDir: string, { entry, log, config, fds, rules }: WorkerWish): Op => ({
+export const startWorker = (stateDir: string, { entry, helper, log, config, fds, rules }: WorkerWish): Op => ({
   op: 'worker',
   dist: DIST,
   entry,
@@ -27,6 +29,7 @@ export const startWorker = (stateDir: string, { entry, log, config, fds, rules }
   fds,
   scratch: stateDir,
   log: posix.join(stateDir, log),
+  record: helperRecord(stateDir, helper),
   timeoutMs: BOOT_MS,
   ...rules,
   pointer: '/annotations',

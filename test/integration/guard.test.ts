@@ -5,6 +5,7 @@ import { join } from 'node:path'
 import { describe, it } from 'node:test'
 import { Bundle, type Config, notHere } from '../harness/bundle.ts'
 import { hasEnded, ourProcesses, pidsWith, until } from '../harness/host.ts'
+import { JudgingNode, judgedBundle } from '../harness/judged.ts'
 import { berth } from '../harness/run.ts'
 import { deletesAfterEach, hasUser } from '../harness/suite.ts'
 import { noUsers, type User } from '../harness/user.ts'
@@ -20,7 +21,7 @@ const sleeping = () =>
     ['/bin/sleep', '1000'],
     limited(() => {}),
   )
-const recorded = (dir: string, name: 'guard') => Number.parseInt(readFileSync(join(dir, name), 'utf8'), 10)
+const recorded = (dir: string, name: string) => Number.parseInt(readFileSync(join(dir, 'helpers', name), 'utf8'), 10)
 const monitorIn = (dir: string): number => JSON.parse(readFileSync(join(dir, 'state.json'), 'utf8')).monitor.pid
 
 describe('a guard', { skip: notHere }, () => {
@@ -116,6 +117,27 @@ describe('a guard', { skip: notHere }, () => {
     assert.equal((await state()).status, 'running')
     assert.equal((await berth(['delete', '--force', id])).code, 0)
     assert.equal(hasEnded(init), true)
+  })
+
+  it('does not stay behind, nor does another helper, where somebody has stopped them all', async () => {
+    using node = new JudgingNode()
+    const policy = {
+      network: { allow: ['localhost:80'], refresh: 60 },
+      http: { allow: ['GET localhost/'] },
+    }
+    const flags = node.config("export const onSyscall = () => 'allow'", {}, policy)
+    using bundle = judgedBundle(['/bin/sleep', '1000'])
+    const made = await berth([...flags, 'run', '--detach', '--bundle', bundle.dir, id])
+    assert.deepEqual([made.code, made.stderr], [0, ''])
+    const names = readdirSync(join(dir, 'helpers'))
+    assert.deepEqual(names.sort(), ['guard', 'http-accept', 'http-worker', 'names-apply', 'names-worker', 'supervisor'])
+    const pids = names.map((name) => recorded(dir, name))
+    assert.equal(pids.some(hasEnded), false)
+    for (const pid of pids) process.kill(pid, 'SIGSTOP')
+    const removed = await berth(['delete', '--force', id])
+    assert.deepEqual([removed.code, removed.stderr], [0, ''])
+    assert.equal(pids.every(hasEnded), true)
+    assert.equal(existsSync(dir), false)
   })
 
   it('ends with a container whose maker fails after it', async () => {
