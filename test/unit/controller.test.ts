@@ -344,19 +344,25 @@ test('a controller leaves when it is idle, or too large and quiet', async (conte
   assert.deepEqual(left, [])
   busy = 0
   idle.changed()
-  context.mock.timers.tick(1000)
+  for (let second = 0; second < 3; second++) context.mock.timers.tick(1000)
   assert.deepEqual(left, ['idle'])
+  // It is weighed now and then; one that is too large goes with the first change that finds it quiet.
+  const changes = (count: number) => {
+    for (let i = 0; i < count; i++) idle.changed()
+  }
   memory = MEMORY_BOUND + 1
   busy = 1
-  idle.changed()
+  changes(50)
   assert.equal(left.length, 1)
   busy = 0
-  idle.changed()
+  changes(1)
   assert.equal(left.length, 2)
+  memory = 0
+  changes(50)
   busy = 1
   memory = MEMORY_BOUND * 2 + 1
-  idle.changed()
-  assert.equal(left.length, 3)
+  changes(50)
+  assert.ok(left.length > 2)
   idle.stop()
 })
 
