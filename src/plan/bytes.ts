@@ -1,17 +1,18 @@
 /** Little-endian byte strings, as every encoding of docs/internals.md uses them. */
 
-const utf8 = new TextEncoder()
-const strict = new TextDecoder('utf-8', { fatal: true })
+/** The room that writers begin with, one after the other: to get memory takes longer than to write a message. */
+let room: Buffer | undefined
+const ROOM = 1 << 16
+const NONE = Buffer.alloc(0)
 
 /** Bytes to be sent; grows as needed. */
 export class ByteWriter {
-  #data: Uint8Array
-  #view: DataView
+  #data: Buffer
   #length = 0
 
-  constructor(capacity = 256) {
-    this.#data = new Uint8Array(capacity)
-    this.#view = new DataView(this.#data.buffer)
+  constructor() {
+    this.#data = room ?? Buffer.allocUnsafeSlow(ROOM)
+    room = undefined
   }
 
   get length(): number {
@@ -20,31 +21,31 @@ export class ByteWriter {
 
   u8(value: number): this {
     const at = this.#grow(1)
-    this.#view.setUint8(at, value)
+    this.#data[at] = value
     return this
   }
 
   u16(value: number): this {
     const at = this.#grow(2)
-    this.#view.setUint16(at, value, true)
+    this.#data.writeUInt16LE(value, at)
     return this
   }
 
   u32(value: number): this {
     const at = this.#grow(4)
-    this.#view.setUint32(at, value, true)
+    this.#data.writeUInt32LE(value, at)
     return this
   }
 
   u64(value: bigint): this {
     const at = this.#grow(8)
-    this.#view.setBigUint64(at, value, true)
+    this.#data.writeBigUInt64LE(value, at)
     return this
   }
 
   i64(value: bigint): this {
     const at = this.#grow(8)
-    this.#view.setBigInt64(at, value, true)
+    this.#data.writeBigInt64LE(value, at)
     return this
   }
 
@@ -62,8 +63,8 @@ export class ByteWriter {
   str(text: string): this {
     // UTF-8 takes at most three bytes for a unit of UTF-16.
     const at = this.#grow(4 + text.length * 3 + 1)
-    const { written } = utf8.encodeInto(text, this.#data.subarray(at + 4))
-    this.#view.setUint32(at, written, true)
+    const written = this.#data.write(text, at + 4)
+    this.#data.writeUInt32LE(written, at)
     this.#data[at + 4 + written] = 0
     this.#length = at + 4 + written + 1
     return this
@@ -77,23 +78,26 @@ export class ByteWriter {
 
   /** Overwrites a u32 written earlier (a length that is known only afterwards). */
   patchU32(at: number, value: number): this {
-    this.#view.setUint32(at, value, true)
+    this.#data.writeUInt32LE(value, at)
     return this
   }
 
-  /** What was written so far; a copy, so that the writer's spare room is not kept alive. */
+  /** What was written, as a copy. Nothing can be written behind it: the room is the next writer's. */
   finish(): Uint8Array {
-    return this.#data.slice(0, this.#length)
+    const data = new Uint8Array(this.#length)
+    data.set(this.#data.subarray(0, this.#length))
+    if (this.#data.length === ROOM) room = this.#data
+    this.#data = NONE
+    return data
   }
 
   #grow(more: number): number {
     const at = this.#length
     const need = at + more
     if (need > this.#data.length) {
-      const data = new Uint8Array(Math.max(need, this.#data.length * 2))
+      const data = Buffer.allocUnsafeSlow(Math.max(need, this.#data.length * 2))
       data.set(this.#data)
       this.#data = data
-      this.#view = new DataView(data.buffer)
     }
     this.#length = need
     return at
@@ -107,13 +111,11 @@ export class MalformedError extends Error {
 
 /** Reads received bytes; throws a MalformedError where something does not fit. What it returns points into the input. */
 export class ByteReader {
-  readonly #data: Uint8Array
-  readonly #view: DataView
+  readonly #data: Buffer
   #at = 0
 
   constructor(data: Uint8Array) {
-    this.#data = data
-    this.#view = new DataView(data.buffer, data.byteOffset, data.byteLength)
+    this.#data = Buffer.from(data.buffer, data.byteOffset, data.byteLength)
   }
 
   get left(): number {
@@ -121,32 +123,34 @@ export class ByteReader {
   }
 
   u8(): number {
-    return this.#view.getUint8(this.#take(1))
+    return this.#data.readUInt8(this.#take(1))
   }
 
   u32(): number {
-    return this.#view.getUint32(this.#take(4), true)
+    return this.#data.readUInt32LE(this.#take(4))
   }
 
   i32(): number {
-    return this.#view.getInt32(this.#take(4), true)
+    return this.#data.readInt32LE(this.#take(4))
   }
 
   u64(): bigint {
-    return this.#view.getBigUint64(this.#take(8), true)
+    return this.#data.readBigUInt64LE(this.#take(8))
   }
 
   bytes(): Uint8Array {
     const length = this.u32()
-    const at = this.#take(length)
-    return this.#data.subarray(at, at + length)
+    return new Uint8Array(this.#data.buffer, this.#data.byteOffset + this.#take(length), length)
   }
 
+  /** Names on Linux need not be UTF-8; what is not is shown with replacement characters, never refused. */
   str(): string {
-    const data = this.bytes()
-    if (data.includes(0)) throw new MalformedError('a NUL inside a string')
+    const length = this.u32()
+    const at = this.#take(length)
+    const end = this.#data.indexOf(0, at)
+    if (end >= 0 && end < at + length) throw new MalformedError('a NUL inside a string')
     if (this.u8() !== 0) throw new MalformedError('a string without its NUL')
-    return text(data)
+    return this.#data.toString('utf8', at, at + length)
   }
 
   strs(): string[] {
@@ -176,14 +180,5 @@ export class ByteReader {
     const at = this.#at
     this.#at += length
     return at
-  }
-}
-
-/** Names on Linux need not be UTF-8; what is not is shown with replacement characters, never refused. */
-const text = (data: Uint8Array): string => {
-  try {
-    return strict.decode(data)
-  } catch {
-    return new TextDecoder().decode(data)
   }
 }

@@ -27,7 +27,7 @@ const FIELDS = Object.fromEntries(
 
 /** Encodes a plan; throws BerthError 'invalid', with the operation's pointer, for a value that can't be encoded. */
 export const encodePlan = (plan: Plan): Uint8Array => {
-  const out = new ByteWriter(1024)
+  const out = new ByteWriter()
   writePlan(out, plan)
   return out.finish()
 }
