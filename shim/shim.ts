@@ -40,8 +40,8 @@ export const shimWith = (monitor: Monitor, compiler: Compiler, known: Env['known
     const run = async (call: Call): Promise<void> =>
       answer(await settled(() => call.run(env, own, { id: String(id), connection: String(connection), time })))
 
-    const { call, error } = read(message)
-    if (call === undefined) return answer(() => ({ error }))
+    const call = read(message)
+    if (call instanceof RpcError) return answer(() => ({ error: call }))
     const { key } = call
     if (key === undefined) return run(call)
     // Both turns are taken now, before anything is awaited.
@@ -97,13 +97,14 @@ const cachedRecord = (monitor: Monitor): { readonly record: () => ShimRecord; re
   }
 }
 
-const read = (message: Uint8Array): { readonly call?: Call; readonly error: Error } => {
+/** The call, or why it is none. */
+const read = (message: Uint8Array): Call | RpcError => {
   try {
     const { service, method, payload } = decodeRequest(message)
-    return { call: route(service, method, payload), error: new Error() }
+    return route(service, method, payload)
   } catch (error) {
-    const malformed = () => new RpcError(Code.invalidArgument, `malformed request: ${(error as Error).message}`)
-    return { error: error instanceof RpcError ? error : malformed() }
+    if (error instanceof RpcError) return error
+    return new RpcError(Code.invalidArgument, `malformed request: ${(error as Error).message}`)
   }
 }
 
