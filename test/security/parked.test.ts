@@ -71,7 +71,8 @@ describe('parked', { skip: notHere }, () => {
     for (const { pid } of [...monitors, ...controllerPids().map((each) => ({ pid: each }))]) {
       for (const [fd, link] of links(pid)) {
         assert.doesNotMatch(link, /passwd|pipe:.*\bcaller/, `descriptor ${fd} of ${pid}`)
-        if (fd < 3) assert.match(link, /\/dev\/null|controller-.*\.log/, `descriptor ${fd} of ${pid}`)
+        // A controller that a test has started in a mount namespace of its own, which is gone by now, has that one's /dev.
+        if (fd < 3) assert.match(link, /^(\/dev)?\/null$|controller-.*\.log/, `descriptor ${fd} of ${pid}`)
       }
       assert.equal(readlinkSync(`/proc/${pid}/cwd`), '/')
     }
