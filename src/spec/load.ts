@@ -96,11 +96,13 @@ function* checkSpec(spec: Spec, runnable: boolean): Iterable<Finding> {
   if (spec.linux) yield* checkLinux(spec.linux, namespaces)
 }
 
+const NUMBER = '(0|[1-9][0-9]*)'
+const SEMANTIC = new RegExp(`^${NUMBER}\\.${NUMBER}\\.${NUMBER}(-[0-9A-Za-z.-]+)?(\\+[0-9A-Za-z.-]+)?$`)
+
 /** Any 1.x: minor versions only add what older readers ignore. */
 function* checkVersion(version: string): Iterable<Finding> {
   const pointer = '/ociVersion'
-  const number = '(0|[1-9][0-9]*)'
-  const match = new RegExp(`^${number}\\.${number}\\.${number}(-[0-9A-Za-z.-]+)?(\\+[0-9A-Za-z.-]+)?$`).exec(version)
+  const match = SEMANTIC.exec(version)
   if (!match) yield { pointer, message: `must be a semantic version (is ${show(version)})` }
   else if (match[1] !== '1') yield { pointer, message: `version ${version} is not supported: expected 1.x` }
 }
