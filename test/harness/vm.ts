@@ -152,6 +152,7 @@ function makeSkeleton(dir: string): void {
     if (applet !== 'busybox') symlinkSync('busybox', join(dir, 'usr/bin', applet))
   writeFileSync(join(dir, 'etc/passwd'), 'root:x:0:0:root:/root:/bin/sh\nu:x:1000:1000::/:/bin/sh\n')
   writeFileSync(join(dir, 'etc/group'), 'root:x:0:\ntty:x:5:\nu:x:1000:\n')
+  writeFileSync(join(dir, 'etc/hosts'), '127.0.0.1 localhost\n')
   writeFileSync(join(dir, 'vm/run'), RUN, { mode: 0o755 })
   writeFileSync(join(dir, 'vm/init'), INIT, { mode: 0o755 })
 }

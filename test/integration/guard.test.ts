@@ -5,7 +5,7 @@ import { join } from 'node:path'
 import { describe, it } from 'node:test'
 import { Bundle, type Config, notHere } from '../harness/bundle.ts'
 import { hasEnded, ourProcesses, pidsWith, until } from '../harness/host.ts'
-import { JudgingNode, judgedBundle } from '../harness/judged.ts'
+import { JudgingNode } from '../harness/judged.ts'
 import { berth } from '../harness/run.ts'
 import { deletesAfterEach, hasUser } from '../harness/suite.ts'
 import { noUsers, type User } from '../harness/user.ts'
@@ -126,7 +126,7 @@ describe('a guard', { skip: notHere }, () => {
       http: { allow: ['GET localhost/'] },
     }
     const flags = node.config("export const onSyscall = () => 'allow'", {}, policy)
-    using bundle = judgedBundle(['/bin/sleep', '1000'])
+    using bundle = new Bundle(['/bin/sleep', '1000'])
     const made = await berth([...flags, 'run', '--detach', '--bundle', bundle.dir, id])
     assert.deepEqual([made.code, made.stderr], [0, ''])
     const names = readdirSync(join(dir, 'helpers'))
