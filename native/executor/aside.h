@@ -18,7 +18,7 @@ struct aside {
   void *what;
 };
 
-/* Makes one, which sees nothing of the plan, and waits until it has left everything of ours. Its parent is our own, so that nobody has to reap
+/* Makes one, which sees nothing of the plan, and waits until it has left everything of ours; it is noted down before it begins. Its parent is our own, so that nobody has to reap
  * it here. Its pid, with a pidfd of it, or -1 (fail set). */
 pid_t aside_start(struct executor *ex, const struct aside *, int *pidfd);
 

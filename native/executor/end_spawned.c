@@ -1,4 +1,4 @@
-/* Ends programs that `spawn` has recorded. */
+/* Ends processes that are recorded: programs that `spawn` has started, and those beside a container. */
 #define _GNU_SOURCE
 #include <dirent.h>
 #include <fcntl.h>

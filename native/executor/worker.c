@@ -98,7 +98,12 @@ static int start(struct executor *ex, const struct worker *w) {
   const char *const argv[] = {"berth-worker", "--max-semi-space-size=4", entry, NULL};
   const struct confined confined = {.who = "worker", .argv = argv, .scratch = w->scratch, .log = w->log, .record = w->record, .fds = fds, .count = count,
                                     .of_container = true, .alone = w->bound, .bound = w->bound, .rules = &w->rules};
-  if (confine_start(&in, &confined) != 0) return fail_sys(&ex->fail, "fork", "worker");
+  if (confine_start(&in, &confined) != 0) {
+    char words[sizeof ex->fail.detail];
+    int error = errno;
+    last_words(w->log, words, sizeof words);
+    return fail_msg(&ex->fail, error, "worker", "%s", *words == '\0' ? "can not be started" : words);
+  }
   return fd_steal(&ready);
 }
 

@@ -6,6 +6,7 @@ import { BerthError } from '../errors.ts'
 import { removePlan } from '../plan/cgroups.ts'
 import type { Compiled } from '../plan/create.ts'
 import { thawPlan } from '../plan/ending.ts'
+import { endHelpers } from '../plan/helpers.ts'
 import { fillHoles } from '../plan/lifecycle.ts'
 import { DIR_FLAGS, KILL_FLAGS, OP_FLAGS, type Op, type Plan, READ_FLAGS } from '../plan/ops.ts'
 import { SIGKILL } from '../spec/signals.ts'
@@ -123,7 +124,7 @@ const compiledPlans = async (step: RunStep, paths: ContainerPaths, state: Contai
   } catch (error) {
     if (!force || !(error instanceof BerthError)) throw error
     const { cgroupPaths } = state
-    const undo = removePlan(cgroupPaths, [], thawPlan(cgroupPaths))
+    const undo = [...removePlan(cgroupPaths, [], thawPlan(cgroupPaths)), endHelpers(paths.dir)]
     return { poststop: [], undo, warnings: [`poststop hooks not run: ${error.message}`] }
   }
 }

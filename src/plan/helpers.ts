@@ -21,8 +21,14 @@ export const helperRecord = (stateDir: string, helper: Helper): string => posix.
 export const planHelpers = (stateDir: string, plan: Plan): { readonly make: Plan; readonly undo: Plan } => {
   const path = recordsDir(stateDir)
   if (!plan.some((op) => 'record' in op && posix.dirname(op.record) === path)) return { make: [], undo: [] }
-  return {
-    make: [{ op: 'mkdir', path, mode: 0o700, flags: DIR_FLAGS.existOk }],
-    undo: [{ op: 'end-spawned', path, eofMs: END_MS, termMs: 0, opFlags: OP_FLAGS.keepGoing } satisfies Op],
-  }
+  return { make: [{ op: 'mkdir', path, mode: 0o700, flags: DIR_FLAGS.existOk }], undo: [endHelpers(stateDir)] }
 }
+
+/** Ends those that there are. */
+export const endHelpers = (stateDir: string): Op => ({
+  op: 'end-spawned',
+  path: recordsDir(stateDir),
+  eofMs: END_MS,
+  termMs: 0,
+  opFlags: OP_FLAGS.keepGoing,
+})

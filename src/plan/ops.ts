@@ -428,7 +428,7 @@ export const OPS = {
    */
   spawn: op(150, { path: 'str', args: 'strs', env: 'strs', fds: 'u32s', record: 'str', byte: 'u32', timeoutMs: 'u32' }),
   /**
-   * Ends the programs that `spawn` has recorded in `path`, a file or a directory of them, none if it is missing, and removes their records.
+   * Ends the processes that are recorded in `path`, a file or a directory of them, none if it is missing, and removes their records.
    * They may go by themselves for `eofMs`, then they get SIGTERM, and SIGKILL after `termMs`.
    */
   'end-spawned': op(151, { path: 'str', eofMs: 'u32', termMs: 'u32' }),

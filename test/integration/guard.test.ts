@@ -1,6 +1,6 @@
 /** What enforces a policy and is a process: its end, whichever of them it is, is the container's (trap 18). */
 import assert from 'node:assert/strict'
-import { existsSync, readdirSync, readFileSync, readlinkSync } from 'node:fs'
+import { existsSync, readdirSync, readFileSync, readlinkSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
 import { describe, it } from 'node:test'
 import { Bundle, type Config, notHere } from '../harness/bundle.ts'
@@ -119,26 +119,35 @@ describe('a guard', { skip: notHere }, () => {
     assert.equal(hasEnded(init), true)
   })
 
-  it('does not stay behind, nor does another helper, where somebody has stopped them all', async () => {
-    using node = new JudgingNode()
-    const policy = {
-      network: { allow: ['localhost:80'], refresh: 60 },
-      http: { allow: ['GET localhost/'] },
-    }
-    const flags = node.config("export const onSyscall = () => 'allow'", {}, policy)
-    using bundle = new Bundle(['/bin/sleep', '1000'])
-    const made = await berth([...flags, 'run', '--detach', '--bundle', bundle.dir, id])
-    assert.deepEqual([made.code, made.stderr], [0, ''])
-    const names = readdirSync(join(dir, 'helpers'))
-    assert.deepEqual(names.sort(), ['guard', 'http-accept', 'http-worker', 'names-apply', 'names-worker', 'supervisor'])
-    const pids = names.map((name) => recorded(dir, name))
-    assert.equal(pids.some(hasEnded), false)
-    for (const pid of pids) process.kill(pid, 'SIGSTOP')
-    const removed = await berth(['delete', '--force', id])
-    assert.deepEqual([removed.code, removed.stderr], [0, ''])
-    assert.equal(pids.every(hasEnded), true)
-    assert.equal(existsSync(dir), false)
-  })
+  for (const what of ['', ', even if all that was written down is lost'] as const)
+    it(`does not stay behind, nor does another helper, where somebody has stopped them all${what}`, async () => {
+      using node = new JudgingNode()
+      const policy = {
+        network: { allow: ['localhost:80'], refresh: 60 },
+        http: { allow: ['GET localhost/'] },
+      }
+      const flags = node.config("export const onSyscall = () => 'allow'", {}, policy)
+      using bundle = new Bundle(['/bin/sleep', '1000'])
+      const made = await berth([...flags, 'run', '--detach', '--bundle', bundle.dir, id])
+      assert.deepEqual([made.code, made.stderr], [0, ''])
+      const names = readdirSync(join(dir, 'helpers'))
+      assert.deepEqual(names.sort(), [
+        'guard',
+        'http-accept',
+        'http-worker',
+        'names-apply',
+        'names-worker',
+        'supervisor',
+      ])
+      const pids = names.map((name) => recorded(dir, name))
+      assert.equal(pids.some(hasEnded), false)
+      for (const pid of pids) process.kill(pid, 'SIGSTOP')
+      if (what !== '') for (const name of ['config.json', 'undo', 'delete']) rmSync(join(dir, name))
+      const removed = await berth(['delete', '--force', id])
+      assert.equal(removed.code, 0, removed.stderr)
+      assert.equal(pids.every(hasEnded), true)
+      assert.equal(existsSync(dir), false)
+    })
 
   it('ends with a container whose maker fails after it', async () => {
     using bundle = sleeping()
