@@ -77,9 +77,9 @@ export class Idle {
       this.#over()
       return
     }
+    this.#timer = setTimeout(() => this.#over(), idleMs - COMPACT_MS)
     this.#memory?.compact()
     this.#weigh()
-    this.#timer = setTimeout(() => this.#over(), idleMs - COMPACT_MS)
   }
 
   /** Who holds it says so when that is over. */
