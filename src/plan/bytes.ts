@@ -84,6 +84,7 @@ export class ByteWriter {
 
   /** What was written, as a copy. Nothing can be written behind it: the room is the next writer's. */
   finish(): Uint8Array {
+    this.#check()
     const data = new Uint8Array(this.#length)
     data.set(this.#data.subarray(0, this.#length))
     if (this.#data.length === ROOM) room = this.#data
@@ -91,10 +92,15 @@ export class ByteWriter {
     return data
   }
 
+  #check(): void {
+    if (this.#data === NONE) throw new Error('a writer that has finished')
+  }
+
   #grow(more: number): number {
     const at = this.#length
     const need = at + more
     if (need > this.#data.length) {
+      this.#check()
       const data = Buffer.allocUnsafeSlow(Math.max(need, this.#data.length * 2))
       data.set(this.#data)
       this.#data = data
