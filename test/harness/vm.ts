@@ -317,9 +317,12 @@ export async function bootVm(options: VmOptions): Promise<VmResult> {
 
 /** The script's output, from the first of the machine's starts in which it began. */
 async function switchOn(args: readonly string[], log: string, options: VmOptions): Promise<string> {
+  const { timeoutMs = BOOT_MS } = options
+  const deadline = performance.now() + timeoutMs
   for (let start = 1; ; start++) {
-    const output = await qemu(args, log, options, start < STARTS)
+    const output = await qemu(args, log, { ...options, timeoutMs }, deadline, start < STARTS)
     if (output !== undefined) return output
+    process.stderr.write(`a machine that was stuck is started again; it had said\n${readFileSync(log, 'utf8')}\n`)
   }
 }
 
@@ -327,7 +330,8 @@ async function switchOn(args: readonly string[], log: string, options: VmOptions
 function qemu(
   args: readonly string[],
   log: string,
-  { timeoutMs = BOOT_MS, onLine }: VmOptions,
+  { timeoutMs, onLine }: VmOptions,
+  deadline: number,
   mayStick: boolean,
 ): Promise<string | undefined> {
   return new Promise((resolve, reject) => {
@@ -340,7 +344,7 @@ function qemu(
       ended ??= why
       child.kill('SIGKILL')
     }
-    const late = setTimeout(() => end('late'), timeoutMs)
+    const late = setTimeout(() => end('late'), deadline - performance.now())
     const stuck = mayStick ? setTimeout(() => begun || end('stuck'), START_MS) : undefined
     let rest = ''
     child.stdout.setEncoding('utf8').on('data', (text: string) => {
