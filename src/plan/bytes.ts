@@ -27,14 +27,13 @@ export class ByteWriter {
 
   u16(value: number): this {
     const at = this.#grow(2)
-    this.#data.writeUInt16LE(value, at)
+    this.#data[at] = value
+    this.#data[at + 1] = value >>> 8
     return this
   }
 
   u32(value: number): this {
-    const at = this.#grow(4)
-    this.#data.writeUInt32LE(value, at)
-    return this
+    return this.patchU32(this.#grow(4), value)
   }
 
   u64(value: bigint): this {
@@ -61,13 +60,16 @@ export class ByteWriter {
   }
 
   str(text: string): this {
+    return this.utf8(text).u8(0)
+  }
+
+  /** As `bytes`. */
+  utf8(text: string): this {
     // UTF-8 takes at most three bytes for a unit of UTF-16.
-    const at = this.#grow(4 + text.length * 3 + 1)
+    const at = this.#grow(4 + text.length * 3)
     const written = this.#data.write(text, at + 4)
-    this.#data.writeUInt32LE(written, at)
-    this.#data[at + 4 + written] = 0
-    this.#length = at + 4 + written + 1
-    return this
+    this.#length = at + 4 + written
+    return this.patchU32(at, written)
   }
 
   strs(list: readonly string[]): this {
@@ -78,7 +80,11 @@ export class ByteWriter {
 
   /** Overwrites a u32 written earlier (a length that is known only afterwards). */
   patchU32(at: number, value: number): this {
-    this.#data.writeUInt32LE(value, at)
+    const data = this.#data
+    data[at] = value
+    data[at + 1] = value >>> 8
+    data[at + 2] = value >>> 16
+    data[at + 3] = value >>> 24
     return this
   }
 

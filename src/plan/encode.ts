@@ -19,11 +19,14 @@ const U32_MAX = 0xffffffff
 const U64_MAX = 0xffffffffffffffffn
 const I64_MAX = 0x7fffffffffffffffn
 
-const FIELDS = Object.fromEntries(
-  Object.entries(OPS).map(([name, { fields }]) => [name, Object.entries(fields)]),
-) as unknown as {
-  readonly [N in OpName]: readonly (readonly [string, string])[]
+interface Encoding {
+  readonly code: number
+  /** Names and types. */
+  readonly fields: readonly (readonly [string, string])[]
 }
+const ENCODINGS = Object.fromEntries(
+  Object.entries(OPS).map(([name, { code, fields }]) => [name, { code, fields: Object.entries(fields) }]),
+) as unknown as Readonly<Record<OpName, Encoding>>
 
 /** Encodes a plan; throws BerthError 'invalid', with the operation's pointer, for a value that can't be encoded. */
 export const encodePlan = (plan: Plan): Uint8Array => {
@@ -38,12 +41,12 @@ const writePlan = (out: ByteWriter, plan: Plan): void => {
 }
 
 const writeOp = (out: ByteWriter, op: Op): void => {
-  const spec = OPS[op.op]
-  out.u16(spec.code).u16(op.opFlags ?? 0)
+  const { code, fields } = ENCODINGS[op.op]
+  out.u16(code).u16(op.opFlags ?? 0)
   const sizeAt = out.length
   out.u32(0)
   const values = op as unknown as Readonly<Record<string, unknown>>
-  for (const [name, type] of FIELDS[op.op]) writeField(out, op, name, type, values[name])
+  for (const [name, type] of fields) writeField(out, op, name, type, values[name])
   out.patchU32(sizeAt, out.length - sizeAt - 4)
 }
 
@@ -95,7 +98,7 @@ const writeField = (out: ByteWriter, op: Op, name: string, type: string, value: 
 const writeTemplate = (out: ByteWriter, op: Op, name: string, template: Template): void => {
   out.u32(template.length)
   for (const part of template) {
-    if (typeof part === 'string') out.u8(HOLES.literal).bytes(new TextEncoder().encode(part))
+    if (typeof part === 'string') out.u8(HOLES.literal).utf8(part)
     else if (part instanceof Uint8Array) out.u8(HOLES.literal).bytes(part)
     else if (Object.hasOwn(HOLES, part.hole)) out.u8(HOLES[part.hole])
     else throw refuse(op, name, `has the unknown hole "${part.hole}"`)
