@@ -38,3 +38,11 @@ int write_whole(int fd, const void *data, size_t len) {
   } while (len > 0);
   return 0;
 }
+
+bool read_byte(int fd) {
+  char byte;
+  ssize_t got;
+  do got = read(fd, &byte, 1);
+  while (got < 0 && errno == EINTR);
+  return got == 1;
+}

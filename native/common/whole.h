@@ -2,6 +2,7 @@
 #ifndef BERTH_WHOLE_H
 #define BERTH_WHOLE_H
 
+#include <stdbool.h>
 #include <stddef.h>
 
 #include "buf.h"
@@ -10,5 +11,7 @@
 int read_whole(int fd, size_t max, struct buf *out);
 /* 0 or -1 with errno. */
 int write_whole(int fd, const void *data, size_t len);
+/* Waits for a byte, whatever it is: a sign of whoever has the other end. False where that is closed instead. */
+bool read_byte(int fd);
 
 #endif

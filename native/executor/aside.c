@@ -13,6 +13,7 @@
 #include "../common/arrange.h"
 #include "../common/fd.h"
 #include "../common/sys.h"
+#include "../common/whole.h"
 #include "clone.h"
 #include "process.h"
 
@@ -40,18 +41,10 @@ static bool settle(const struct aside *a, int *report) {
   return chdir("/") == 0 && keep_only(a, report) == 0;
 }
 
-static bool hear_byte(int from) {
-  char byte;
-  ssize_t got;
-  do got = read(from, &byte, 1);
-  while (got < 0 && errno == EINTR);
-  return got == 1;
-}
-
 static _Noreturn void live(struct executor *ex, const struct aside *a, int report) {
   if (ex->unwanted_len > 0) (void)munmap(ex->unwanted, ex->unwanted_len);
   /* Known by then, or whoever was to see to that is gone. */
-  if (!settle(a, &report) || write(report, "r", 1) != 1 || !hear_byte(report)) _exit(1);
+  if (!settle(a, &report) || write(report, "r", 1) != 1 || !read_byte(report)) _exit(1);
   fd_close(&report);
   a->work(a->what);
   _exit(0);
@@ -59,7 +52,7 @@ static _Noreturn void live(struct executor *ex, const struct aside *a, int repor
 
 /* Once it has left everything of ours it is noted down who it is, and it begins. 0 or -1 (fail set). */
 static int release(struct executor *ex, const struct aside *a, pid_t pid, int child) {
-  if (!hear_byte(child)) return fail_msg(&ex->fail, ECHILD, a->name, "ended before it had begun");
+  if (!read_byte(child)) return fail_msg(&ex->fail, ECHILD, a->name, "ended before it had begun");
   if (process_record(pid, a->record) != 0) return fail_sys(&ex->fail, "write", a->record);
   return send(child, "g", 1, MSG_NOSIGNAL) == 1 ? 0 : fail_sys(&ex->fail, "send", a->name);
 }

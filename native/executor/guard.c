@@ -13,6 +13,7 @@
 #include "../common/exit_status.h"
 #include "../common/fd.h"
 #include "../common/sys.h"
+#include "../common/whole.h"
 #include "aside.h"
 #include "effects.h"
 #include "process.h"
@@ -70,13 +71,9 @@ static void write_exit(const struct guard *g) {
 
 static void work(void *what) {
   struct guard *g = what;
-  char byte;
-  ssize_t got;
-  if (signal(SIGPIPE, SIG_IGN) == SIG_ERR) return;
-  do got = read(g->go, &byte, 1);
-  while (got < 0 && errno == EINTR);
+  if (signal(SIGPIPE, SIG_IGN) == SIG_ERR || !read_byte(g->go)) return;
   fd_close(&g->go);
-  if (got != 1 || !watch(g)) return;
+  if (!watch(g)) return;
   end_container(g);
   if (ended(g->monitor)) write_exit(g);
 }

@@ -59,13 +59,9 @@ static int arrange(struct birth *b) {
 }
 
 static _Noreturn void live(struct birth *b) {
-  char byte;
-  ssize_t got;
   fd_close(&b->go.write);
-  do got = read(b->go.read, &byte, 1);
-  while (got < 0 && errno == EINTR);
   /* A session of its own: what it sends to its group is not for the monitor. */
-  if (got != 1 || setsid() < 0) _exit(127);
+  if (!read_byte(b->go.read) || setsid() < 0) _exit(127);
   if (arrange(b) == 0) {
     signals_reset();
     (void)execve(b->path, b->argv, b->envp);

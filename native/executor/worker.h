@@ -28,9 +28,9 @@ struct worker_op {
   uint32_t timeout_ms;
   struct confine_rules rules; /* without ports and filter */
 };
-#define WORKER_OP(op, logged, recorded)                                                                                                                 \
-  {.dist = (op)->dist, .entry = (op)->entry, .scratch = (op)->scratch, .log = (logged), .record = (recorded), .config = (op)->config, .filter = (op)->filter,       \
-   .fds = (op)->fds, .ports = (op)->ports, .timeout_ms = (op)->timeout_ms,                                                                    \
+#define WORKER_OP(op, logged, recorded)                                                                                                      \
+  {.dist = (op)->dist, .entry = (op)->entry, .scratch = (op)->scratch, .log = (logged), .record = (recorded), .config = (op)->config,        \
+   .filter = (op)->filter, .fds = (op)->fds, .ports = (op)->ports, .timeout_ms = (op)->timeout_ms,                                           \
    .rules = {.fs = (op)->fs, .net = (op)->net, .scoped = (op)->scoped, .rights = (op)->rights, .port_rights = (op)->port_rights}}
 
 /* 0, or -1 with fail set. Either way it has to be let go. */

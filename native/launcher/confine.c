@@ -25,6 +25,7 @@
 #include "../common/fd.h"
 #include "../common/sys.h"
 #include "../common/userns.h"
+#include "../common/whole.h"
 #include "../executor/process.h"
 #include "confine_root.h"
 #include "leave_cgroups.h"
@@ -175,15 +176,6 @@ static void outlive(pid_t starter, pid_t pid) {
   while (waitpid(pid, NULL, 0) < 0 && errno == EINTR) {}
 }
 
-/* In the process that becomes Node: it is known by now, or whoever was to see to that is gone. */
-static void await_record(int known) {
-  char byte;
-  ssize_t got;
-  do got = read(known, &byte, 1);
-  while (got < 0 && errno == EINTR);
-  if (got != 1) _exit(1);
-}
-
 int confine_start(const struct install *in, const struct confined *what) {
   if (what->count > FDS_MAX) {
     errno = EINVAL;
@@ -208,7 +200,8 @@ int confine_start(const struct install *in, const struct confined *what) {
     pid_t second = fork(); /* the first process of the new pid namespace */
     if (second == 0) {
       fd_close(&known[1]);
-      if (what->record) await_record(known[0]);
+      /* It is known by then, or whoever was to see to that is gone. */
+      if (what->record && !read_byte(known[0])) _exit(1);
       run_node(in, what, ask[1], namespaces, of_host);
     }
     fd_close(&ask[1]);
