@@ -1,12 +1,13 @@
 /** The shim on cgroup v2: a task's life, its figures, and other limits, against the real files. */
 import assert from 'node:assert/strict'
 import { existsSync, readFileSync } from 'node:fs'
-import { afterEach, beforeEach, describe, it } from 'node:test'
+import { describe, it } from 'node:test'
 import { containerd } from '../../../shim/proto/messages.gen.js'
 import { containerd as figures } from '../../../shim/proto/metrics.gen.js'
-import { hasEnded, leftOver, snapshot, until } from '../../harness/host.ts'
-import { closeClients, eventsSocket, Image, Task } from '../../harness/life.ts'
-import { Daemon } from '../../harness/shim.ts'
+import { hasEnded, until } from '../../harness/host.ts'
+import { type eventsSocket, type Image, Task } from '../../harness/life.ts'
+import type { Daemon } from '../../harness/shim.ts'
+import { hasDaemon } from '../../harness/suite.ts'
 
 const { v2: metrics } = figures.metrics
 const v2 = containerd.task
@@ -16,22 +17,11 @@ const dir = `/sys/fs/cgroup/berth-test-${id}`
 const file = (name: string) => readFileSync(`${dir}/${name}`, 'utf8').trim()
 
 describe('the shim on cgroup v2', () => {
-  let before: Set<string>
   let daemon: Daemon
   let image: Image
   let events: ReturnType<typeof eventsSocket>
-  beforeEach(() => {
-    before = snapshot()
-    daemon = new Daemon()
-    image = new Image()
-    events = eventsSocket(daemon)
-  })
-  afterEach(async () => {
-    closeClients()
-    events.close()
-    daemon[Symbol.dispose]()
-    image[Symbol.dispose]()
-    await until('nothing left', () => leftOver(before).length === 0).catch(() => assert.deepEqual(leftOver(before), []))
+  hasDaemon((...made) => {
+    ;[daemon, image, events] = made
   })
 
   it('tells of a process that the OOM killer ends while the container lives, and of each one', async () => {
